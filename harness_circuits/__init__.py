@@ -1,0 +1,32 @@
+"""Benchmark mechanistic circuit discovery inside lm-evaluation-harness.
+
+Importing this package loads neither torch nor transformers: the public names below are imported
+when they are first used.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {  # public name: module that defines it
+    "convert_gguf": "harness_circuits.default_model",
+    "default_model_folder": "harness_circuits.default_model",
+    "register": "harness_circuits.harness.plugin",
+    "tasks_folder": "harness_circuits.harness.plugin",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The side of the package that faces lm-eval: registration, the `circuit` model, circuit tasks."""
