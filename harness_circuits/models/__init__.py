@@ -1,0 +1,1 @@
+"""Models: loading, where their parts are, and the checks they must pass."""

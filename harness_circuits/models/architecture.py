@@ -1,0 +1,271 @@
+"""Where a model's parts are: TransformerLens' architecture adapters applied to a HuggingFace model.
+
+TransformerLens knows, for over a hundred architectures, what the norms, projections, attention
+and MLP of a block are called. We take these names from its adapters and leave the model itself
+untouched: HuggingFace's own modules do the arithmetic. An attention module is split in three:
+the projections before it (`Layer.project`), its core from query, key and value to the heads'
+mixed values (`AttentionCore`), and the output projection.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from harness_circuits.errors import UnsupportedModelError
+from harness_circuits.graph import Graph
+from harness_circuits.models.norms import Norm, read_norm
+
+PerHead = Float[Tensor, "batch pos head d_head"]
+
+
+class _Given(nn.Module):
+    """Stands where a projection was and returns the value it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value: Tensor | None = None
+
+    def forward(self, *_: Any, **__: Any) -> Tensor:
+        value, self.value = self.value, None
+        assert value is not None
+        return value
+
+
+class _PassThrough(nn.Module):
+    def forward(self, x: Tensor, **_: Any) -> Tensor:
+        return x
+
+
+class AttentionCore:
+    """The model's attention from projected queries, keys and values to mixed values.
+
+    A shallow copy of the HuggingFace module whose projections are replaced, so that rotary
+    embeddings, query/key norms, masks, soft caps, caches and kernels are the model's own.
+    """
+
+    def __init__(self, module: nn.Module, names: Names, graph: Graph) -> None:
+        """Copy the module and replace its projections."""
+        self.module = copy.copy(module)
+        self.module._modules = dict(module._modules)
+        self.inputs = tuple(_Given() for _ in names.projections)
+        for name, given in zip(names.projections, self.inputs, strict=True):
+            self.module._modules[name] = given
+        self.module._modules[names.out] = _PassThrough()
+        self.interleaved = names.interleaved
+        self.group = graph.n_heads // _kv_heads(self.module, graph)
+        if self.group > 1:
+            self._ungroup()
+
+    def _ungroup(self) -> None:
+        """Take one key and value per query head, also where the model shares them."""
+        self.module.num_key_value_groups = 1  # type: ignore[assignment]
+        norm = self.module._modules.get("k_norm")
+        weight = getattr(norm, "weight", None)
+        head_dim = int(self.module.head_dim)  # type: ignore[arg-type]
+        if norm is not None and isinstance(weight, Tensor) and weight.numel() > head_dim:
+            repeated = weight.detach().reshape(-1, 1, head_dim).expand(-1, self.group, -1).reshape(-1)
+            wide = copy.copy(norm)
+            wide._parameters = {**norm._parameters, "weight": nn.Parameter(repeated, False)}
+            self.module._modules["k_norm"] = wide
+
+    def __call__(self, q: PerHead, k: PerHead, v: PerHead, arguments: dict[str, Any]) -> PerHead:
+        """Mix values; queries, keys and values have one entry per query head."""
+        if len(self.inputs) == 3:
+            for given, value in zip(self.inputs, (q, k, v), strict=True):
+                given.value = value.flatten(2)
+        elif self.interleaved:
+            self.inputs[0].value = torch.cat((q, k, v), dim=-1).flatten(2)
+        else:
+            self.inputs[0].value = torch.cat((q.flatten(2), k.flatten(2), v.flatten(2)), dim=-1)
+        mixed = self.module(q.new_empty(q.shape[:2] + (0,)), **arguments)
+        mixed = mixed[0] if isinstance(mixed, tuple) else mixed
+        return mixed.view(q.shape)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What one architecture calls the parts of a block; None for a part it does not have."""
+
+    norm_before_attention: str | None
+    attention: str
+    projections: tuple[str, ...]
+    out: str
+    norm_after_attention: str | None
+    norm_before_mlp: str | None
+    mlp: str
+    norm_after_mlp: str | None
+    interleaved: bool
+
+
+class Layer:
+    """One transformer block, taken apart.
+
+    Weights `w_q`, `w_k`, `w_v` [head, d_head, model] have the norm's gain folded in (see
+    `Norm.fold`), `b_*` [head, d_head] its bias; key and value weights have one entry per kv head
+    of the model. `w_o` is [head, d_head, model].
+    """
+
+    def __init__(self, block: nn.Module, names: Names, graph: Graph, where: str) -> None:
+        """Read one block's parts."""
+        self.graph = graph
+        self.block_arguments = tuple(inspect.signature(block.forward).parameters)
+        attention = getattr(block, names.attention)
+        self.norm = _norm(block, names.norm_before_attention, graph, where)
+        self.core = AttentionCore(attention, names, graph)
+        self.projections = [getattr(attention, name) for name in names.projections]
+        self.interleaved = names.interleaved
+        self.out: nn.Module = getattr(attention, names.out)
+        self.post_attention = _norm(block, names.norm_after_attention, graph, where)
+        self.pre_mlp = _part(block, names.norm_before_mlp)
+        self.mlp: nn.Module = getattr(block, names.mlp)
+        self.post_mlp = _part(block, names.norm_after_mlp)
+        self.d_head = _weight(self.out).shape[1] // graph.n_heads
+        self.w_o = _weight(self.out).T.reshape(graph.n_heads, self.d_head, graph.d_model)
+        self.folded = self._fold()
+
+    def project(self, x: Float[Tensor, "batch pos model"]) -> tuple[PerHead, PerHead, PerHead]:
+        """Queries, keys and values of a residual input, each with one entry per query head."""
+        y = x if self.norm is None else self.norm.module(x)
+        outs = [projection(y) for projection in self.projections]
+        if len(outs) == 3:
+            q, k, v = (out.unflatten(-1, (-1, self.d_head)) for out in outs)
+        elif self.interleaved:
+            q, k, v = outs[0].unflatten(-1, (-1, 3, self.d_head)).unbind(-2)
+        else:
+            q, k, v = outs[0].unflatten(-1, (3, -1, self.d_head)).unbind(-3)
+        return q, self.ungroup(k), self.ungroup(v)
+
+    def ungroup(self, x: PerHead) -> PerHead:
+        """Repeat each key or value head for the query heads that share it."""
+        group = self.graph.n_heads // x.shape[2]
+        return x if group == 1 else x.repeat_interleave(group, dim=2)
+
+    def attention_sum(self, mixed: PerHead) -> Float[Tensor, "batch pos model"]:
+        """The heads' results added up, with the output bias, before any post-norm."""
+        out: Tensor = self.out(mixed.flatten(2))
+        return out
+
+    def after_attention(self, x: Tensor) -> Tensor:
+        """The attention's contribution to the residual stream: post-norm, where there is one."""
+        return x if self.post_attention is None else self.post_attention.module(x)
+
+    def mlp_out(self, x: Float[Tensor, "batch pos model"]) -> Float[Tensor, "batch pos model"]:
+        """The MLP's contribution to the residual stream, norms included."""
+        if self.pre_mlp is not None:
+            x = self.pre_mlp(x)
+        x = self.mlp(x)
+        return x if self.post_mlp is None else self.post_mlp(x)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        """Split a block's call into the hidden states and the arguments for its attention."""
+        bound = {**dict(zip(self.block_arguments, args, strict=False)), **kwargs}
+        return bound.pop("hidden_states"), bound
+
+    def _fold(self) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Projection weights per kind, [head, d_head, model], the norm's gain and bias folded in."""
+        weights = [_weight(projection) for projection in self.projections]
+        biases = [getattr(projection, "bias", None) for projection in self.projections]
+        if len(weights) == 1:
+            weights = self._unfuse(weights[0])
+            biases = [None] * 3 if biases[0] is None else self._unfuse(biases[0].detach())
+        folded = {}
+        for kind, weight, bias in zip("qkv", weights, biases, strict=True):
+            weight = weight.reshape(-1, self.d_head, self.graph.d_model)
+            bias = None if bias is None else bias.detach().reshape(-1, self.d_head)
+            folded[kind] = (weight, bias) if self.norm is None else self.norm.fold(weight, bias)
+        return folded
+
+    def _unfuse(self, fused: Tensor) -> list[Tensor]:
+        shape = (-1, 3, self.d_head) if self.interleaved else (3, -1, self.d_head)
+        parts = fused.reshape(*shape, *fused.shape[1:])
+        return list(parts.unbind(1 if self.interleaved else 0))
+
+
+def read_architecture(model: PreTrainedModel) -> tuple[dict[str, Any], Names]:
+    """TransformerLens' component map of a model, and the names of a block's parts.
+
+    Raises:
+        UnsupportedModelError: TransformerLens does not know the architecture, or it is not made
+            of the parts a circuit graph has.
+    """
+    from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
+    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
+
+    name = type(model).__name__
+    try:
+        config = build_bridge_config_from_hf(model.config, name, name, model.dtype)
+        adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
+        components = adapter.get_component_mapping()
+    except Exception as error:
+        raise UnsupportedModelError(
+            f"{name} cannot be used: TransformerLens has no usable adapter for it ({error})."
+        ) from error
+    missing = [part for part in ("embed", "blocks", "ln_final", "unembed") if part not in components]
+    parts = getattr(components.get("blocks"), "submodules", {})
+    missing += [part for part in ("attn", "mlp") if part not in parts]
+    if missing:
+        raise UnsupportedModelError(
+            f"{name} cannot be used: it is not a decoder-only transformer with attention and an MLP "
+            f"in every block (TransformerLens lists no {', '.join(missing)})."
+        )
+    return components, _names(name, model, parts)
+
+
+def component(model: nn.Module, components: dict[str, Any], part: str) -> nn.Module:
+    """The model's module for one entry of the component map."""
+    return model.get_submodule(str(components[part].name))
+
+
+def _names(architecture: str, model: nn.Module, parts: dict[str, Any]) -> Names:
+    inner = parts["attn"].submodules
+    fused = "qkv" in inner
+    wanted = ("qkv",) if fused else ("q", "k", "v")
+    if any(part not in inner for part in (*wanted, "o")):
+        raise UnsupportedModelError(
+            f"{architecture} cannot be used: its attention has no separate query, key, value and "
+            f"output projections (TransformerLens lists {sorted(inner)})."
+        )
+    projections = tuple(str(inner[part].name) for part in wanted)
+
+    def name_of(part: str) -> str | None:
+        return str(parts[part].name) if part in parts else None
+
+    return Names(
+        norm_before_attention=name_of("ln1"),
+        attention=str(parts["attn"].name),
+        projections=projections,
+        out=str(inner["o"].name),
+        norm_after_attention=name_of("ln1_post"),
+        norm_before_mlp=name_of("ln2"),
+        mlp=str(parts["mlp"].name),
+        norm_after_mlp=name_of("ln2_post"),
+        interleaved=fused and not any(isinstance(module, Conv1D) for module in model.modules()),
+    )
+
+
+def _part(block: nn.Module, name: str | None) -> nn.Module | None:
+    return None if name is None else getattr(block, name)
+
+
+def _norm(block: nn.Module, name: str | None, graph: Graph, where: str) -> Norm | None:
+    return None if name is None else read_norm(getattr(block, name), graph.d_model, f"{where}.{name}")
+
+
+def _weight(projection: nn.Module) -> Float[Tensor, "out in"]:
+    weight = projection.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().T if isinstance(projection, Conv1D) else weight.detach()
+
+
+def _kv_heads(attention: nn.Module, graph: Graph) -> int:
+    groups = getattr(attention, "num_key_value_groups", 1)
+    return graph.n_heads // int(groups)

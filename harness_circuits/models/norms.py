@@ -1,0 +1,96 @@
+"""Layer norms as `gain * (x - mean) / scale + bias`, read off any norm module and verified.
+
+Attribution needs a norm's Jacobian, and circuit evaluation folds its gain into the projections
+that follow. Both need gain, bias and epsilon as numbers, which architectures store differently
+(Gemma adds one to its weight). `read_norm` tries the known forms on a probe and takes the one
+that reproduces the module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from harness_circuits.errors import UnsupportedModelError
+
+
+@dataclass(frozen=True)
+class Norm:
+    """One normalisation of the residual stream.
+
+    Attributes:
+        module: The model's own module, used where nothing has to be taken apart.
+        gain: Elementwise factor.
+        bias: Elementwise shift, or None.
+        eps: Added to the variance (or mean square).
+        centred: LayerNorm; False for RMSNorm, which does not subtract the mean.
+    """
+
+    module: nn.Module
+    gain: Float[Tensor, "model"]
+    bias: Float[Tensor, "model"] | None
+    eps: float
+    centred: bool
+
+    def inverse_scale(self, x: Float[Tensor, "*b model"]) -> Float[Tensor, "*b 1"]:
+        """1 / sqrt(variance + eps), or of the mean square; half precision is summed in float32."""
+        width = x.shape[-1]
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=dtype).square() / width
+        if self.centred:
+            square = square - x.mean(-1, keepdim=True, dtype=dtype).square()
+        return (square + self.eps).rsqrt()
+
+    def fold(
+        self, weight: Float[Tensor, "*h out model"], bias: Float[Tensor, "*h out"] | None
+    ) -> tuple[Float[Tensor, "*h out model"], Float[Tensor, "*h out"] | None]:
+        """Return W', b' with `W norm(x) + b = W' x * inverse_scale(x) + b'`."""
+        if self.bias is not None:
+            shift = weight @ self.bias
+            bias = shift if bias is None else bias + shift
+        weight = weight * self.gain
+        if self.centred:
+            weight = weight - weight.mean(-1, keepdim=True)
+        return weight, bias
+
+
+def read_norm(module: nn.Module, d_model: int, where: str) -> Norm:
+    """Describe a norm module.
+
+    Raises:
+        UnsupportedModelError: No known form reproduces the module's output.
+    """
+    stored = getattr(module, "weight", None)
+    if not isinstance(stored, Tensor) or stored.shape != (d_model,):
+        raise UnsupportedModelError(f"The norm {where} ({type(module).__name__}) has no weight.")
+    eps = next(
+        (float(v) for n in ("eps", "variance_epsilon") if (v := getattr(module, n, None)) is not None),
+        None,
+    )
+    bias = getattr(module, "bias", None)
+    weight = stored.detach()
+    centred = isinstance(module, nn.LayerNorm)
+    probe = torch.linspace(-1.7, 2.3, d_model, device=weight.device, dtype=weight.dtype).sin() + 0.3
+    if eps is not None:
+        for gain in (weight, weight + 1):
+            norm = Norm(module, gain, None if bias is None else bias.detach(), eps, centred)
+            if _reproduces(norm, probe):
+                return norm
+    raise UnsupportedModelError(
+        f"The norm {where} ({type(module).__name__}) is neither a LayerNorm nor an RMSNorm of a "
+        "known form, so that its Jacobian is not known."
+    )
+
+
+def _reproduces(norm: Norm, probe: Float[Tensor, "model"]) -> bool:
+    x = probe - probe.mean() if norm.centred else probe
+    expected = x * norm.inverse_scale(probe).to(x.dtype) * norm.gain
+    if norm.bias is not None:
+        expected = expected + norm.bias
+    with torch.no_grad():
+        got = norm.module(probe[None, None])[0, 0]
+    tolerance = 0.05 if probe.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    return bool(torch.allclose(got, expected.to(got.dtype), atol=tolerance, rtol=tolerance))

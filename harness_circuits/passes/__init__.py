@@ -1,0 +1,1 @@
+"""The model passes every method and every evaluation is made of."""

@@ -1,0 +1,77 @@
+"""The run in which every node is ablated: what all circuits of a batch start from.
+
+With every source output replaced, the residual stream at each destination is a sum of known terms:
+replacements, learned position embeddings and output biases. It is worked out once per batch and
+used for every circuit of every size: a circuit adds to it what its kept edges carry.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.passes.native import Outputs, Residual
+
+
+class AblatedStream:
+    """Residual stream, queries, keys and values of a fully ablated run.
+
+    Attributes:
+        model: The model.
+        replacement: What replaces every source's output.
+        block_in: Per layer, the attention's residual input, batch size 1 or that of the inputs.
+        mlp_in: Per layer, the MLP's residual input.
+        final: The logits' residual input.
+        attention: Per layer, the replaced head results added up, with the output bias.
+        attention_out: The same after the post-norm, where there is one.
+    """
+
+    def __init__(self, model: CircuitModel, inputs: Inputs, replacement: Outputs) -> None:
+        """Work out the stream for the positions of some inputs."""
+        self.model = model
+        self.replacement = replacement
+        self.n_batch, self.n_pos = inputs.ids.shape
+        self.block_in: list[Residual] = []
+        self.mlp_in: list[Residual] = []
+        self.attention: list[Residual] = []
+        self.attention_out: list[Residual] = []
+        embedded = replacement.embedded
+        x = embedded + model.position_embedding(inputs, embedded)
+        x = x.expand(x.shape[0], self.n_pos, -1)
+        with torch.no_grad():
+            for index, layer in enumerate(model.layers):
+                self.block_in.append(x)
+                self.attention.append(layer.attention_sum(replacement.mixed[index]))
+                self.attention_out.append(layer.after_attention(self.attention[index]))
+                mid = x + self.attention_out[index]
+                self.mlp_in.append(x if model.graph.parallel else mid)
+                x = mid + replacement.mlp[index]
+        self.final = x
+        self._projected: dict[int, dict[str, Tensor]] = {}
+        self._store: Tensor | None = None
+
+    def projected(self, index: int, kind: str) -> Float[Tensor, "batch pos head d_head"]:
+        """Queries, keys or values of the ablated stream, one per destination of the graph."""
+        if index not in self._projected:
+            layer = self.model.layers[index]
+            with torch.no_grad():
+                values = dict(zip("qkv", layer.project(self.block_in[index]), strict=True))
+            group = self.model.graph.n_heads // self.model.graph.n_kv_heads
+            if group > 1:
+                values = {k: v if k == "q" else v[:, :, ::group] for k, v in values.items()}
+            self._projected[index] = values
+        return self._projected[index][kind]
+
+    def store(self, n_sources: int) -> Float[Tensor, "src batch pos model"]:
+        """Room for the differences of some sources, reused from circuit to circuit."""
+        if self._store is None or self._store.shape[0] < n_sources:
+            self._store = None
+            shape = (n_sources, self.n_batch, self.n_pos, self.model.graph.d_model)
+            self._store = self.final.new_empty(shape)
+        return self._store[:n_sources]
+
+    def batched(self, x: Tensor) -> Tensor:
+        """Expand a tensor of batch size 1 to the batch."""
+        return x.expand(self.n_batch, *x.shape[1:])

@@ -1,0 +1,184 @@
+"""From output differences and gradients to scores: one matrix product per destination block.
+
+    score(u -> v) = - sum over examples, positions and d_model of  D_u * d metric / d input_v
+
+with D_u = replacement_u - clean_u, so that a positive score means the metric falls when the edge
+is corrupted. Tokens (batch times positions) are worked through in chunks of bounded size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.norms import Norm
+from harness_circuits.passes.gradients import DestinationGradients, OutputGradients
+from harness_circuits.passes.native import Outputs
+
+CHUNK_BYTES = 192 * 2**20
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Replacement minus clean output of every source, heads as mixed values.
+
+    Attributes:
+        embedded: [token, model].
+        mixed: Per layer [token, head, d_head].
+        mlp: Per layer [token, model].
+    """
+
+    embedded: Float[Tensor, "token model"]
+    mixed: list[Float[Tensor, "token head d_head"]]
+    mlp: list[Float[Tensor, "token model"]]
+
+
+def delta_between(clean: Outputs, replacement: Outputs, dtype: torch.dtype) -> Delta:
+    """Replacement minus clean, with batch and positions flattened."""
+
+    def difference(a: Tensor, b: Tensor) -> Tensor:
+        return (a.to(dtype) - b.to(dtype)).flatten(0, 1)
+
+    return Delta(
+        difference(replacement.embedded, clean.embedded),
+        [difference(r, c) for r, c in zip(replacement.mixed, clean.mixed, strict=True)],
+        [difference(r, c) for r, c in zip(replacement.mlp, clean.mlp, strict=True)],
+    )
+
+
+def contract_edges(
+    model: CircuitModel,
+    delta: Delta,
+    gradients: DestinationGradients,
+    out: Float[Tensor, "src dst"],
+    attention: dict[int, Tensor] | None = None,
+    sources: slice | None = None,
+) -> None:
+    """Add the edge scores of one batch to `out`, in place.
+
+    Args:
+        model: The model.
+        delta: Output differences.
+        gradients: Gradients, summed over runs.
+        out: Score sums; entries without an edge are left alone.
+        attention: Per layer, the summed head results [batch, pos, model] of the run whose gradients
+            these are; wanted in post-norm models, where a head moves the residual stream through
+            the Jacobian of the post-norm there.
+        sources: Score only these sources.
+    """
+    graph = model.graph
+    model.counts["contraction"] += 1
+    wanted = sources or slice(0, graph.n_src)
+    n_tokens = delta.embedded.shape[0]
+    block = graph.destinations_per_layer
+    per_token = (graph.n_src + block) * graph.d_model * delta.embedded.element_size()
+    step = min(n_tokens, max(1, CHUNK_BYTES // per_token))
+    store = delta.embedded.new_empty((graph.n_src, step, graph.d_model))
+    for first in range(0, n_tokens, step):
+        tokens = slice(first, min(first + step, n_tokens))
+        chunk = store[:, : tokens.stop - first]
+        if chunk.shape[1] < step:
+            chunk = store.flatten()[: graph.n_src * chunk.shape[1] * graph.d_model].view(chunk.shape)
+        fill(model, delta, tokens, chunk, attention)
+        flat = chunk.view(graph.n_src, -1)
+        for columns, visible, gradient in _blocks(model, gradients, tokens):
+            rows = slice(wanted.start, min(wanted.stop, visible))
+            if rows.start < rows.stop:
+                out[rows, columns] -= (flat[rows] @ gradient.flatten(1).T).to(out.dtype)
+
+
+def fill(
+    model: CircuitModel,
+    delta: Delta,
+    tokens: slice,
+    out: Float[Tensor, "src token model"],
+    attention: dict[int, Tensor] | None = None,
+) -> None:
+    """Write every source's difference in the residual stream for a range of tokens."""
+    graph = model.graph
+    out[0] = delta.embedded[tokens]
+    for index, layer in enumerate(model.layers):
+        heads = out[graph.head_slice(index)]
+        mixed = delta.mixed[index][tokens].transpose(0, 1)
+        torch.bmm(mixed, layer.w_o.to(mixed.dtype), out=heads)
+        if layer.post_attention is not None:
+            assert attention is not None
+            at = attention[index].flatten(0, 1)[tokens].to(heads.dtype)
+            apply_jacobian_(layer.post_attention, at, heads)
+        out[graph.mlp_source(index)] = delta.mlp[index][tokens]
+
+
+def apply_jacobian_(
+    norm: Norm, at: Float[Tensor, "token model"], x: Float[Tensor, "*h token model"]
+) -> None:
+    """Multiply x by the Jacobian of an RMSNorm at a point, in place."""
+    inverse = norm.inverse_scale(at)
+    unit = at * inverse
+    along = (x * unit).mean(-1, keepdim=True)
+    x.addcmul_(unit, along, value=-1).mul_(inverse * norm.gain.to(x.dtype))
+
+
+def _blocks(
+    model: CircuitModel, gradients: DestinationGradients, tokens: slice
+) -> Iterator[tuple[slice, int, Tensor]]:
+    """Per destination block: its columns, how many sources it sees, its gradients [dst, token, model]."""
+    graph = model.graph
+    for index in range(graph.n_layers):
+        columns = graph.attention_slice(index)
+        yield columns, int(graph.n_visible[columns.start]), _attention(model, gradients, index, tokens)
+        mlp = graph.mlp_destination(index)
+        gradient = gradients.mlp_in[index][tokens][None]
+        yield slice(mlp, mlp + 1), int(graph.n_visible[mlp]), gradient.to(model.sum_dtype)
+    assert gradients.final is not None
+    last = slice(graph.n_dst - 1, graph.n_dst)
+    yield last, graph.n_src, gradients.final[tokens][None].to(model.sum_dtype)
+
+
+def _attention(
+    model: CircuitModel, gradients: DestinationGradients, index: int, tokens: slice
+) -> Float[Tensor, "dst token model"]:
+    """Gradients at a layer's query, key and value inputs."""
+    layer, graph = model.layers[index], model.graph
+    scaled = gradients.scaled[index]
+    n_tokens = scaled["q"][tokens].shape[0]
+    out = scaled["q"].new_empty((graph.destinations_per_layer - 1, n_tokens, graph.d_model))
+    start = 0
+    for kind, gradient in scaled.items():
+        heads = gradient.shape[1]
+        weight = layer.folded[kind][0].to(gradient.dtype)
+        group = heads // weight.shape[0]
+        if group > 1:
+            weight = weight.repeat_interleave(group, dim=0)
+        torch.bmm(gradient[tokens].transpose(0, 1), weight, out=out[start : start + heads])
+        start += heads
+    for correction in gradients.corrections[index]:
+        factor = correction.factor[tokens].T.unsqueeze(-1)
+        out.addcmul_(factor, correction.direction[tokens], value=-1)
+    return out
+
+
+def contract_outputs(
+    model: CircuitModel,
+    delta: Delta,
+    gradients: OutputGradients,
+    *,
+    neurons: bool,
+) -> Float[Tensor, "src *model"]:
+    """Node scores [src], or neuron scores [src, model], of one batch."""
+    graph, dtype = model.graph, model.sum_dtype
+    model.counts["contraction"] += 1
+    out = torch.zeros((graph.n_src, graph.d_model), dtype=dtype, device=delta.embedded.device)
+    out[0] = (delta.embedded * gradients.embedded.flatten(0, 1).to(dtype)).sum(0)
+    for index, layer in enumerate(model.layers):
+        mixed = delta.mixed[index]
+        gradient = gradients.attention[index].flatten(0, 1).to(dtype)
+        product = (mixed.flatten(1).T @ gradient).unflatten(0, mixed.shape[1:])
+        out[graph.head_slice(index)] = (product * layer.w_o.to(dtype)).sum(1)
+        mlp = gradients.mlp[index].flatten(0, 1).to(dtype)
+        out[graph.mlp_source(index)] = (delta.mlp[index] * mlp).sum(0)
+    return -out if neurons else -out.sum(1)

@@ -1,0 +1,190 @@
+"""Runs with gradients: d metric / d input of every destination, or d metric / d output of every source.
+
+A head's query, key and value inputs are not materialised: that would be three copies of the
+residual stream per head. What is kept is the gradient at the projected query, key and value, and
+the two quantities per position that the Jacobian of the norm before them needs. With
+`y = norm(x)`, `q = W y` and the folded `W'` of `Norm.fold`,
+
+    d metric / d x = W'^T g / s  -  (x_hat / (s d)) <g, W' x_hat>,      g = d metric / d q,
+
+where s is the norm's scale, x_hat the normalised input and d the width. The first term is linear
+in g / s, so runs of an integration path add up before they meet the weights; the second is one
+number per head and position times x_hat (`harness_circuits.passes.contract`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.passes.native import NativeRun, PerHead, Residual, Tapped
+
+MetricFunction = Callable[[Float[Tensor, "batch read vocab"]], Float[Tensor, "batch"]]
+
+
+@dataclass
+class RankOne:
+    """One run's norm correction in one layer: `direction` [token, model], `factor` [token, dst]."""
+
+    direction: Float[Tensor, "token model"]
+    factor: Float[Tensor, "token dst"]
+
+
+@dataclass
+class DestinationGradients:
+    """Gradients of the summed metric at every destination's input, added up over weighted runs.
+
+    Attributes:
+        scaled: Per layer and kind, g / s [token, head, d_head], heads as in the graph.
+        corrections: Per layer, the norm correction of every run.
+        mlp_in: Per layer [token, model].
+        final: [token, model], the logits' input.
+    """
+
+    scaled: list[dict[str, Tensor]] = field(default_factory=list)
+    corrections: list[list[RankOne]] = field(default_factory=list)
+    mlp_in: list[Tensor] = field(default_factory=list)
+    final: Tensor | None = None
+
+
+@dataclass
+class OutputGradients:
+    """Gradients at every source's output, added up over weighted runs.
+
+    Attributes:
+        embedded: [batch, pos, model].
+        attention: Per layer, at the sum of the heads' results (the same for each of them).
+        mlp: Per layer.
+    """
+
+    embedded: Residual
+    attention: list[Residual]
+    mlp: list[Residual]
+
+
+@dataclass(frozen=True)
+class GradientPass:
+    """One run with gradients: the tapped values, their gradients, the metric and the logits."""
+
+    seen: Tapped
+    gradients: Tapped
+    start: Residual
+    start_gradient: Residual
+    metric: Float[Tensor, "batch"]
+
+
+DESTINATION_POINTS = ("block_in", "q", "k", "v", "mlp_in", "final")
+OUTPUT_POINTS = ("attention", "mlp")
+
+
+def run_with_gradients(
+    model: CircuitModel,
+    inputs: Inputs,
+    metric: MetricFunction,
+    points: tuple[str, ...],
+    start: Residual,
+    run_type: type[NativeRun] = NativeRun,
+) -> GradientPass:
+    """Run from a given first residual and differentiate the summed metric.
+
+    Args:
+        model: The model.
+        inputs: Tokens (their embeddings are replaced by `start`), mask and read positions.
+        metric: Metric per example from logits.
+        points: Points to keep; gradients are taken at all of them but `block_in`.
+        start: The first block's input.
+        run_type: How blocks are run, where a method changes the backward pass.
+    """
+    leaf = start.detach().clone().requires_grad_(True)
+    run = run_type(model, points, leaf)
+    with torch.enable_grad():
+        values = metric(model.forward(inputs, run))
+        wanted = [point for point in points if point != "block_in"]
+        tensors = [tensor for point in wanted for tensor in run.seen[point].values()]
+        found = torch.autograd.grad(values.sum(), [leaf, *tensors], allow_unused=True)
+    model.counts["backward"] += 1
+    filled = [
+        torch.zeros_like(tensor) if gradient is None else gradient
+        for tensor, gradient in zip([leaf, *tensors], found, strict=True)
+    ]
+    flat = iter(filled[1:])
+    gradients = Tapped({p: {layer: next(flat) for layer in run.seen[p]} for p in wanted})
+    detached = {p: {i: t.detach() for i, t in layers.items()} for p, layers in run.seen.at.items()}
+    return GradientPass(Tapped(detached), gradients, leaf.detach(), filled[0], values.detach())
+
+
+def add_destination_gradients(
+    total: DestinationGradients, model: CircuitModel, run: GradientPass, weight: float
+) -> None:
+    """Add one run's gradients, times a weight, to a total that starts empty."""
+    new = not total.scaled
+    for index in range(model.graph.n_layers):
+        scaled, correction = _attention_gradients(model, index, run, weight)
+        mlp = run.gradients["mlp_in"][index].flatten(0, 1) * weight
+        if new:
+            total.scaled.append(scaled)
+            total.corrections.append(correction)
+            total.mlp_in.append(mlp)
+        else:
+            for kind, value in scaled.items():
+                total.scaled[index][kind] += value
+            total.corrections[index] += correction
+            total.mlp_in[index] += mlp
+    last = run.gradients["final"][model.graph.n_layers - 1].flatten(0, 1) * weight
+    total.final = last if total.final is None else total.final + last
+
+
+def _attention_gradients(
+    model: CircuitModel, index: int, run: GradientPass, weight: float
+) -> tuple[dict[str, Tensor], list[RankOne]]:
+    layer, dtype = model.layers[index], model.sum_dtype
+    heads = {"q": model.graph.n_heads, "k": model.graph.n_kv_heads, "v": model.graph.n_kv_heads}
+    gradients = {
+        kind: _per_destination(run.gradients[kind][index].to(dtype), n) * weight
+        for kind, n in heads.items()
+    }
+    if layer.norm is None:
+        return gradients, []
+    x = run.seen["block_in"][index].flatten(0, 1).to(dtype)
+    inverse = layer.norm.inverse_scale(x)
+    factors = []
+    for kind, n in heads.items():
+        value = run.seen[kind][index].to(dtype)
+        bias = layer.folded[kind][1]
+        if bias is not None:
+            value = value - bias.repeat_interleave(value.shape[2] // bias.shape[0], dim=0)
+        product = (run.gradients[kind][index].to(dtype) * value).sum(-1, keepdim=True)
+        factors.append(_per_destination(product, n).squeeze(-1))
+        gradients[kind] *= inverse.unsqueeze(-1)
+    if layer.norm.centred:
+        x = x - x.mean(-1, keepdim=True)
+    direction = x * (inverse.square() * (weight / x.shape[-1]))
+    return gradients, [RankOne(direction, torch.cat(factors, dim=1))]
+
+
+def _per_destination(x: PerHead, heads: int) -> Float[Tensor, "token head d_head"]:
+    """Flatten batch and positions; add up query heads that share a key or value destination."""
+    x = x.flatten(0, 1)
+    return x if x.shape[1] == heads else x.unflatten(1, (heads, -1)).sum(2)
+
+
+def add_output_gradients(
+    total: OutputGradients | None, model: CircuitModel, run: GradientPass, weight: float
+) -> OutputGradients:
+    """Return a total (None to start with) with one run's gradients, times a weight, added."""
+    layers = range(model.graph.n_layers)
+    attention = [run.gradients["attention"][layer] * weight for layer in layers]
+    mlp = [run.gradients["mlp"][layer] * weight for layer in layers]
+    embedded = run.start_gradient * weight
+    if total is None:
+        return OutputGradients(embedded, attention, mlp)
+    return OutputGradients(
+        total.embedded + embedded,
+        [a + b for a, b in zip(total.attention, attention, strict=True)],
+        [a + b for a, b in zip(total.mlp, mlp, strict=True)],
+    )

@@ -1,0 +1,117 @@
+"""The model as it is, block by block, with a tap wherever a pass wants to look.
+
+Points, with shapes: `block_in` [batch, pos, model] (the residual before the attention's norm),
+`q`, `k`, `v` and `mixed` [batch, pos, head, d_head], `attention` [batch, pos, model] (sum of the
+heads' results with the output bias, before a post-norm), `mlp_in` (the residual before the MLP's
+norm), `mlp` (its contribution, after a post-norm), `final` (the residual before the final norm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.models.circuit_model import CircuitModel, Inputs
+
+Residual = Float[Tensor, "batch pos model"]
+PerHead = Float[Tensor, "batch pos head d_head"]
+
+OUTPUTS = ("block_in", "mixed", "mlp")  # what source nodes are made of
+
+
+@dataclass
+class Tapped:
+    """Tensors seen at the points of one run, per layer."""
+
+    at: dict[str, dict[int, Tensor]] = field(default_factory=dict)
+
+    def __getitem__(self, point: str) -> dict[int, Tensor]:
+        return self.at[point]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs of all source nodes in one run, or what replaces them.
+
+    Attributes:
+        embedded: The input node [batch, pos, model], without learned position embeddings.
+        mixed: Per layer, the heads' mixed values; a head's output is `mixed @ w_o[head]`.
+        mlp: Per layer, the MLP's contribution.
+
+    All may have size 1 in `batch` (and `pos`) where every example gets the same.
+    """
+
+    embedded: Residual
+    mixed: list[PerHead]
+    mlp: list[Residual]
+
+
+class NativeRun:
+    """The layer function of an ordinary run that keeps what was asked for."""
+
+    def __init__(
+        self, model: CircuitModel, points: Collection[str], start: Residual | None = None
+    ) -> None:
+        """Prepare one run.
+
+        Args:
+            model: The model.
+            points: Points to keep.
+            start: Replaces the first block's input.
+        """
+        self.model = model
+        self.start = start
+        self.seen = Tapped({point: {} for point in points})
+
+    def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:
+        """Keep a tensor if its point was asked for, and return what the run goes on with."""
+        if point in self.seen.at:
+            if point == "mlp_in" and tensor.requires_grad:
+                tensor = tensor.view_as(tensor)  # so that its gradient is that of the MLP alone
+            self.seen[point][layer] = tensor
+        return tensor
+
+    def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
+        """Run one block."""
+        layer = self.model.layers[index]
+        if index == 0 and self.start is not None:
+            x = self.start
+        x = self.tap("block_in", index, x)
+        q, k, v = (
+            self.tap(kind, index, value)
+            for kind, value in zip("qkv", layer.project(x), strict=True)
+        )
+        mixed = self.tap("mixed", index, layer.core(q, k, v, arguments))
+        attention = self.tap("attention", index, layer.attention_sum(mixed))
+        mid = x + layer.after_attention(attention)
+        mlp_in = self.tap("mlp_in", index, x if self.model.graph.parallel else mid)
+        x = mid + self.tap("mlp", index, layer.mlp_out(mlp_in))
+        if index == self.model.graph.n_layers - 1:
+            x = self.tap("final", index, x)
+        return x
+
+
+def record(
+    model: CircuitModel, inputs: Inputs, points: Collection[str] = OUTPUTS
+) -> tuple[Tapped, Float[Tensor, "batch read vocab"]]:
+    """Run the model without gradients and return what its points held, and the logits."""
+    run = NativeRun(model, points)
+    with torch.no_grad():
+        logits = model.forward(inputs, run)
+    return run.seen, logits
+
+
+def outputs_of(model: CircuitModel, inputs: Inputs, seen: Tapped) -> Outputs:
+    """Collect the source outputs of a recorded run."""
+    start = seen["block_in"][0]
+    layers = range(model.graph.n_layers)
+    return Outputs(
+        embedded=start - model.position_embedding(inputs, start),
+        mixed=[seen["mixed"][layer] for layer in layers],
+        mlp=[seen["mlp"][layer] for layer in layers],
+    )

@@ -1,0 +1,184 @@
+"""Scores over the units of a graph, at edge, node or neuron level."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
+from harness_circuits.graph import Graph
+
+Level = Literal["edge", "node", "neuron"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+_FORMAT = "harness_circuits.scores"
+
+
+@dataclass(frozen=True)
+class ScoreSpace:
+    """The units that can be kept or removed: a graph at one level.
+
+    Attributes:
+        graph: The model's graph.
+        level: `edge` has units [src, dst], `node` [src], `neuron` [src, model].
+    """
+
+    graph: Graph
+    level: Level = "edge"
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise OptionError(f"Unknown level {self.level!r}. Known: {', '.join(LEVELS)}.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an array with one entry per unit."""
+        graph = self.graph
+        shapes = {
+            "edge": (graph.n_src, graph.n_dst),
+            "node": (graph.n_src,),
+            "neuron": (graph.n_src, graph.d_model),
+        }
+        return shapes[self.level]
+
+    @cached_property
+    def real(self) -> Bool[np.ndarray, "*units"]:
+        """True for units that exist."""
+        return self.graph.edge_mask if self.level == "edge" else np.ones(self.shape, dtype=bool)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units that exist."""
+        return self.graph.n_edges if self.level == "edge" else int(np.prod(self.shape))
+
+    def n_at(self, size: float) -> int:
+        """Number of units at a size, a fraction of all units: rounded down as MIB does, at least 1.
+
+        Raises:
+            OptionError: The size is not in (0, 1].
+        """
+        if not 0 < size <= 1:
+            raise OptionError(f"A circuit size is a fraction in (0, 1], got {size!r}.")
+        return max(1, int(size * self.n_units + 1e-9))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One score per unit. Positive: corrupting the unit lowers the metric.
+
+    Attributes:
+        space: Graph and level.
+        values: Float array of the space's shape, zero where no unit exists. The scale is the
+            estimated loss of metric per example.
+        provenance: Method, options, model, data: anything that says where the values come from.
+    """
+
+    space: ScoreSpace
+    values: Float[np.ndarray, "*units"]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.space.shape:
+            raise CircuitFileError(
+                f"Scores of shape {self.values.shape} do not fit a graph whose {self.space.level} "
+                f"scores have shape {self.space.shape}."
+            )
+        bad = ~np.isfinite(self.values) & self.space.real
+        if bad.any():
+            raise NumericalError(
+                f"{int(bad.sum())} of {self.space.n_units} {self.space.level} scores are not finite. "
+                "Check the model's dtype (float16 overflows easily; use float32 or bfloat16)."
+            )
+
+    def describe(self, **facts: Any) -> Scores:
+        """Return the same scores with more provenance."""
+        return replace(self, provenance={**self.provenance, **facts})
+
+    def save(self, path: str | Path) -> Path:
+        """Write values (safetensors) with graph, level and provenance as its metadata, atomically."""
+        from safetensors.numpy import save
+
+        header = {
+            "format": _FORMAT,
+            "version": "1",
+            "level": self.space.level,
+            "graph": json.dumps(self.space.graph.to_dict()),
+            "provenance": json.dumps(dict(self.provenance), default=str),
+        }
+        data = save({"scores": np.ascontiguousarray(self.values)}, metadata=header)
+        return write_atomically(Path(path), data)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scores:
+        """Read scores that `save` wrote.
+
+        Raises:
+            CircuitFileError: The file is missing, damaged, or not one of ours.
+        """
+        values, header = read_safetensors(Path(path), "scores", _FORMAT)
+        space = ScoreSpace(Graph.from_dict(json_field(path, header, "graph")), header["level"])  # type: ignore[arg-type]
+        return cls(space, values, json_field(path, header, "provenance"))
+
+
+def write_atomically(path: Path, data: bytes) -> Path:
+    """Write a file under a temporary name in the same folder, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def read_safetensors(path: Path, name: str, kind: str) -> tuple[np.ndarray, dict[str, str]]:
+    """Read one named array and the metadata of a safetensors file of a given kind.
+
+    Raises:
+        CircuitFileError: The file is missing, damaged, or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CircuitFileError(f"There is no file {path}.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            if header.get("format") != kind:
+                raise CircuitFileError(
+                    f"{path} is not a {kind} file (its format field is {header.get('format')!r})."
+                )
+            return file.get_tensor(name), header
+    except SafetensorError as error:
+        raise CircuitFileError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def json_field(path: str | Path, header: Mapping[str, str], name: str) -> Any:
+    """Parse one JSON field of a safetensors header.
+
+    Raises:
+        CircuitFileError: The field is missing or not JSON.
+    """
+    try:
+        return json.loads(header[name])
+    except (KeyError, ValueError) as error:
+        raise CircuitFileError(f"{path}: the header's {name!r} is missing or not JSON.") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
