@@ -69,11 +69,10 @@ class OutputGradients:
 
 @dataclass(frozen=True)
 class GradientPass:
-    """One run with gradients: the tapped values, their gradients, the metric and the logits."""
+    """One run with gradients: tapped values, their gradients, that of the start, the metric."""
 
     seen: Tapped
     gradients: Tapped
-    start: Residual
     start_gradient: Residual
     metric: Float[Tensor, "batch"]
 
@@ -87,23 +86,26 @@ def run_with_gradients(
     inputs: Inputs,
     metric: MetricFunction,
     points: tuple[str, ...],
-    start: Residual,
+    start: Residual | None = None,
+    *,
+    keep: tuple[str, ...] = (),
     run_type: type[NativeRun] = NativeRun,
 ) -> GradientPass:
-    """Run from a given first residual and differentiate the summed metric.
+    """Run, from a given first residual if there is one, and differentiate the summed metric.
 
     Args:
         model: The model.
-        inputs: Tokens (their embeddings are replaced by `start`), mask and read positions.
+        inputs: Tokens, mask and read positions.
         metric: Metric per example from logits.
-        points: Points to keep; gradients are taken at all of them but `block_in`.
-        start: The first block's input.
+        points: Points to differentiate at (`block_in` is kept only).
+        start: The first block's input; by default the embedded tokens.
+        keep: Further points whose values are kept.
         run_type: How blocks are run, where a method changes the backward pass.
     """
-    leaf = start.detach().clone().requires_grad_(True)
-    run = run_type(model, points, leaf)
+    run = run_type(model, {*points, *keep, "block_in"}, start, differentiable=True)
     with torch.enable_grad():
         values = metric(model.forward(inputs, run))
+        leaf = run.seen["block_in"][0]
         wanted = [point for point in points if point != "block_in"]
         tensors = [tensor for point in wanted for tensor in run.seen[point].values()]
         found = torch.autograd.grad(values.sum(), [leaf, *tensors], allow_unused=True)
@@ -115,7 +117,7 @@ def run_with_gradients(
     flat = iter(filled[1:])
     gradients = Tapped({p: {layer: next(flat) for layer in run.seen[p]} for p in wanted})
     detached = {p: {i: t.detach() for i, t in layers.items()} for p, layers in run.seen.at.items()}
-    return GradientPass(Tapped(detached), gradients, leaf.detach(), filled[0], values.detach())
+    return GradientPass(Tapped(detached), gradients, filled[0], values.detach())
 
 
 def add_destination_gradients(

@@ -55,7 +55,12 @@ class NativeRun:
     """The layer function of an ordinary run that keeps what was asked for."""
 
     def __init__(
-        self, model: CircuitModel, points: Collection[str], start: Residual | None = None
+        self,
+        model: CircuitModel,
+        points: Collection[str],
+        start: Residual | None = None,
+        *,
+        differentiable: bool = False,
     ) -> None:
         """Prepare one run.
 
@@ -63,9 +68,11 @@ class NativeRun:
             model: The model.
             points: Points to keep.
             start: Replaces the first block's input.
+            differentiable: Make the first block's input a leaf that gradients reach.
         """
         self.model = model
         self.start = start
+        self.differentiable = differentiable
         self.seen = Tapped({point: {} for point in points})
 
     def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:
@@ -79,8 +86,9 @@ class NativeRun:
     def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
         """Run one block."""
         layer = self.model.layers[index]
-        if index == 0 and self.start is not None:
-            x = self.start
+        if index == 0:
+            x = x if self.start is None else self.start
+            x = x.detach().clone().requires_grad_(True) if self.differentiable else x
         x = self.tap("block_in", index, x)
         q, k, v = (
             self.tap(kind, index, value)

@@ -1,0 +1,8 @@
+"""Attribution methods: one file each, all registered in `METHODS`."""
+
+from harness_circuits.attribution import eap, eap_ig_inputs, random_scores
+from harness_circuits.attribution.job import METHODS, Job, Method, attribute, check_method
+
+__all__ = ["METHODS", "Job", "Method", "attribute", "check_method"]
+
+del eap, eap_ig_inputs, random_scores

@@ -1,0 +1,19 @@
+"""EAP, edge attribution patching (Syed et al. 2023, arXiv 2310.10348), and its node form (AtP).
+
+The gradient on the clean prompt, contracted with replacement minus clean output. Two forward passes
+and one backward pass per batch.
+"""
+
+from __future__ import annotations
+
+from harness_circuits.attribution.gradient import PathPoint, path_attribution
+from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.scores import Scores
+
+
+def eap(job: Job) -> Scores:
+    """Score by the gradient on the clean prompt."""
+    return path_attribution(job, [PathPoint(1.0, 1.0)])
+
+
+METHODS.register("EAP")(Method(function=eap, source="Syed et al. 2023, arXiv 2310.10348"))

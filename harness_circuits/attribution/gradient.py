@@ -1,0 +1,157 @@
+"""The plumbing that all gradient methods share: record, differentiate along a path, contract.
+
+A method is a list of path points. At a point alpha the first residual is alpha of the way from the
+replaced to the clean one, and the gradients found there enter with a weight:
+
+1. Record the replacement's and the clean run's node outputs.
+2. At every point, run with gradients.
+3. Contract output differences with the weighted sum of the gradients, once per batch. In post-norm
+   models a head's difference passes through the Jacobian of its post-norm, which differs from
+   point to point, so there every point is contracted on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.attribution.job import Job
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.passes.contract import (
+    Delta,
+    contract_edges,
+    contract_outputs,
+    delta_between,
+)
+from harness_circuits.passes.gradients import (
+    DESTINATION_POINTS,
+    OUTPUT_POINTS,
+    DestinationGradients,
+    GradientPass,
+    OutputGradients,
+    add_destination_gradients,
+    add_output_gradients,
+    run_with_gradients,
+)
+from harness_circuits.passes.native import (
+    OUTPUTS,
+    NativeRun,
+    Outputs,
+    Residual,
+    Tapped,
+    outputs_of,
+    record,
+)
+from harness_circuits.scores import Scores
+from harness_circuits.tokenise import Batch
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """A point between replaced (0) and clean (1) embeddings, and the weight of its gradients."""
+
+    alpha: float
+    weight: float
+
+
+def path_attribution(
+    job: Job, points: Sequence[PathPoint], run_type: type[NativeRun] = NativeRun
+) -> Scores:
+    """Score all units by contracting output differences with gradients along a path.
+
+    Args:
+        job: Model, data, metric, level and ablation.
+        points: Where gradients are taken.
+        run_type: How blocks are run, where a method changes the backward pass.
+    """
+    total = job.zeros()
+    clean_first = sorted(points, key=lambda point: -point.alpha)
+    for batch in job.watched("discovery"):
+        _PathBatch(job, batch, clean_first, run_type).add_to(total)
+    return job.scores(total)
+
+
+class _PathBatch:
+    """The work for one batch."""
+
+    def __init__(
+        self, job: Job, batch: Batch, points: Sequence[PathPoint], run_type: type[NativeRun]
+    ) -> None:
+        self.job, self.batch, self.points, self.run_type = job, batch, points, run_type
+        self.model: CircuitModel = job.model
+        self.edges = job.level == "edge"
+        self.post_norm = self.model.layers[0].post_attention is not None
+        self.replacement = job.ablation.replacement(self.model, batch)
+        self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
+        self.clean: Outputs | None = None
+        self.start: Residual | None = None
+
+    def add_to(self, total: Float[Tensor, "*units"]) -> None:
+        """Add this batch's score sums."""
+        if self.points[0].alpha != 1 or self.job.metric.needs_clean:
+            seen, self.clean_logits = record(self.model, self.batch.clean)
+            self._take_clean(seen)
+        gradients: DestinationGradients | None = None
+        outputs: OutputGradients | None = None
+        for point in self.points:
+            run = self._run(point)
+            if not self.edges:
+                outputs = add_output_gradients(outputs, self.model, run, point.weight)
+                continue
+            gradients = gradients or DestinationGradients()
+            add_destination_gradients(gradients, self.model, run, point.weight)
+            if self.post_norm:
+                contract_edges(
+                    self.model, self._delta(), gradients, total, run.seen["attention"]
+                )
+                gradients = None
+        if outputs is not None:
+            neurons = self.job.level == "neuron"
+            total += contract_outputs(self.model, self._delta(), outputs, neurons=neurons)
+        elif gradients is not None:
+            contract_edges(self.model, self._delta(), gradients, total)
+
+    def _run(self, point: PathPoint) -> GradientPass:
+        wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
+        if self.edges and self.post_norm:
+            wanted = (*wanted, "attention")
+        is_clean = self.clean is None  # the clean point comes first, and is then the clean run too
+        keep = OUTPUTS if is_clean else ()
+        start = None if is_clean else self._between(point.alpha)
+
+        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
+            return self.job.metric(logits, self.batch, self.clean_logits)
+
+        run = run_with_gradients(
+            self.model, self.batch.clean, metric, wanted, start, keep=keep, run_type=self.run_type
+        )
+        if is_clean:
+            self._take_clean(run.seen)
+        return run
+
+    def _take_clean(self, seen: Tapped) -> None:
+        self.clean = outputs_of(self.model, self.batch.clean, seen)
+        self.start = seen["block_in"][0]
+
+    def _between(self, alpha: float) -> Residual:
+        assert self.start is not None and self.clean is not None
+        change = self.replacement.embedded - self.clean.embedded
+        return self.start + (1 - alpha) * change
+
+    def _delta(self) -> Delta:
+        assert self.clean is not None
+        return delta_between(self.clean, self.replacement, self.model.sum_dtype)
+
+
+def even_points(rule: str, steps: int) -> list[PathPoint]:
+    """Integration points of a rule on [0, 1], with weights that add up to 1."""
+    if rule == "gausslegendre":
+        nodes, weights = np.polynomial.legendre.leggauss(steps)
+        return [PathPoint(float(x + 1) / 2, float(w) / 2) for x, w in zip(nodes, weights, strict=True)]
+    shift = {"left": 0.0, "midpoint": 0.5, "right": 1.0}[rule]
+    return [PathPoint((step + shift) / steps, 1 / steps) for step in range(steps)]
+

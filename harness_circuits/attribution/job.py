@@ -1,0 +1,163 @@
+"""What every attribution method is given, and the registry of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.ablation import Ablation, Patching
+from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.metrics import Metric
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.progress import progress
+from harness_circuits.registry import Registry
+from harness_circuits.scores import Level, Scores, ScoreSpace
+from harness_circuits.tokenise import Batch
+
+
+@dataclass(frozen=True)
+class Job:
+    """One discovery: model, data, metric, and the units to score.
+
+    Attributes:
+        model: The model.
+        batches: Training pairs.
+        metric: Differentiable task metric.
+        level: `edge`, `node` or `neuron`.
+        ablation: What a removed unit's output would be replaced by.
+    """
+
+    model: CircuitModel
+    batches: Sequence[Batch]
+    metric: Metric
+    level: Level = "edge"
+    ablation: Ablation = field(default_factory=Patching)
+
+    @property
+    def space(self) -> ScoreSpace:
+        """The units to score."""
+        return ScoreSpace(self.model.graph, self.level)
+
+    @property
+    def n_examples(self) -> int:
+        """Number of training pairs."""
+        return sum(len(batch) for batch in self.batches)
+
+    def watched(self, what: str) -> Iterator[Batch]:
+        """The batches, behind a progress bar that counts examples."""
+        with progress(self.n_examples, what, "pairs") as advance:
+            for batch in self.batches:
+                yield batch
+                advance(len(batch))
+
+    def zeros(self) -> Float[Tensor, "*units"]:
+        """Score sums, in float64."""
+        return torch.zeros(self.space.shape, dtype=torch.float64, device=self.model.device)
+
+    def scores(self, total: Float[Tensor, "*units"], **provenance: Any) -> Scores:
+        """Turn sums over examples into scores: the mean effect per example.
+
+        Raises:
+            NumericalError: A score is not finite, or all are zero.
+        """
+        values = (total / self.n_examples).cpu().numpy()
+        values = np.where(self.space.real, values, 0.0)
+        scores = Scores(self.space, values, {"level": self.level, **provenance})
+        if not values.any():
+            raise NumericalError(
+                "All scores are zero: the metric does not react to the units. (The KL and JS "
+                "divergences from the clean run have no gradient on the clean run; use "
+                "EAP-IG-inputs or another metric.)"
+            )
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One attribution method.
+
+    Attributes:
+        function: (job, **options) to scores.
+        options: Names and defaults of its options.
+        levels: Levels it is defined at.
+        ablations: Ablations it is defined for.
+        gradients: Whether it needs a differentiable metric.
+        source: The paper.
+    """
+
+    function: Callable[..., Scores]
+    options: dict[str, Any] = field(default_factory=dict)
+    levels: tuple[Level, ...] = ("edge", "node", "neuron")
+    ablations: tuple[str, ...] = ("patching", "zero", "mean", "mean-positional")
+    gradients: bool = True
+    source: str
+
+
+METHODS: Registry[Method] = Registry("attribution method")
+
+
+def check_method(name: str, level: str, ablation: str, metric: Metric) -> Method:
+    """Return a method, if it is defined for this level, ablation and metric.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        OptionError: The combination is not defined.
+    """
+    method = METHODS.get(name)
+    if level not in method.levels:
+        raise OptionError(
+            f"method={name} is not defined at level={level}; it is at {', '.join(method.levels)}."
+        )
+    if ablation not in method.ablations:
+        raise OptionError(
+            f"method={name} is not defined for ablation={ablation}; it is for "
+            f"{', '.join(method.ablations)}."
+        )
+    if method.gradients and not metric.differentiable:
+        raise OptionError(
+            f"method={name} needs a metric with gradients: {metric.description} has none. "
+            "Set attribution_metric=logit_diff, prob_diff, kl, js or normalised_logit."
+        )
+    return method
+
+
+def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
+    """Score every unit of a job with a named method.
+
+    Args:
+        job: Model, data, metric and level.
+        name: A method's name.
+        **options: The method's own options, such as `ig_steps`.
+
+    Returns:
+        Scores; positive where corrupting the unit lowers the metric.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        OptionError: Undefined combination, unknown option or bad value.
+        NumericalError: The scores are not finite, or all zero.
+    """
+    method = check_method(name, job.level, job.ablation.name, job.metric)
+    unknown = set(options) - set(method.options)
+    if unknown:
+        raise OptionError(
+            f"method={name} has no option {min(unknown)!r}; "
+            f"it has {sorted(method.options) or 'none'}."
+        )
+    chosen = {**method.options, **options}
+    before = dict(job.model.counts)
+    scores = method.function(job, **chosen)
+    passes = {k: n - before.get(k, 0) for k, n in sorted(job.model.counts.items())}
+    return scores.describe(
+        method=name,
+        ablation=job.ablation.name,
+        n_examples=job.n_examples,
+        passes=passes,
+        **chosen,
+    )

@@ -1,0 +1,20 @@
+"""Random scores: the floor any method has to clear."""
+
+from __future__ import annotations
+
+import torch
+
+from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.scores import Scores
+
+
+def random_scores(job: Job, *, seed: int) -> Scores:
+    """Standard normal scores, drawn from a generator of their own."""
+    generator = torch.Generator().manual_seed(int(seed))
+    values = torch.randn(job.space.shape, generator=generator, dtype=torch.float64)
+    return job.scores(values.to(job.model.device) * job.n_examples)
+
+
+METHODS.register("random")(
+    Method(function=random_scores, options={"seed": 0}, gradients=False, source="floor")
+)

@@ -1,0 +1,215 @@
+"""Discovery and evaluation of one task: pairs in, scores and a faithfulness curve out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness_circuits.ablation import Ablation, make_ablation
+from harness_circuits.attribution import Job, attribute, check_method
+from harness_circuits.circuit import Circuit
+from harness_circuits.curve import CurveValues, check_gap
+from harness_circuits.errors import TaskDataError
+from harness_circuits.evaluate import Evaluation, evaluate_circuits
+from harness_circuits.memory import pairs_per_pass
+from harness_circuits.metrics import METRICS, Metric
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs import Pair
+from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.selection import select
+from harness_circuits.settings import Settings
+from harness_circuits.tokenise import (
+    Batch,
+    TokenPair,
+    check_first_tokens,
+    make_batches,
+    tokenise_pair,
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A faithfulness curve of one ranking.
+
+    Attributes:
+        ranking: `absolute` or `signed`.
+        values: Metric values per example.
+        circuits: The circuit of each size.
+        accuracy: Accuracy per size and example.
+    """
+
+    ranking: str
+    values: CurveValues
+    circuits: tuple[Circuit, ...]
+    accuracy: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment found.
+
+    Attributes:
+        scores: Scores of all units; None where a given circuit was evaluated.
+        curves: One per ranking.
+        evaluation: Values per example of the evaluation pairs.
+        facts: Numbers of pairs, seconds, passes.
+    """
+
+    scores: Scores | None
+    curves: tuple[Curve, ...]
+    evaluation: Evaluation
+    facts: dict[str, Any]
+
+
+def tokenise(
+    model: CircuitModel, pairs: Sequence[Pair], metrics: Sequence[Metric], where: str
+) -> list[TokenPair]:
+    """Encode pairs and check that clean, corrupted and answers align.
+
+    Raises:
+        PairError: One does not; the message names it.
+    """
+    assert model.tokenizer is not None, "this model was loaded without a tokenizer"
+    encoded = [
+        tokenise_pair(model.tokenizer, pair, index, where) for index, pair in enumerate(pairs)
+    ]
+    if any(metric is METRICS.get("logit_diff") for metric in metrics):
+        for pair in encoded:
+            check_first_tokens(model.tokenizer, pair, where)
+    return encoded
+
+
+class Experiment:
+    """One task on one model under one configuration."""
+
+    def __init__(
+        self,
+        model: CircuitModel,
+        settings: Settings,
+        training: Sequence[Pair],
+        evaluation: Sequence[Pair],
+        *,
+        task_metric: str = "logit_diff",
+        task: str = "pairs",
+    ) -> None:
+        """Validate everything before anything is run.
+
+        Args:
+            model: The model.
+            settings: What to do.
+            training: Discovery pairs.
+            evaluation: Evaluation pairs.
+            task_metric: The task's own metric, unless the settings override it.
+            task: What messages call the pairs.
+
+        Raises:
+            OptionError: An undefined combination.
+            PairError: A pair does not align.
+            TaskDataError: A split is empty.
+        """
+        self.model, self.settings, self.task = model, settings, task
+        self.metric_name = settings.metric or task_metric
+        self.metric = METRICS.get(self.metric_name)
+        self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
+        check_method(settings.method, settings.level, settings.ablation, self.attribution_metric)
+        if not evaluation:
+            raise TaskDataError(f"{task} has no evaluation pairs.")
+        if not training:
+            raise TaskDataError(f"{task} has no training pairs to discover circuits on.")
+        metrics = (self.metric, self.attribution_metric)
+        chosen = training[: settings.n_discovery]
+        train = tokenise(model, chosen, metrics, f"{task} (training split)")
+        test = tokenise(model, evaluation, metrics, f"{task} (evaluation split)")
+        size = settings.pairs_per_pass or pairs_per_pass(model, train + test, settings.max_memory)
+        whole = self.attribution_metric.whole_answers
+        self.training = make_batches(train, size, whole_answers=whole)
+        self.evaluation = make_batches(test, size)
+        self.pairs_per_pass = size
+
+    @property
+    def space(self) -> ScoreSpace:
+        """The units that circuits are made of."""
+        return ScoreSpace(self.model.graph, self.settings.level)  # type: ignore[arg-type]
+
+    def ablation(self, batches: Sequence[Batch]) -> Ablation:
+        """The ablation, its means taken over the training pairs."""
+        return make_ablation(
+            self.settings.ablation, self.model, batches, self.settings.mean_over
+        )
+
+    def discover(self) -> Scores:
+        """Run the attribution method on the training pairs."""
+        settings = self.settings
+        job = Job(
+            self.model,
+            self.training,
+            self.attribution_metric,
+            settings.level,  # type: ignore[arg-type]
+            self.ablation(self.training),
+        )
+        method = check_method(
+            settings.method, settings.level, settings.ablation, self.attribution_metric
+        )
+        options = settings.chosen_method_options(method.options)
+        return attribute(job, settings.method, **options).describe(
+            model=self.model.name, task=self.task, metric=self.metric_name
+        )
+
+    def circuits(self, scores: Scores) -> dict[str, list[Circuit]]:
+        """One circuit per ranking and size."""
+        settings = self.settings
+        counts = [scores.space.n_at(size) for size in settings.sizes]
+        return {
+            ranking: select(
+                scores,
+                counts,
+                settings.selection,
+                absolute=ranking == "absolute",
+                **settings.selection_options,
+            )
+            for ranking in settings.rankings
+        }
+
+    def evaluate(self, circuits: dict[str, list[Circuit]]) -> tuple[Evaluation, tuple[Curve, ...]]:
+        """Evaluate circuits of all rankings on the evaluation pairs.
+
+        Raises:
+            NumericalError: Faithfulness is undefined.
+        """
+        flat = [circuit for chosen in circuits.values() for circuit in chosen]
+        evaluation = evaluate_circuits(
+            self.model, self.evaluation, flat, self.metric, self.ablation(self.training)
+        )
+        check_gap(evaluation.full, evaluation.empty, self.task)
+        curves, first = [], 0
+        for ranking, chosen in circuits.items():
+            rows = slice(first, first + len(chosen))
+            first += len(chosen)
+            values = CurveValues(
+                self.settings.sizes, evaluation.full, evaluation.empty, evaluation.circuits[rows]
+            )
+            curves.append(Curve(ranking, values, tuple(chosen), evaluation.accuracy[rows]))
+        return evaluation, tuple(curves)
+
+    def run(self) -> Result:
+        """Discover, select and evaluate."""
+        started = time.perf_counter()
+        scores = self.discover()
+        discovered = time.perf_counter()
+        circuits = self.circuits(scores)
+        selected = time.perf_counter()
+        evaluation, curves = self.evaluate(circuits)
+        done = time.perf_counter()
+        facts = {
+            "n_discovery": sum(len(batch) for batch in self.training),
+            "n_evaluation": len(evaluation.indices),
+            "pairs_per_pass": self.pairs_per_pass,
+            "discovery_seconds": discovered - started,
+            "selection_seconds": selected - discovered,
+            "evaluation_seconds": done - selected,
+        }
+        return Result(scores, curves, evaluation, facts)

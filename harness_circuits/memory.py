@@ -1,0 +1,64 @@
+"""How many pairs go into one pass, so that memory stays within a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psutil
+import torch
+
+from harness_circuits.errors import OptionError
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.passes.contract import CHUNK_BYTES
+from harness_circuits.tokenise import TokenPair, answer_tree
+
+SHARE_OF_FREE = 0.25
+MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
+
+
+def pairs_per_pass(
+    model: CircuitModel, pairs: Sequence[TokenPair], max_memory: int | None
+) -> int:
+    """Largest number of pairs whose passes fit the bound.
+
+    Args:
+        model: The model.
+        pairs: All pairs that will be run.
+        max_memory: Bytes beside the model; by default a quarter of what is free.
+
+    Raises:
+        OptionError: Not even one pair fits.
+    """
+    longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
+    bound = max_memory if max_memory is not None else int(free_memory(model.device) * SHARE_OF_FREE)
+    per_pair = longest * bytes_per_token(model, longest)
+    room = bound - min(CHUNK_BYTES, bound // 4)
+    if room < per_pair:
+        raise OptionError(
+            f"One pair of {longest} tokens needs about {per_pair / 2**30:.2f} GiB beside the model, "
+            f"max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
+        )
+    return max(1, min(room // per_pair, MOST_TOKENS // longest))
+
+
+def bytes_per_token(model: CircuitModel, length: int) -> int:
+    """Estimated peak use per token of one discovery or evaluation pass.
+
+    Evaluation holds one residual-sized difference per source and one input per destination of a
+    block, beside the ablated stream. Discovery holds what autograd keeps per block.
+    """
+    graph = model.graph
+    config = model.hf.config.get_text_config()
+    mlp = int(getattr(config, "intermediate_size", None) or 4 * graph.d_model)
+    size = torch.finfo(model.dtype).bits // 8
+    evaluation = graph.d_model * (graph.n_src + 3 * graph.n_heads + 12 * graph.n_layers)
+    attention = 3 * graph.n_heads * length
+    discovery = graph.n_layers * (30 * graph.d_model + 5 * mlp + attention)
+    return size * (max(evaluation, discovery) + 2 * int(config.vocab_size) // length)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

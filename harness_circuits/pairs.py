@@ -1,0 +1,136 @@
+"""Clean/corrupted prompt pairs with their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness_circuits.errors import PairError, TaskDataError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One clean prompt, its corrupted counterpart, and the answers to score.
+
+    Attributes:
+        clean: The prompt for which the correct answers are correct.
+        corrupted: A prompt of the same number of tokens in which they are not.
+        choices: Continuations of the prompt, with their leading space where they have one.
+        correct: Indices of the choices that are right on the clean prompt.
+        incorrect: Indices of the choices they are compared with.
+    """
+
+    clean: str
+    corrupted: str
+    choices: tuple[str, ...]
+    correct: tuple[int, ...]
+    incorrect: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise PairError(f"A pair cannot be used: {problem} (clean prompt {self.clean!r}).")
+
+    @classmethod
+    def from_doc(cls, doc: Mapping[str, Any]) -> Pair:
+        """Make a pair from a harness document.
+
+        Raises:
+            PairError: A field is missing or does not fit the others.
+        """
+        missing = [name for name in cls.__dataclass_fields__ if name not in doc]
+        if missing:
+            raise PairError(f"A pair lacks the fields {missing}; it has {sorted(doc)}.")
+        return cls(
+            str(doc["clean"]),
+            str(doc["corrupted"]),
+            tuple(str(choice) for choice in doc["choices"]),
+            tuple(int(index) for index in doc["correct"]),
+            tuple(int(index) for index in doc["incorrect"]),
+        )
+
+    def _problem(self) -> str:
+        n = len(self.choices)
+        for name, text in (("clean", self.clean), ("corrupted", self.corrupted)):
+            if not text.strip():
+                return f"the {name} prompt is empty"
+        if not self.correct or not self.incorrect:
+            return "it needs at least one correct and one incorrect answer"
+        if any(not choice for choice in self.choices):
+            return "a choice is empty"
+        if len(set(self.choices)) < n:
+            return f"two choices are the same: {list(self.choices)}"
+        outside = [index for index in (*self.correct, *self.incorrect) if not 0 <= index < n]
+        if outside:
+            return f"answer index {outside[0]} is not among its {n} choices"
+        both = set(self.correct) & set(self.incorrect)
+        if both:
+            return f"choice {self.choices[min(both)]!r} is both correct and incorrect"
+        return ""
+
+
+def make_pairs(
+    clean: Sequence[str],
+    corrupted: Sequence[str],
+    correct: Sequence[str | Sequence[str]],
+    incorrect: Sequence[str | Sequence[str]],
+) -> list[Pair]:
+    """Make pairs from parallel lists.
+
+    Args:
+        clean: Clean prompts.
+        corrupted: Corrupted prompts.
+        correct: For each pair, the right continuation or several, leading space included.
+        incorrect: For each pair, the wrong continuation or several.
+
+    Raises:
+        PairError: The lists differ in length, or a pair does not hold together.
+    """
+    lengths = {len(clean), len(corrupted), len(correct), len(incorrect)}
+    if len(lengths) != 1:
+        raise PairError(
+            f"Expected lists of one length, got {len(clean)} clean, {len(corrupted)} corrupted, "
+            f"{len(correct)} correct and {len(incorrect)} incorrect."
+        )
+    pairs = []
+    for a, b, right, wrong in zip(clean, corrupted, correct, incorrect, strict=True):
+        good = (right,) if isinstance(right, str) else tuple(right)
+        bad = (wrong,) if isinstance(wrong, str) else tuple(wrong)
+        indices = tuple(range(len(good) + len(bad)))
+        pairs.append(Pair(a, b, good + bad, indices[: len(good)], indices[len(good) :]))
+    return pairs
+
+
+def pairs_from_frame(frame: Any) -> list[Pair]:
+    """Make pairs from a pandas DataFrame with columns clean, corrupted, correct, incorrect.
+
+    `correct` and `incorrect` hold a string or a list of strings.
+
+    Raises:
+        TaskDataError: A column is missing.
+        PairError: A pair does not hold together.
+    """
+    columns = ("clean", "corrupted", "correct", "incorrect")
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise TaskDataError(f"The table lacks {missing}; it has {list(frame.columns)}.")
+    return make_pairs(*(list(frame[column]) for column in columns))
+
+
+def pairs_from_docs(docs: Iterable[Mapping[str, Any]], where: str) -> list[Pair]:
+    """Make pairs from harness documents.
+
+    Raises:
+        TaskDataError: There are none.
+        PairError: One does not hold together; the message names it.
+    """
+    pairs = []
+    for index, doc in enumerate(docs):
+        try:
+            pairs.append(Pair.from_doc(doc))
+        except PairError as error:
+            raise PairError(f"{where}, pair {index}: {error}") from None
+    if not pairs:
+        raise TaskDataError(f"{where} has no pairs.")
+    return pairs

@@ -1,0 +1,101 @@
+"""The registry of selectors: from scores to circuits of growing size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from harness_circuits.circuit import Circuit
+from harness_circuits.errors import OptionError
+from harness_circuits.registry import Registry
+from harness_circuits.scores import Level, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selector:
+    """One way to turn scores into circuits.
+
+    Attributes:
+        function: (scores, counts, absolute, **options) to one circuit per count, before pruning.
+        options: Names and defaults of its options.
+        levels: Levels it is defined at.
+        nested: Whether every circuit contains the smaller ones.
+        rankings: Rankings it knows (`absolute`, `signed`).
+        source: The paper or code.
+    """
+
+    function: Callable[..., list[Circuit]]
+    options: dict[str, Any] = field(default_factory=dict)
+    levels: tuple[Level, ...] = ("edge", "node", "neuron")
+    nested: bool = True
+    rankings: tuple[str, ...] = ("absolute", "signed")
+    source: str
+
+
+SELECTORS: Registry[Selector] = Registry("selector")
+
+
+def select(
+    scores: Scores,
+    counts: Sequence[int],
+    name: str = "top-n",
+    *,
+    absolute: bool,
+    **options: Any,
+) -> list[Circuit]:
+    """Select one circuit per size and prune it.
+
+    Args:
+        scores: Scores of all units.
+        counts: Sizes, as numbers of units.
+        name: A selector's name.
+        absolute: Rank by |score| (for CMD) rather than by score (for CPR).
+        **options: The selector's own options.
+
+    Returns:
+        Pruned circuits; their `n_kept` may be below the requested count.
+
+    Raises:
+        UnknownNameError: There is no such selector.
+        OptionError: The selector does not know the ranking, level, or an option.
+    """
+    selector = SELECTORS.get(name)
+    ranking = "absolute" if absolute else "signed"
+    if scores.space.level not in selector.levels:
+        raise OptionError(
+            f"selection={name} is not defined at level={scores.space.level}; "
+            f"it is at {', '.join(selector.levels)}."
+        )
+    if ranking not in selector.rankings:
+        raise OptionError(f"selection={name} has no {ranking} ranking.")
+    unknown = set(options) - set(selector.options)
+    if unknown:
+        raise OptionError(
+            f"selection={name} has no option {min(unknown)!r}; "
+            f"it has {sorted(selector.options) or 'none'}."
+        )
+    circuits = selector.function(scores, counts, absolute, **{**selector.options, **options})
+    return [circuit.prune() for circuit in circuits]
+
+
+def ranked(scores: Scores, absolute: bool) -> Int[np.ndarray, "unit"]:
+    """Flat indices of all units, best first; ties keep the order of the indices."""
+    values = np.abs(scores.values) if absolute else scores.values
+    return ranked_by(scores, values)
+
+
+def ranked_by(scores: Scores, values: Float[np.ndarray, "*units"]) -> Int[np.ndarray, "unit"]:
+    """Flat indices of all units by some values, highest first, ties by index."""
+    units = np.flatnonzero(scores.space.real)
+    return units[np.argsort(-values.ravel()[units], kind="stable")]
+
+
+def circuit_of(scores: Scores, units: Int[np.ndarray, "kept"]) -> Circuit:
+    """The circuit that keeps units given by flat index."""
+    kept = np.zeros(scores.space.shape, dtype=bool)
+    kept.ravel()[units] = True
+    return Circuit(scores.space, kept)

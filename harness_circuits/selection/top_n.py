@@ -1,0 +1,18 @@
+"""top-n: the n units with the highest (absolute) score; ties by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness_circuits.circuit import Circuit
+from harness_circuits.scores import Scores
+from harness_circuits.selection.selectors import SELECTORS, Selector, circuit_of, ranked
+
+
+def top_n(scores: Scores, counts: Sequence[int], absolute: bool) -> list[Circuit]:
+    """Keep the best n units, for each n."""
+    order = ranked(scores, absolute)
+    return [circuit_of(scores, order[:n]) for n in counts]
+
+
+SELECTORS.register("top-n")(Selector(function=top_n, source="EAP-IG, MIB"))

@@ -1,0 +1,189 @@
+"""What a run of discovery and evaluation does: one frozen, validated record.
+
+Command lines, YAML files and the Python API only fill it. Unknown keys are refused with the closest
+known one, and every value is checked before a model is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from harness_circuits.ablation import check_ablation
+from harness_circuits.attribution import METHODS
+from harness_circuits.curve import MIB_SIZES, check_sizes
+from harness_circuits.errors import OptionError, UnknownNameError
+from harness_circuits.metrics import METRICS
+from harness_circuits.registry import unknown_name
+from harness_circuits.scores import LEVELS
+from harness_circuits.selection import SELECTORS
+
+RANKINGS = ("both", "absolute", "signed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One configuration of discovery and evaluation.
+
+    Attributes:
+        method: Attribution method.
+        method_options: The method's own options, such as `ig_steps`.
+        level: `edge`, `node` or `neuron`.
+        ablation: What replaces removed units: patching, zero, mean, mean-positional.
+        mean_over: Side of the training pairs that means are taken over.
+        selection: Selector.
+        selection_options: The selector's own options.
+        ranking: `signed` (CPR), `absolute` (CMD), or `both`.
+        sizes: Circuit sizes as fractions of all units.
+        n_discovery: Training pairs used; None for all.
+        metric: Metric that overrides the task's own.
+        attribution_metric: Metric that discovery differentiates; None for the task's.
+        bootstrap_iters: Resamples behind the intervals.
+        seed: Seed of everything random here.
+        pairs_per_pass: Pairs in one pass; None to choose by `max_memory`.
+        max_memory: Bytes that passes may use beside the model; None for a share of what is free.
+    """
+
+    method: str = "EAP-IG-inputs"
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+    level: str = "edge"
+    ablation: str = "patching"
+    mean_over: str = "clean"
+    selection: str = "top-n"
+    selection_options: Mapping[str, Any] = field(default_factory=dict)
+    ranking: str = "both"
+    sizes: tuple[float, ...] = MIB_SIZES
+    n_discovery: int | None = None
+    metric: str | None = None
+    attribution_metric: str | None = None
+    bootstrap_iters: int = 10_000
+    seed: int = 0
+    pairs_per_pass: int | None = None
+    max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
+        for name in (self.metric, self.attribution_metric):
+            if name is not None:
+                METRICS.get(name)
+        _one_of("level", self.level, LEVELS)
+        _one_of("ranking", self.ranking, RANKINGS)
+        check_ablation(self.ablation, self.mean_over)
+        check_sizes(self.sizes)
+        _known_options("method", self.method, self.method_options, method.options)
+        _known_options("selection", self.selection, self.selection_options, selector.options)
+        for name, least in (("n_discovery", 1), ("pairs_per_pass", 1), ("bootstrap_iters", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise OptionError(f"{name} is a whole number of at least {least}, got {value!r}.")
+
+    @property
+    def rankings(self) -> tuple[str, ...]:
+        """The rankings to evaluate."""
+        return ("absolute", "signed") if self.ranking == "both" else (self.ranking,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that defines the results, as plain JSON."""
+        data = asdict(self)
+        method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
+        data["method_options"] = self.chosen_method_options(method.options)
+        data["selection_options"] = {**selector.options, **self.selection_options}
+        data["sizes"] = list(self.sizes)
+        return data
+
+    def chosen_method_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """The method's options: defaults, the run's seed, and what was set."""
+        seed = {"seed": self.seed} if "seed" in defaults else {}
+        return {**defaults, **seed, **self.method_options}
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Every key `from_arguments` takes."""
+        own = [f.name for f in fields(cls) if not f.name.endswith("_options")]
+        options = [
+            key
+            for registry in (METHODS, SELECTORS)
+            for name in registry
+            for key in registry.get(name).options  # type: ignore[attr-defined]
+        ]
+        return list(dict.fromkeys([*own, *options]))
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Settings:
+        """Make settings from flat keys and values, as `--model_args` gives them.
+
+        The method's and the selector's own options stand beside the other keys: `ig_steps=10`.
+
+        Raises:
+            OptionError: A key is unknown, belongs to another method or selector, or has a bad value.
+            UnknownNameError: A named method, selector or metric does not exist.
+        """
+        known = cls.known_keys()
+        for key in arguments:
+            if key not in known:
+                raise OptionError(unknown_name("option", key, known))
+        own = {f.name for f in fields(cls)}
+        chosen = {key: value for key, value in arguments.items() if key in own}
+        method = METHODS.get(str(arguments.get("method", cls.method)))
+        selector = SELECTORS.get(str(arguments.get("selection", cls.selection)))
+        rest = {key: value for key, value in arguments.items() if key not in own}
+        chosen["method_options"] = {k: v for k, v in rest.items() if k in method.options}
+        chosen["selection_options"] = {k: v for k, v in rest.items() if k in selector.options}
+        for key in rest:
+            if key not in method.options and key not in selector.options:
+                raise OptionError(_belongs_elsewhere(key, arguments))
+        if "sizes" in chosen:
+            chosen["sizes"] = parse_sizes(chosen["sizes"])
+        if "max_memory" in chosen:
+            chosen["max_memory"] = parse_bytes(chosen["max_memory"])
+        return cls(**chosen)
+
+
+def parse_sizes(value: Any) -> tuple[float, ...]:
+    """Read sizes from a list, a number, or a string such as `0.01:0.1:1`.
+
+    Raises:
+        OptionError: An entry is not a number.
+    """
+    parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
+    parts = [parts] if isinstance(parts, (int, float)) else list(parts)
+    try:
+        return tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}."
+        ) from None
+
+
+def parse_bytes(value: Any) -> int:
+    """Read an amount of memory such as `4GB`, `500MB` or a number of bytes.
+
+    Raises:
+        OptionError: It is not one.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(value).lower())
+    if match is None or float(match[1]) <= 0:
+        raise OptionError(f"max_memory is an amount such as 4GB or 500MB, got {value!r}.")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UnknownNameError(unknown_name(name, value, known))
+
+
+def _known_options(
+    what: str, name: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> None:
+    for key in given:
+        if key not in known:
+            raise OptionError(f"{what}={name}: " + unknown_name("option", key, known))
+
+
+def _belongs_elsewhere(key: str, arguments: Mapping[str, Any]) -> str:
+    users = [f"method={name}" for name in METHODS if key in METHODS.get(name).options]
+    users += [f"selection={name}" for name in SELECTORS if key in SELECTORS.get(name).options]
+    method = arguments.get("method", Settings.method)
+    return f"{key} has no effect with method={method}; it belongs to {', '.join(users)}."

@@ -1,0 +1,282 @@
+"""From pairs to batches: token ids, answer tokens, and the answer tree behind each prompt.
+
+Prompts of equal token length are batched together, so that nothing is ever padded.
+
+Answers of several tokens (years digit by digit, rare names) are scored exactly in the same pass:
+their tokens but the last are appended to the prompt as a tree. Every appended token sees the prompt
+and its own ancestors only (a 4D attention mask) and has the position it would have in its own
+continuation, so that the logits at each tree node are those of that continuation alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from harness_circuits.errors import PairError
+from harness_circuits.models.circuit_model import Inputs
+from harness_circuits.pairs import Pair
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """One pair as token ids.
+
+    Attributes:
+        clean: Clean prompt.
+        corrupted: Corrupted prompt, of the same length.
+        answers: One token sequence per choice.
+        correct: Indices of correct choices.
+        incorrect: Indices of incorrect choices.
+        index: The pair's number among all pairs of its split.
+    """
+
+    clean: tuple[int, ...]
+    corrupted: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]
+    correct: tuple[int, ...]
+    incorrect: tuple[int, ...]
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class AnswerTree:
+    """Proper prefixes of the answers, as appended tokens.
+
+    Attributes:
+        tokens: The appended tokens.
+        parents: For each, the index of its parent among them, or -1 for the prompt.
+        paths: For each answer, the (read, token) steps; read 0 is the prompt's last token,
+            read i + 1 is appended token i.
+    """
+
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    paths: tuple[tuple[tuple[int, int], ...], ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Where the answers of a batch are in its logits.
+
+    Attributes:
+        reads: [batch, choice, step] read of every answer token, 0 where there is none.
+        tokens: [batch, choice, step] the token.
+        real: [batch, choice, step] False where an answer (or a choice) has ended.
+        correct: [batch, choice].
+        incorrect: [batch, choice].
+    """
+
+    reads: Int[Tensor, "batch choice step"]
+    tokens: Int[Tensor, "batch choice step"]
+    real: Bool[Tensor, "batch choice step"]
+    correct: Bool[Tensor, "batch choice"]
+    incorrect: Bool[Tensor, "batch choice"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of one token length.
+
+    Attributes:
+        clean: Inputs of the clean run.
+        corrupted: Inputs of the corrupted run, same shapes.
+        answers: Where the answers are.
+        indices: Number of each pair in its split.
+        n_prompt: Tokens of the prompt; appended answer tokens follow.
+    """
+
+    clean: Inputs
+    corrupted: Inputs
+    answers: Answers
+    indices: tuple[int, ...]
+    n_prompt: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a prompt as lm-eval's `hf` model gets them: the tokenizer's own special tokens."""
+    bos = tokenizer.bos_token
+    if bos and text.startswith(str(bos)):
+        return list(tokenizer.encode(text, add_special_tokens=False))
+    return list(tokenizer.encode(text))
+
+
+def encode_answer(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[int, ...]:
+    """Token ids of a continuation: those of prompt and continuation after those of the prompt."""
+    text = prompt.rstrip()
+    answer = prompt[len(text) :] + answer
+    n_prompt = len(encode_prompt(tokenizer, text))
+    return tuple(encode_prompt(tokenizer, text + answer)[n_prompt:])
+
+
+def tokenise_pair(
+    tokenizer: PreTrainedTokenizerBase, pair: Pair, index: int, where: str = "pairs"
+) -> TokenPair:
+    """Encode one pair and check its alignment.
+
+    Raises:
+        PairError: Prompts differ in token length or not at all, or an answer has no token of its own.
+    """
+    name = f"{where}, pair {index}"
+    clean = encode_prompt(tokenizer, pair.clean.rstrip())
+    corrupted = encode_prompt(tokenizer, pair.corrupted.rstrip())
+    if len(clean) != len(corrupted):
+        raise PairError(_length_message(tokenizer, name, clean, corrupted))
+    if clean == corrupted:
+        raise PairError(f"{name}: clean and corrupted prompt are the same: {pair.clean!r}.")
+    answers = tuple(encode_answer(tokenizer, pair.clean, choice) for choice in pair.choices)
+    for choice, tokens in zip(pair.choices, answers, strict=True):
+        if not tokens:
+            raise PairError(
+                f"{name}: the answer {choice!r} has no token of its own after the prompt "
+                f"{pair.clean[-30:]!r}; it merges with the prompt's last token."
+            )
+    return TokenPair(tuple(clean), tuple(corrupted), answers, pair.correct, pair.incorrect, index)
+
+
+def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
+    """Refuse a pair whose correct and incorrect answers begin with the same token.
+
+    Raises:
+        PairError: They do, so that a metric of first-token logits is zero by construction.
+    """
+    right = {pair.answers[index][0] for index in pair.correct}
+    wrong = {pair.answers[index][0] for index in pair.incorrect}
+    if right & wrong:
+        token = min(right & wrong)
+        shown = repr(tokenizer.decode([token])) if tokenizer is not None else f"token {token}"
+        raise PairError(
+            f"{where}, pair {pair.index}: a correct and an incorrect answer share their first token "
+            f"{shown}, so their logit difference says nothing. Use answers that differ in their "
+            "first token, or a metric over whole answers (metric: prob_diff)."
+        )
+
+
+def answer_tree(answers: Sequence[Sequence[int]]) -> AnswerTree:
+    """Arrange the answers' proper prefixes as a tree."""
+    nodes: dict[tuple[int, ...], int] = {}
+    tokens: list[int] = []
+    parents: list[int] = []
+    for answer in answers:
+        for end in range(1, len(answer)):
+            prefix = tuple(answer[:end])
+            if prefix not in nodes:
+                nodes[prefix] = len(tokens)
+                tokens.append(prefix[-1])
+                parents.append(nodes[prefix[:-1]] if end > 1 else -1)
+    paths = tuple(
+        tuple(
+            (nodes[tuple(answer[:step])] + 1 if step else 0, token)
+            for step, token in enumerate(answer)
+        )
+        for answer in answers
+    )
+    return AnswerTree(tuple(tokens), tuple(parents), paths)
+
+
+def make_batches(
+    pairs: Iterable[TokenPair], batch_size: int, *, whole_answers: bool = True
+) -> list[Batch]:
+    """Group pairs by token length (and answer tree) into batches of at most `batch_size`.
+
+    Args:
+        pairs: Encoded pairs.
+        batch_size: Largest number of pairs per batch.
+        whole_answers: Score all tokens of an answer; False: only the first.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[TokenPair, AnswerTree]]] = defaultdict(list)
+    for pair in pairs:
+        if not whole_answers:
+            pair = replace(pair, answers=tuple(answer[:1] for answer in pair.answers))
+        tree = answer_tree(pair.answers)
+        groups[len(pair.clean), tree.parents].append((pair, tree))
+    batches = []
+    for (n_prompt, _), members in groups.items():
+        for first in range(0, len(members), batch_size):
+            batches.append(_batch(members[first : first + batch_size], n_prompt))
+    return batches
+
+
+def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int) -> Batch:
+    pairs = [pair for pair, _ in members]
+    trees = [tree for _, tree in members]
+    parents = trees[0].parents
+    reads = torch.tensor([n_prompt - 1, *range(n_prompt, n_prompt + len(parents))])
+    positions, mask = None, None
+    if parents:
+        positions, mask = _tree_layout(parents, n_prompt, len(pairs))
+    appended = torch.tensor([tree.tokens for tree in trees], dtype=torch.long)
+
+    def inputs(prompts: list[tuple[int, ...]]) -> Inputs:
+        ids = torch.cat([torch.tensor(prompts, dtype=torch.long), appended], dim=1)
+        return Inputs(ids, reads, positions, mask)
+
+    return Batch(
+        inputs([pair.clean for pair in pairs]),
+        inputs([pair.corrupted for pair in pairs]),
+        _answers(members),
+        tuple(pair.index for pair in pairs),
+        n_prompt,
+    )
+
+
+def _tree_layout(
+    parents: tuple[int, ...], n_prompt: int, n_batch: int
+) -> tuple[Int[Tensor, "batch pos"], Float[Tensor, "batch 1 pos pos"]]:
+    """Positions and attention mask of a prompt with an answer tree behind it."""
+    size = n_prompt + len(parents)
+    seen = torch.zeros(size, size, dtype=torch.bool)
+    seen[:n_prompt, :n_prompt] = torch.ones(n_prompt, n_prompt, dtype=torch.bool).tril()
+    depth = list(range(n_prompt))
+    for node, parent in enumerate(parents):
+        above = n_prompt - 1 if parent < 0 else n_prompt + parent
+        seen[n_prompt + node] = seen[above]
+        seen[n_prompt + node, n_prompt + node] = True
+        depth.append(depth[above] + 1)
+    mask = torch.zeros(size, size).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+    positions = torch.tensor(depth)[None].expand(n_batch, -1)
+    return positions, mask[None, None].expand(n_batch, 1, -1, -1)
+
+
+def _answers(members: list[tuple[TokenPair, AnswerTree]]) -> Answers:
+    n_choices = max(len(pair.answers) for pair, _ in members)
+    n_steps = max(len(path) for _, tree in members for path in tree.paths)
+    shape = (len(members), n_choices, n_steps)
+    reads, tokens = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    real = torch.zeros(shape, dtype=torch.bool)
+    correct = torch.zeros(shape[:2], dtype=torch.bool)
+    incorrect = torch.zeros(shape[:2], dtype=torch.bool)
+    for row, (pair, tree) in enumerate(members):
+        for choice, path in enumerate(tree.paths):
+            n = len(path)
+            reads[row, choice, :n] = torch.tensor([read for read, _ in path])
+            tokens[row, choice, :n] = torch.tensor([token for _, token in path])
+            real[row, choice, :n] = True
+        correct[row, list(pair.correct)] = True
+        incorrect[row, list(pair.incorrect)] = True
+    return Answers(reads, tokens, real, correct, incorrect)
+
+
+def _length_message(tokenizer: Any, name: str, clean: list[int], corrupted: list[int]) -> str:
+    shorter = min(len(clean), len(corrupted))
+    at = next((i for i in range(shorter) if clean[i] != corrupted[i]), shorter)
+
+    def token(ids: list[int]) -> str:
+        return repr(tokenizer.decode([ids[at]])) if at < len(ids) else "the end"
+
+    return (
+        f"{name}: clean has {len(clean)} tokens, corrupted has {len(corrupted)} (first difference at "
+        f"token {at}: {token(clean)} / {token(corrupted)}). Position-wise patching needs equal "
+        "lengths: use words with the same number of tokens, or leave the pair out."
+    )
