@@ -134,7 +134,9 @@ def _existing_gguf(path: Path) -> Path:
     with path.open("rb") as file:
         magic = file.read(len(_GGUF_MAGIC))
     if magic != _GGUF_MAGIC:
-        raise GgufError(f"{path} is not a GGUF file: it starts with {magic!r}, not {_GGUF_MAGIC!r}.")
+        raise GgufError(
+            f"{path} is not a GGUF file: it starts with {magic!r}, not {_GGUF_MAGIC!r}."
+        )
     return path
 
 
@@ -198,7 +200,9 @@ def _read_gguf(source: Path) -> tuple[Any, Any]:
     where = {"gguf_file": source.name, "local_files_only": True}
     try:
         with _quiet_bars():
-            model = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, **where)
+            model = AutoModelForCausalLM.from_pretrained(
+                source.parent, dtype=torch.float32, **where
+            )
             return model.eval(), AutoTokenizer.from_pretrained(source.parent, **where)
     except Exception as error:  # whatever the readers raise, the file is of no use to us
         raise GgufError(

@@ -108,7 +108,9 @@ def tasks_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "tasks"
 
 
-def _as_list(paths: str | Path | list[str | Path] | tuple[str | Path, ...] | None) -> list[str | Path]:
+def _as_list(
+    paths: str | Path | list[str | Path] | tuple[str | Path, ...] | None,
+) -> list[str | Path]:
     if not paths:
         return []
     return list(paths) if isinstance(paths, (list, tuple)) else [paths]
