@@ -87,7 +87,7 @@ def _call_plugin(function: str) -> None:
 
         getattr(plugin, function)()
     except Exception as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        missing = error.name if isinstance(error, ImportError) else None
         if missing in ("harness_circuits", "harness_circuits.harness"):
             return  # uninstalled, with this file left behind
         import warnings
