@@ -14,7 +14,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := .ci/constraints.txt
-INPUTS := pyproject.toml harness_circuits_startup.pth $(CONSTRAINTS)
+INPUTS := pyproject.toml harness_circuits_startup.pth harness_circuits_startup.py $(CONSTRAINTS)
 
 .PHONY: run test check
 

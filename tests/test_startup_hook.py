@@ -1,4 +1,4 @@
-"""The start-up hook on its own, against a stand-in for lm-eval: nothing may stop Python or lm-eval."""
+"""The start-up hook alone, against a stand-in for lm-eval: neither Python nor lm-eval may stop."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def environment(tmp_path: Path) -> Environment:
 
 
 def write_package(environment: Environment, plugin: str) -> None:
+    """Our package with another plugin."""
     folder = environment.packages / "harness_circuits" / "harness"
     folder.mkdir(parents=True)
-    (folder.parent / "__init__.py").touch()
-    (folder / "__init__.py").touch()
+    for name in ("__init__.py", "harness/__init__.py", "harness/watch.py"):
+        (folder.parent / name).write_text((ROOT / "harness_circuits" / name).read_text())
     (folder / "plugin.py").write_text(plugin)
 
 

@@ -1,0 +1,187 @@
+"""What the wheel carries, what importing costs, and the order of the layers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from environments import ROOT, build_wheel
+
+PACKAGE = ROOT / "harness_circuits"
+
+# From the bottom up: a module imports only from the lines above its own, or from its own line.
+# A package stands for all its modules that are not named themselves.
+LAYERS = """
+errors progress
+registry graph default_model bootstrap curve
+scores
+circuit formats
+models
+pairs
+tokenise
+metrics
+passes
+models.checks memory ablation
+attribution selection evaluate
+settings
+experiment
+taskdata summary records
+artifacts
+harness sweep report
+cli
+"""
+RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+
+# A model checks its own decomposition when it is loaded, with the passes that work on models.
+UPWARD = {("models.circuit_model", "models.checks")}
+
+MAX_LINES, MAX_FUNCTION_LINES = 300, 50
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel"))) as archive:
+        yield archive
+
+
+def metadata_file(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = (path for path in wheel.namelist() if path.endswith(f".dist-info/{name}"))
+    return wheel.read(path).decode()
+
+
+def test_the_wheel_carries_package_tasks_and_hook(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    assert {"harness_circuits_startup.py", "harness_circuits_startup.pth"} <= names
+    for folder, prefix in (
+        (PACKAGE, "harness_circuits"),
+        (ROOT / "tasks", "harness_circuits/_tasks"),
+    ):
+        files = {p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+        assert files, f"nothing in {folder.name}"
+        assert {f"{prefix}/{p.relative_to(folder).as_posix()}" for p in files} <= names
+
+
+def test_the_wheel_carries_nothing_else(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    (info,) = (top for top in tops if top.endswith(".dist-info"))
+    ours = {"harness_circuits", "harness_circuits_startup.py", "harness_circuits_startup.pth"}
+    assert tops == ours | {info}
+    assert not [name for name in wheel.namelist() if "__pycache__" in name]
+
+
+def test_the_wheel_declares_commands_entry_points_and_licence(wheel: zipfile.ZipFile) -> None:
+    points = ConfigParser()
+    points.read_string(metadata_file(wheel, "entry_points.txt"))
+    assert points["console_scripts"]["harness-circuits"] == "harness_circuits.cli:main"
+    assert points["lm_eval.models"]["circuit"] == "harness_circuits.harness.lm:CircuitLM"
+    assert "License-Expression: Apache-2.0" in metadata_file(wheel, "METADATA")
+    assert metadata_file(wheel, "licenses/LICENSE").strip().startswith("Apache License")
+
+
+def test_every_dependency_has_an_upper_bound(wheel: zipfile.ZipFile) -> None:
+    lines = metadata_file(wheel, "METADATA").splitlines()
+    required = [line for line in lines if line.startswith("Requires-Dist: ")]
+    assert required
+    own = [line for line in required if "<" not in line and "harness_circuits[" not in line]
+    assert own == []
+
+
+def test_entry_point_and_plugin_name_the_same_class(wheel: zipfile.ZipFile) -> None:
+    from harness_circuits.harness import plugin
+
+    points = ConfigParser()
+    points.read_string(metadata_file(wheel, "entry_points.txt"))
+    assert dict(points["lm_eval.models"]) == {plugin.MODEL_NAME: plugin.MODEL_TARGET}
+
+
+def test_the_hook_watches_what_the_plugin_changes() -> None:
+    import harness_circuits_startup
+    from harness_circuits.harness import plugin, watch
+
+    assert set(harness_circuits_startup.WATCHED) == set(watch.PLUGIN_FUNCTIONS)
+    for function in watch.PLUGIN_FUNCTIONS.values():
+        assert callable(getattr(plugin, function))
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["harness_circuits", "harness_circuits.cli", "harness_circuits.harness.plugin"],
+)
+def test_import_is_light(module: str) -> None:
+    heavy = "{'torch', 'transformers', 'transformer_lens', 'datasets', 'numpy', 'lm_eval'}"
+    code = f"import sys, {module}; sys.exit(str(sorted({heavy} & set(sys.modules))[:9] or ''))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.stderr.strip() == ""
+
+
+def test_public_names_resolve_and_a_miss_is_an_attribute_error() -> None:
+    import harness_circuits
+
+    for name in harness_circuits.__all__:
+        assert getattr(harness_circuits, name) is not None
+        assert name in dir(harness_circuits)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        harness_circuits.nothing  # noqa: B018
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package but the package itself, without the prefix."""
+    paths = {path.relative_to(PACKAGE).with_suffix(""): path for path in PACKAGE.rglob("*.py")}
+    names = {".".join(p.parts).removesuffix(".__init__"): path for p, path in paths.items()}
+    return {name: path for name, path in sorted(names.items()) if name != "__init__"}
+
+
+def rank(module: str) -> int:
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        if (name := ".".join(parts[:end])) in RANK:
+            return RANK[name]
+    raise AssertionError(f"harness_circuits.{module} has no place in LAYERS: give it one")
+
+
+def imports(path: Path, known: set[str]) -> Iterator[str]:
+    """Modules of ours that a file imports anywhere, also inside functions or for types only."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path.name} has a relative import"
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [x if x.partition(".")[2] in known else str(node.module) for x in found]
+        elif isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (x.partition(".")[2] for x in found if x.startswith("harness_circuits."))
+
+
+def test_imports_point_one_way() -> None:
+    known = modules()
+    upward = {
+        (name, imported)
+        for name, path in known.items()
+        for imported in imports(path, set(known))
+        if rank(imported) > rank(name)
+    }
+    assert upward <= UPWARD, f"imports from a higher layer: {sorted(upward - UPWARD)}"
+
+
+@pytest.mark.parametrize("folder", ["harness_circuits", "tasks", "tests", "benchmarks"])
+def test_files_and_functions_are_short(folder: str) -> None:
+    too_long = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        text = path.read_text()
+        if len(text.splitlines()) > MAX_LINES:
+            too_long.append(f"{path.relative_to(ROOT)}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > MAX_FUNCTION_LINES:
+                    too_long.append(f"{path.relative_to(ROOT)}: {node.name} has {lines} lines")
+    assert too_long == []
