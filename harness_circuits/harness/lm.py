@@ -1,0 +1,228 @@
+"""`--model circuit`: lm-eval's HuggingFace model, which also finds and evaluates circuits.
+
+Requests of circuit tasks (`CircuitTask`) trigger one experiment per task: discovery on the task's
+training split, evaluation on the documents the harness asked for (so `--limit` holds). Their
+responses are the full model's log-likelihoods with the evaluation attached.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any, NoReturn
+
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from harness_circuits import __version__, taskdata
+from harness_circuits.artifacts import check_folder, write_artifacts
+from harness_circuits.errors import OptionError
+from harness_circuits.experiment import Experiment, Result
+from harness_circuits.harness.options import read_options
+from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
+from harness_circuits.models.load import load_model
+from harness_circuits.pairs import Pair, pairs_from_docs
+from harness_circuits.summary import ExampleRecord, Header, table
+
+logger = logging.getLogger("lm_eval")
+
+VERSIONED = ("torch", "transformers", "transformer_lens", "lm_eval")
+
+
+class CircuitLM(HFLM):  # type: ignore[misc]
+    """The model `circuit` of lm-eval."""
+
+    def __init__(self, **arguments: Any) -> None:
+        """Validate all arguments, then load the model.
+
+        Args:
+            **arguments: `--model_args`, and what lm-eval adds (batch size, device).
+
+        Raises:
+            CircuitError: An argument, the model, or their combination cannot be used.
+        """
+        self.options = read_options(arguments)
+        self.settings = self.options.settings
+        folder = self.options.run.get("artifacts")
+        self.artifacts = None if folder is None else check_folder(str(folder))
+        started = time.perf_counter()
+        self.circuit_model = load_model(**self.options.model)
+        self.load_seconds = time.perf_counter() - started
+        with _without_warning("`pretrained` model kwarg is not of type `str`"):
+            super().__init__(
+                pretrained=self.circuit_model.hf,
+                tokenizer=self.circuit_model.tokenizer,
+                **self.options.harness,
+            )
+        taskdata.set_active_tokenizer(self.tokenizer)
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._tasks: dict[str, CircuitTask] = {}
+
+    def set_cache_hook(self, cache_hook: Any) -> NoReturn:
+        """Refuse lm-eval's response cache.
+
+        Raises:
+            OptionError: Always.
+        """
+        raise OptionError(
+            "--use_cache cannot be used with --model circuit: it stores responses by prompt and answer "
+            "only, and would mix up circuits, methods and models. (--cache_requests is fine.)"
+        )
+
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Answer circuit tasks' requests with an experiment each, all others as `--model hf` does."""
+        responses: list[Any] = [None] * len(requests)
+        by_task: dict[str, list[int]] = defaultdict(list)
+        for at, request in enumerate(requests):
+            by_task[request.task_name if request.task_name in TASKS else ""].append(at)
+        for name, positions in by_task.items():
+            own = [requests[at] for at in positions]
+            if name:
+                answers: Sequence[Any] = self._run_task(TASKS[name], own)
+            else:
+                answers = super().loglikelihood(own, disable_tqdm=disable_tqdm)
+            for at, answer in zip(positions, answers, strict=True):
+                responses[at] = answer
+        return responses
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Provenance for the `config` of the results."""
+        model = self.circuit_model
+        graph = model.graph
+        tasks = {
+            name: {**run, "curves": self._curves(name)} for name, run in sorted(self._runs.items())
+        }
+        return {
+            "model_num_parameters": sum(p.numel() for p in model.hf.parameters()),
+            "model_dtype": str(model.dtype),
+            "model_revision": self.options.model.get("revision", "main"),
+            "model_sha": str(getattr(model.hf.config, "_commit_hash", None) or ""),
+            "circuit": {
+                "model": model.name,
+                "architecture": type(model.hf).__name__,
+                "device": str(model.device),
+                "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
+                "settings": self.settings.to_dict(),
+                "versions": {
+                    "harness_circuits": __version__,
+                    **{package: metadata.version(package) for package in VERSIONED},
+                },
+                "load_seconds": self.load_seconds,
+                "tasks": tasks,
+            },
+        }
+
+    def _curves(self, name: str) -> dict[str, Any]:
+        summary = self._tasks[name].summary
+        return {} if summary is None else summary.curves
+
+    def _run_task(self, task: CircuitTask, requests: Sequence[Instance]) -> list[ScoredChoice]:
+        """Run one task's experiment and spread its values over the requests."""
+        name = task.config.task
+        docs = {request.doc_id: request.doc for request in requests}
+        numbers = list(docs)
+        training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
+        evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")
+        self._check_requests(requests, dict(zip(numbers, evaluation, strict=True)), name)
+        experiment = Experiment(
+            self.circuit_model, self.settings, training, evaluation, task_metric=task.metric, task=name
+        )
+        result = experiment.run()
+        records = self._records(experiment, result, numbers)
+        if self.artifacts is not None and self.rank == 0:
+            write_artifacts(self.artifacts, name, result, records.values())
+        self._tasks[name] = task
+        self._runs[name] = {
+            "metric": experiment.metric_name,
+            **result.facts,
+            "left_out": taskdata.left_out(name),
+            "scores": dict(result.scores.provenance) if result.scores is not None else {},
+        }
+        self._log(name, experiment, result)
+        log_probs = dict(zip(numbers, result.evaluation.log_probs, strict=True))
+        greedy = dict(zip(numbers, result.evaluation.greedy, strict=True))
+        return [
+            ScoredChoice(log_probs[r.doc_id][r.idx], greedy[r.doc_id][r.idx], records[r.doc_id])
+            for r in requests
+        ]
+
+    def _records(
+        self, experiment: Experiment, result: Result, numbers: Sequence[int]
+    ) -> dict[int, ExampleRecord]:
+        settings = self.settings
+        header = Header(
+            task=experiment.task,
+            metric=experiment.metric_name,
+            sizes=settings.sizes,
+            rankings=tuple(curve.ranking for curve in result.curves),
+            kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in result.curves},
+            edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
+            iters=settings.bootstrap_iters,
+            seed=settings.seed,
+        )
+        values = result.evaluation
+        return {
+            number: ExampleRecord(
+                header,
+                number,
+                float(values.full[at]),
+                float(values.empty[at]),
+                {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
+                {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
+            )
+            for at, number in enumerate(numbers)
+        }
+
+    def _check_requests(
+        self, requests: Sequence[Instance], pairs: dict[int, Pair], name: str
+    ) -> None:
+        """Refuse harness options that change a circuit task's prompts."""
+        for request in requests:
+            if request.args[0] != pairs[request.doc_id].clean:
+                raise OptionError(
+                    f"{name}: the harness changed the prompt (few-shot examples, a chat template or a "
+                    "system instruction). Clean and corrupted prompts have to differ by the corruption "
+                    "only; run circuit tasks without these options."
+                )
+
+    def _log(self, name: str, experiment: Experiment, result: Result) -> None:
+        graph, facts = self.circuit_model.graph, result.facts
+        logger.info(
+            "%s: %s, %d nodes and %d edges, %s at %s level; discovery on %d pairs %.1f s, evaluation "
+            "of %d circuits on %d pairs %.1f s",
+            name,
+            self.circuit_model.name,
+            graph.n_src + 1,
+            graph.n_edges,
+            self.settings.method,
+            self.settings.level,
+            facts["n_discovery"],
+            facts["discovery_seconds"],
+            sum(len(curve.circuits) for curve in result.curves),
+            facts["n_evaluation"],
+            facts["evaluation_seconds"],
+        )
+
+
+@contextmanager
+def _without_warning(text: str) -> Iterator[None]:
+    """Drop one log message of lm-eval that does not apply to us."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return text not in record.getMessage()
+
+    source = logging.getLogger("lm_eval.models.huggingface")
+    source.addFilter(keep)
+    try:
+        yield
+    finally:
+        source.removeFilter(keep)
+
+
+__all__ = ["CircuitLM", "table"]

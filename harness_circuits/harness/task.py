@@ -1,0 +1,105 @@
+"""Circuit tasks: multiple-choice harness tasks whose documents also carry a corrupted prompt.
+
+With any model they report accuracy and the behavioural metric (`logit_diff` or `prob_diff`, from
+the log-likelihoods of the choices). With `--model circuit`, responses carry the evaluation of
+circuits, and the task aggregates it: means first, then ratios, then areas under curves.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.api.metrics import mean
+
+from harness_circuits.errors import TaskDataError
+from harness_circuits.metrics import METRICS
+from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise
+
+TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
+
+BEHAVIOUR = {"logit_diff": "logit_diff", "prob_diff": "prob_diff"}
+LOWER_IS_BETTER = ("cmd", "cmd_log", "edges")
+
+
+class ScoredChoice(tuple[float, bool]):
+    """A response (log-likelihood, is greedy) that brings its document's circuit evaluation along."""
+
+    record: ExampleRecord
+
+    def __new__(cls, log_prob: float, greedy: bool, record: ExampleRecord) -> ScoredChoice:
+        """Make a response; it compares and prints as the plain pair."""
+        self = super().__new__(cls, (log_prob, greedy))
+        self.record = record
+        return self
+
+
+class CircuitTask(ConfigurableTask):  # type: ignore[misc]
+    """A harness task over clean/corrupted pairs, named by `class:` in a task's YAML file."""
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """Build the task's data and check what circuit discovery needs.
+
+        Raises:
+            TaskDataError: The YAML names no known metric, or has no training or test split.
+        """
+        config = {key: value for key, value in dict(config or {}).items() if key != "class"}
+        super().__init__(config=config, **kwargs)
+        name = self.config.task
+        self.metric: str = (self.config.metadata or {}).get("metric", "logit_diff")
+        METRICS.get(self.metric)
+        if self.config.output_type != "multiple_choice":
+            raise TaskDataError(f"{name}: a circuit task needs output_type: multiple_choice.")
+        if not self.has_training_docs() or not (self.has_test_docs() or self.has_validation_docs()):
+            raise TaskDataError(
+                f"{name}: a circuit task needs a training_split to discover circuits on and a "
+                "test_split (or validation_split) to evaluate them on."
+            )
+        self.summary: Summary | None = None
+        self._names: list[str] = []
+        TASKS[name] = self
+
+    @property
+    def behaviour(self) -> str:
+        """Name of the metric that any model reports beside accuracy."""
+        return BEHAVIOUR.get(self.metric, "logit_diff")
+
+    def process_results(
+        self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]
+    ) -> dict[str, Any]:
+        """Score one document from its choices' responses."""
+        scores = np.array([response[0] for response in results], dtype=float)
+        correct, incorrect = list(doc["correct"]), list(doc["incorrect"])
+        if self.behaviour == "prob_diff":
+            value = np.exp(scores[correct]).sum() - np.exp(scores[incorrect]).sum()
+        else:
+            value = scores[correct].mean() - scores[incorrect].mean()
+        result: dict[str, Any] = {
+            "acc": float(int(scores.argmax()) in correct),
+            self.behaviour: float(value),
+        }
+        record = getattr(results[0], "record", None)
+        if record is not None:
+            self._names = metric_names(record.header)
+            result |= dict.fromkeys(self._names, record)
+        return result
+
+    def aggregation(self) -> dict[str, Callable[[Sequence[Any]], float]]:
+        """How each metric's values per document become one number."""
+        plain = {"acc": mean, self.behaviour: mean}
+        return plain | {name: partial(self._aggregate, name) for name in self._names}
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """Direction of each metric."""
+        names = ["acc", self.behaviour, *self._names]
+        return {name: not name.startswith(LOWER_IS_BETTER) for name in names}
+
+    def _aggregate(self, name: str, records: Sequence[ExampleRecord]) -> float:
+        key = tuple(map(id, records))
+        if self.summary is None or getattr(self, "_key", None) != key:
+            self.summary, self._key = summarise(records), key
+        return self.summary.metrics[name]

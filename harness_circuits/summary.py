@@ -1,0 +1,152 @@
+"""From metric values per example to the numbers of one task: metrics with intervals, and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness_circuits.bootstrap import interval, resample_weights
+from harness_circuits.curve import CurveValues, cmd, cmd_log, cpr
+
+# The area that each ranking is for, as in MIB: signed scores for CPR, absolute ones for CMD.
+AREAS = {"signed": {"cpr": cpr}, "absolute": {"cmd": cmd, "cmd_log": cmd_log}}
+POINT_PREFIX = {"absolute": "", "signed": "_signed"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all examples of one task have in common.
+
+    Attributes:
+        task: The task's name.
+        metric: The metric's name.
+        sizes: Requested sizes.
+        rankings: Evaluated rankings.
+        kept: Per ranking and size, kept units after pruning.
+        edges: Per ranking and size, kept edges, weighted by kept neurons.
+        iters: Bootstrap resamples.
+        seed: Their seed.
+    """
+
+    task: str
+    metric: str
+    sizes: tuple[float, ...]
+    rankings: tuple[str, ...]
+    kept: dict[str, list[int]]
+    edges: dict[str, list[float]]
+    iters: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class ExampleRecord:
+    """One evaluation example's values. Prints as its number, so that sample logs stay short."""
+
+    header: Header
+    index: int
+    full: float
+    empty: float
+    circuits: dict[str, tuple[float, ...]]
+    accuracy: dict[str, tuple[float, ...]]
+
+    def __str__(self) -> str:
+        return f"example {self.index}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Metrics by name, and the curves with their intervals as plain JSON."""
+
+    metrics: dict[str, float]
+    curves: dict[str, Any]
+
+
+def size_name(size: float) -> str:
+    """A size as it stands in metric names: `0.05`, `1`."""
+    return f"{size:g}"
+
+
+def metric_names(header: Header) -> list[str]:
+    """Names of all metrics a summary holds."""
+    names = ["full_metric", "corrupted_metric"]
+    for ranking in header.rankings:
+        if len(header.sizes) > 1:
+            for area in AREAS[ranking]:
+                names += [area, f"{area}_ci95_low", f"{area}_ci95_high"]
+        prefix = POINT_PREFIX[ranking]
+        for size in map(size_name, header.sizes):
+            names += [f"faithfulness{prefix}@{size}", f"edges{prefix}@{size}"]
+    return names
+
+
+def summarise(records: Sequence[ExampleRecord]) -> Summary:
+    """Aggregate the records of one task.
+
+    Means are taken over examples before the ratio; the bootstrap resamples examples, the same for
+    all sizes and rankings.
+    """
+    records = sorted(records, key=lambda record: record.index)
+    header = records[0].header
+    n = len(records)
+    uniform = np.full(n, 1 / n)
+    draws = resample_weights(n, header.iters, header.seed)
+    full = np.array([record.full for record in records])
+    empty = np.array([record.empty for record in records])
+    metrics = {"full_metric": float(full.mean()), "corrupted_metric": float(empty.mean())}
+    curves: dict[str, Any] = {}
+    for ranking in header.rankings:
+        circuits = np.array([record.circuits[ranking] for record in records]).T
+        hits = np.array([record.accuracy[ranking] for record in records])
+        values = CurveValues(header.sizes, full, empty, circuits)
+        f, f_draws = values.faithfulness(uniform), values.faithfulness(draws)
+        curves[ranking] = curve = _curve(header, ranking, f, f_draws, hits.mean(0))
+        if len(header.sizes) > 1:
+            for name, area in AREAS[ranking].items():
+                result = interval(float(area(header.sizes, f)), area(header.sizes, f_draws))
+                metrics[name] = result.value
+                metrics[f"{name}_ci95_low"] = result.low
+                metrics[f"{name}_ci95_high"] = result.high
+        prefix = POINT_PREFIX[ranking]
+        for at, size in enumerate(map(size_name, header.sizes)):
+            metrics[f"faithfulness{prefix}@{size}"] = curve["faithfulness"][at]
+            metrics[f"edges{prefix}@{size}"] = curve["edges"][at]
+    return Summary(metrics, curves)
+
+
+def _curve(
+    header: Header, ranking: str, f: np.ndarray, draws: np.ndarray, hits: np.ndarray
+) -> dict[str, Any]:
+    intervals = [interval(value, draws[:, at]) for at, value in enumerate(f)]
+    return {
+        "sizes": list(header.sizes),
+        "faithfulness": [point.value for point in intervals],
+        "ci95_low": [point.low for point in intervals],
+        "ci95_high": [point.high for point in intervals],
+        "accuracy": [float(value) for value in hits],
+        "kept": header.kept[ranking],
+        "edges": header.edges[ranking],
+    }
+
+
+def table(summary: Summary) -> str:
+    """The curves as a small text table, sizes across."""
+    lines = []
+    for ranking, curve in summary.curves.items():
+        if not lines:
+            lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))
+        label = "|score|" if ranking == "absolute" else "score"
+        half = [
+            f"{(high - low) / 2:.2f}"
+            for low, high in zip(curve["ci95_low"], curve["ci95_high"], strict=True)
+        ]
+        lines.append(_row(f"faithfulness by {label}", [f"{f:.2f}" for f in curve["faithfulness"]]))
+        lines.append(_row("  95% interval, +-", half))
+        lines.append(_row("  edges kept", [f"{edges:.0f}" for edges in curve["edges"]]))
+    return "\n".join(lines)
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"{name:<24}" + "".join(f"{cell:>8}" for cell in cells)
