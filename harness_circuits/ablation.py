@@ -136,7 +136,10 @@ def make_ablation(
         _accumulate(totals, outputs_of(model, inputs, seen), batch, positional=name != "mean")
     if not totals:
         raise TaskDataError(f"ablation={name} needs training pairs for its means; there are none.")
-    means = {shape: _map(total, lambda x, n=n: (x / n).to(model.dtype)) for shape, (total, n) in totals.items()}  # type: ignore[misc]
+    means = {
+        shape: _map(total, lambda x, n=n: (x / n).to(model.dtype))
+        for shape, (total, n) in totals.items()
+    }  # type: ignore[misc]
     return Mean(means[0, 0]) if name == "mean" else MeanPositional(means)
 
 

@@ -1,8 +1,8 @@
 """Files that a run leaves beside its results: scores, circuits, values per example.
 
-    DIR/<task>/scores.safetensors    scores with provenance
-    DIR/<task>/circuits.safetensors  kept units per ranking and size
-    DIR/<task>/examples.jsonl        metric values per evaluation example
+DIR/<task>/scores.safetensors    scores with provenance
+DIR/<task>/circuits.safetensors  kept units per ranking and size
+DIR/<task>/examples.jsonl        metric values per evaluation example
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def check_folder(path: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", b"").unlink()
     except OSError as error:
-        raise OptionError(f"artifacts={path} cannot be written: {error.strerror or error}.") from error
+        raise OptionError(
+            f"artifacts={path} cannot be written: {error.strerror or error}."
+        ) from error
     return folder
 
 

@@ -25,9 +25,7 @@ class Interval:
     high: float
 
 
-def resample_weights(
-    n_examples: int, iters: int, seed: int
-) -> Float[np.ndarray, "draw example"]:
+def resample_weights(n_examples: int, iters: int, seed: int) -> Float[np.ndarray, "draw example"]:
     """Weights of each example in each resample; every row adds up to 1.
 
     Raises:

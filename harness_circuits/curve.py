@@ -39,7 +39,9 @@ class CurveValues:
     empty: Float[np.ndarray, "example"]
     circuits: Float[np.ndarray, "size example"]
 
-    def faithfulness(self, weights: Float[np.ndarray, "*draw example"]) -> Float[np.ndarray, "*draw size"]:
+    def faithfulness(
+        self, weights: Float[np.ndarray, "*draw example"]
+    ) -> Float[np.ndarray, "*draw size"]:
         """Faithfulness per size under example weights that add up to 1."""
         full, empty = weights @ self.full, weights @ self.empty
         gap = (full - empty)[..., None]
@@ -48,7 +50,9 @@ class CurveValues:
         return result
 
 
-def check_gap(full: Float[np.ndarray, "example"], empty: Float[np.ndarray, "example"], where: str) -> None:
+def check_gap(
+    full: Float[np.ndarray, "example"], empty: Float[np.ndarray, "example"], where: str
+) -> None:
     """Refuse a curve whose faithfulness has no denominator.
 
     Raises:
@@ -56,7 +60,9 @@ def check_gap(full: Float[np.ndarray, "example"], empty: Float[np.ndarray, "exam
     """
     a, b = float(full.mean()), float(empty.mean())
     if not (np.isfinite(a) and np.isfinite(b)):
-        raise NumericalError(f"{where}: the metric is not finite (full model {a}, empty circuit {b}).")
+        raise NumericalError(
+            f"{where}: the metric is not finite (full model {a}, empty circuit {b})."
+        )
     if abs(a - b) <= 1e-6 * max(abs(a), abs(b), 1e-6):
         raise NumericalError(
             f"{where}: full model and empty circuit have the same mean metric ({a:.6g}), so that "
@@ -86,7 +92,9 @@ def cmd(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[n
     return _area(np.asarray(sizes), np.abs(1 - f))
 
 
-def cmd_log(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[np.ndarray, "*draw"]:
+def cmd_log(
+    sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]
+) -> Float[np.ndarray, "*draw"]:
     """CMD on a log axis: mean of |1 - f| over log10(size); lower is better."""
     axis = np.log10(np.asarray(sizes))
     if len(axis) == 1:

@@ -122,7 +122,12 @@ def _evaluate_batch(
     best = _greedy(clean, batch)
     n_choices = batch.answers.real[:, :, 0].sum(1).tolist()
     return _Part(
-        (_numpy(metric(clean, batch, clean)), _numpy(accuracy(clean, batch)), np.array(values), np.array(hits)),
+        (
+            _numpy(metric(clean, batch, clean)),
+            _numpy(accuracy(clean, batch)),
+            np.array(values),
+            np.array(hits),
+        ),
         [row[:n] for row, n in zip(scores.tolist(), n_choices, strict=True)],
         [row[:n] for row, n in zip(best.tolist(), n_choices, strict=True)],
     )
@@ -145,7 +150,9 @@ def _distinct(
     return [*distinct, Circuit.empty(space)], which
 
 
-def _greedy(logits: Float[Tensor, "batch read vocab"], batch: Batch) -> Bool[Tensor, "batch choice"]:
+def _greedy(
+    logits: Float[Tensor, "batch read vocab"], batch: Batch
+) -> Bool[Tensor, "batch choice"]:
     """Whether each answer's tokens are the likeliest at every step."""
     reads, tokens = batch.answers.reads.to(logits.device), batch.answers.tokens.to(logits.device)
     likeliest = logits.argmax(-1).gather(1, reads.flatten(1)).view_as(reads)

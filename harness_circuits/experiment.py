@@ -137,9 +137,7 @@ class Experiment:
 
     def ablation(self, batches: Sequence[Batch]) -> Ablation:
         """The ablation, its means taken over the training pairs."""
-        return make_ablation(
-            self.settings.ablation, self.model, batches, self.settings.mean_over
-        )
+        return make_ablation(self.settings.ablation, self.model, batches, self.settings.mean_over)
 
     def discover(self) -> Scores:
         """Run the attribution method on the training pairs."""

@@ -16,9 +16,7 @@ SHARE_OF_FREE = 0.25
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
 
 
-def pairs_per_pass(
-    model: CircuitModel, pairs: Sequence[TokenPair], max_memory: int | None
-) -> int:
+def pairs_per_pass(model: CircuitModel, pairs: Sequence[TokenPair], max_memory: int | None) -> int:
     """Largest number of pairs whose passes fit the bound.
 
     Args:

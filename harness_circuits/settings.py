@@ -152,9 +152,7 @@ def parse_sizes(value: Any) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in parts)
     except (TypeError, ValueError):
-        raise OptionError(
-            f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}."
-        ) from None
+        raise OptionError(f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}.") from None
 
 
 def parse_bytes(value: Any) -> int:

@@ -113,11 +113,26 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def encode_answer(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[int, ...]:
-    """Token ids of a continuation: those of prompt and continuation after those of the prompt."""
+    """Token ids of a continuation: those of prompt and continuation after those of the prompt.
+
+    Where the tokenizer would merge the end of the prompt with the answer, the answer's own tokens:
+    a model that has read the prompt can only continue it.
+    """
     text = prompt.rstrip()
     answer = prompt[len(text) :] + answer
-    n_prompt = len(encode_prompt(tokenizer, text))
-    return tuple(encode_prompt(tokenizer, text + answer)[n_prompt:])
+    before = encode_prompt(tokenizer, text)
+    both = encode_prompt(tokenizer, text + answer)
+    if both[: len(before)] == before:
+        return tuple(both[len(before) :])
+    return tuple(tokenizer.encode(answer, add_special_tokens=False))
+
+
+def keeps_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> bool:
+    """Whether prompt and answer together are tokenised as the prompt, then the answer."""
+    text = prompt.rstrip()
+    before = encode_prompt(tokenizer, text)
+    both = encode_prompt(tokenizer, text + prompt[len(text) :] + answer)
+    return len(both) > len(before) and both[: len(before)] == before
 
 
 def tokenise_pair(

@@ -38,7 +38,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "olmo2": GROUPED,
 }
 ARCHITECTURES = tuple(CONFIGS)
-GROUPED_ARCHITECTURES = tuple(name for name, config in CONFIGS.items() if config is not GPT2 and name != "gpt_neox")
+GROUPED_ARCHITECTURES = tuple(
+    name for name, config in CONFIGS.items() if config is not GPT2 and name != "gpt_neox"
+)
 
 
 def random_hf(architecture: str, *, seed: int = 0, **changes: Any) -> PreTrainedModel:
@@ -72,7 +74,9 @@ def tiny_model(
     )
 
 
-def token_pairs(n: int = 4, length: int = 6, *, seed: int = 1, n_changed: int = 2) -> list[TokenPair]:
+def token_pairs(
+    n: int = 4, length: int = 6, *, seed: int = 1, n_changed: int = 2
+) -> list[TokenPair]:
     """Pairs that differ at a few positions, with one right and one wrong answer token."""
     generator = torch.Generator().manual_seed(seed)
     pairs = []
@@ -84,12 +88,19 @@ def token_pairs(n: int = 4, length: int = 6, *, seed: int = 1, n_changed: int = 
         right, wrong = torch.randperm(VOCABULARY, generator=generator)[:2].tolist()
         pairs.append(
             TokenPair(
-                tuple(clean.tolist()), tuple(corrupted.tolist()), ((right,), (wrong,)), (0,), (1,), index
+                tuple(clean.tolist()),
+                tuple(corrupted.tolist()),
+                ((right,), (wrong,)),
+                (0,),
+                (1,),
+                index,
             )
         )
     return pairs
 
 
-def token_batches(n: int = 4, length: int = 6, *, size: int | None = None, **how: Any) -> list[Batch]:
+def token_batches(
+    n: int = 4, length: int = 6, *, size: int | None = None, **how: Any
+) -> list[Batch]:
     """The pairs of `token_pairs` as batches, one batch by default."""
     return make_batches(token_pairs(n, length, **how), size or n)

@@ -105,9 +105,7 @@ class _PathBatch:
             gradients = gradients or DestinationGradients()
             add_destination_gradients(gradients, self.model, run, point.weight)
             if self.post_norm:
-                contract_edges(
-                    self.model, self._delta(), gradients, total, run.seen["attention"]
-                )
+                contract_edges(self.model, self._delta(), gradients, total, run.seen["attention"])
                 gradients = None
         if outputs is not None:
             neurons = self.job.level == "neuron"
@@ -151,7 +149,8 @@ def even_points(rule: str, steps: int) -> list[PathPoint]:
     """Integration points of a rule on [0, 1], with weights that add up to 1."""
     if rule == "gausslegendre":
         nodes, weights = np.polynomial.legendre.leggauss(steps)
-        return [PathPoint(float(x + 1) / 2, float(w) / 2) for x, w in zip(nodes, weights, strict=True)]
+        return [
+            PathPoint(float(x + 1) / 2, float(w) / 2) for x, w in zip(nodes, weights, strict=True)
+        ]
     shift = {"left": 0.0, "midpoint": 0.5, "right": 1.0}[rule]
     return [PathPoint((step + shift) / steps, 1 / steps) for step in range(steps)]
-

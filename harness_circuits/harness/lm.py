@@ -58,7 +58,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 tokenizer=self.circuit_model.tokenizer,
                 **self.options.harness,
             )
-        taskdata.set_active_tokenizer(self.tokenizer)
+        taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
 
@@ -131,7 +131,12 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")
         self._check_requests(requests, dict(zip(numbers, evaluation, strict=True)), name)
         experiment = Experiment(
-            self.circuit_model, self.settings, training, evaluation, task_metric=task.metric, task=name
+            self.circuit_model,
+            self.settings,
+            training,
+            evaluation,
+            task_metric=task.metric,
+            task=name,
         )
         result = experiment.run()
         records = self._records(experiment, result, numbers)

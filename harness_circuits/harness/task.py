@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from lm_eval.api.task import ConfigurableTask
 from lm_eval.api.metrics import mean
+from lm_eval.api.task import ConfigurableTask
 
 from harness_circuits.errors import TaskDataError
 from harness_circuits.metrics import METRICS
+from harness_circuits.taskdata import TaskData
 from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise
 
 TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
@@ -50,7 +51,7 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         config = {key: value for key, value in dict(config or {}).items() if key != "class"}
         super().__init__(config=config, **kwargs)
         name = self.config.task
-        self.metric: str = (self.config.metadata or {}).get("metric", "logit_diff")
+        self.metric: str = (self.config.metadata or {}).get("task_metric", "logit_diff")
         METRICS.get(self.metric)
         if self.config.output_type != "multiple_choice":
             raise TaskDataError(f"{name}: a circuit task needs output_type: multiple_choice.")
@@ -62,6 +63,13 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         self.summary: Summary | None = None
         self._names: list[str] = []
         TASKS[name] = self
+
+    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Build the data, or load it as any harness task does."""
+        if isinstance(self.config.custom_dataset, TaskData):
+            self.dataset = self.config.custom_dataset(**(self.config.metadata or {}))
+        else:
+            super().download(dataset_kwargs, **kwargs)
 
     @property
     def behaviour(self) -> str:

@@ -72,7 +72,9 @@ class AttentionCore:
         weight = getattr(norm, "weight", None)
         head_dim = int(self.module.head_dim)  # type: ignore[arg-type]
         if norm is not None and isinstance(weight, Tensor) and weight.numel() > head_dim:
-            repeated = weight.detach().reshape(-1, 1, head_dim).expand(-1, self.group, -1).reshape(-1)
+            repeated = (
+                weight.detach().reshape(-1, 1, head_dim).expand(-1, self.group, -1).reshape(-1)
+            )
             wide = copy.copy(norm)
             wide._parameters = {**norm._parameters, "weight": nn.Parameter(repeated, False)}
             self.module._modules["k_norm"] = wide
@@ -209,7 +211,9 @@ def read_architecture(model: PreTrainedModel) -> tuple[dict[str, Any], Names]:
         raise UnsupportedModelError(
             f"{name} cannot be used: TransformerLens has no usable adapter for it ({error})."
         ) from error
-    missing = [part for part in ("embed", "blocks", "ln_final", "unembed") if part not in components]
+    missing = [
+        part for part in ("embed", "blocks", "ln_final", "unembed") if part not in components
+    ]
     parts = getattr(components.get("blocks"), "submodules", {})
     missing += [part for part in ("attn", "mlp") if part not in parts]
     if missing:
@@ -257,7 +261,9 @@ def _part(block: nn.Module, name: str | None) -> nn.Module | None:
 
 
 def _norm(block: nn.Module, name: str | None, graph: Graph, where: str) -> Norm | None:
-    return None if name is None else read_norm(getattr(block, name), graph.d_model, f"{where}.{name}")
+    return (
+        None if name is None else read_norm(getattr(block, name), graph.d_model, f"{where}.{name}")
+    )
 
 
 def _weight(projection: nn.Module) -> Float[Tensor, "out in"]:

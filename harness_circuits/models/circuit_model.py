@@ -111,7 +111,9 @@ class CircuitModel:
             Layer(block, names, self.graph, f"{self._blocks_name}.{index}")
             for index, block in enumerate(blocks)
         ]
-        self.final_norm = read_norm(component(hf, components, "ln_final"), self.graph.d_model, "final")
+        self.final_norm = read_norm(
+            component(hf, components, "ln_final"), self.graph.d_model, "final"
+        )
         self.position_table = (
             component(hf, components, "pos_embed") if "pos_embed" in components else None
         )
@@ -150,7 +152,9 @@ class CircuitModel:
         if inputs.mask is not None:
             arguments["attention_mask"] = inputs.mask.to(self.device, self.dtype)
         with self.blocks_replaced(function):
-            logits: Tensor = self.hf(**arguments, logits_to_keep=inputs.reads.to(self.device)).logits
+            logits: Tensor = self.hf(
+                **arguments, logits_to_keep=inputs.reads.to(self.device)
+            ).logits
         return logits
 
     @contextmanager

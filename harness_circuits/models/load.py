@@ -76,6 +76,15 @@ def load_model(
     return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
 
 
+def load_tokenizer(pretrained: str | None = None, revision: str = "main") -> Any:
+    """Load only the tokenizer of what `load_model` takes.
+
+    Raises:
+        OptionError: There is none.
+    """
+    return _tokenizer(resolve(pretrained)[0], {"revision": revision})
+
+
 def resolve(pretrained: str | None) -> tuple[str, str]:
     """Where to load from, and what to call it.
 
@@ -91,7 +100,9 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
     if path.is_dir():
         return str(path), path.resolve().name
     if path.is_file():
-        raise OptionError(f"pretrained={pretrained} is a file; expected a folder, a .gguf file or a hub id.")
+        raise OptionError(
+            f"pretrained={pretrained} is a file; expected a folder, a .gguf file or a hub id."
+        )
     return str(pretrained), str(pretrained)
 
 
@@ -125,7 +136,9 @@ def check_device(device: str | None) -> torch.device:
     try:
         wanted = torch.device(device)
     except RuntimeError as error:
-        raise OptionError(f"device={device!r} is not a torch device, such as cpu or cuda:0.") from error
+        raise OptionError(
+            f"device={device!r} is not a torch device, such as cpu or cuda:0."
+        ) from error
     missing = (wanted.type == "cuda" and not torch.cuda.is_available()) or (
         wanted.type == "mps" and not torch.backends.mps.is_available()
     )

@@ -67,7 +67,11 @@ def read_norm(module: nn.Module, d_model: int, where: str) -> Norm:
     if not isinstance(stored, Tensor) or stored.shape != (d_model,):
         raise UnsupportedModelError(f"The norm {where} ({type(module).__name__}) has no weight.")
     eps = next(
-        (float(v) for n in ("eps", "variance_epsilon") if (v := getattr(module, n, None)) is not None),
+        (
+            float(v)
+            for n in ("eps", "variance_epsilon")
+            if (v := getattr(module, n, None)) is not None
+        ),
         None,
     )
     bias = getattr(module, "bias", None)

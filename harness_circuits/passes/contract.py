@@ -83,7 +83,9 @@ def contract_edges(
         tokens = slice(first, min(first + step, n_tokens))
         chunk = store[:, : tokens.stop - first]
         if chunk.shape[1] < step:
-            chunk = store.flatten()[: graph.n_src * chunk.shape[1] * graph.d_model].view(chunk.shape)
+            chunk = store.flatten()[: graph.n_src * chunk.shape[1] * graph.d_model].view(
+                chunk.shape
+            )
         fill(model, delta, tokens, chunk, attention)
         flat = chunk.view(graph.n_src, -1)
         for columns, visible, gradient in _blocks(model, gradients, tokens):
@@ -130,7 +132,11 @@ def _blocks(
     graph = model.graph
     for index in range(graph.n_layers):
         columns = graph.attention_slice(index)
-        yield columns, int(graph.n_visible[columns.start]), _attention(model, gradients, index, tokens)
+        yield (
+            columns,
+            int(graph.n_visible[columns.start]),
+            _attention(model, gradients, index, tokens),
+        )
         mlp = graph.mlp_destination(index)
         gradient = gradients.mlp_in[index][tokens][None]
         yield slice(mlp, mlp + 1), int(graph.n_visible[mlp]), gradient.to(model.sum_dtype)

@@ -271,7 +271,9 @@ def _sums(edges: np.ndarray) -> Sums:
             patterns[key] = len(rows)
             rows.append(edges[:, column])
         of[column] = patterns[key]
-    weights = np.array(rows, dtype=np.float32) if rows else np.zeros((0, edges.shape[0]), np.float32)
+    weights = (
+        np.array(rows, dtype=np.float32) if rows else np.zeros((0, edges.shape[0]), np.float32)
+    )
     return Sums(weights, of)
 
 
