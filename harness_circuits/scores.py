@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 
 from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
 from harness_circuits.graph import Graph
+from harness_circuits.samples import Samples
 
 Level = Literal["edge", "node", "neuron"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -80,17 +81,24 @@ class Scores:
         values: Float array of the space's shape, zero where no unit exists. The scale is the
             estimated loss of metric per example.
         provenance: Method, options, model, data: anything that says where the values come from.
+        samples: Score sums per group of discovery examples, where they were kept.
     """
 
     space: ScoreSpace
     values: Float[np.ndarray, "*units"]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    samples: Samples | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != self.space.shape:
             raise CircuitFileError(
                 f"Scores of shape {self.values.shape} do not fit a graph whose {self.space.level} "
                 f"scores have shape {self.space.shape}."
+            )
+        if self.samples is not None and self.samples.sums.shape[1:] != self.space.shape:
+            raise CircuitFileError(
+                f"Samples of shape {self.samples.sums.shape[1:]} do not fit scores of shape "
+                f"{self.space.shape}."
             )
         bad = ~np.isfinite(self.values) & self.space.real
         if bad.any():
@@ -114,7 +122,11 @@ class Scores:
             "graph": json.dumps(self.space.graph.to_dict()),
             "provenance": json.dumps(dict(self.provenance), default=str),
         }
-        data = save({"scores": np.ascontiguousarray(self.values)}, metadata=header)
+        arrays = {"scores": np.ascontiguousarray(self.values)}
+        if self.samples is not None:
+            arrays["samples"] = np.ascontiguousarray(self.samples.sums)
+            header["sample_sizes"] = json.dumps(self.samples.sizes.tolist())
+        data = save(arrays, metadata=header)
         return write_atomically(Path(path), data)
 
     @classmethod
@@ -126,7 +138,14 @@ class Scores:
         """
         values, header = read_safetensors(Path(path), "scores", _FORMAT)
         space = ScoreSpace(Graph.from_dict(json_field(path, header, "graph")), header["level"])  # type: ignore[arg-type]
-        return cls(space, values, json_field(path, header, "provenance"))
+        samples = None
+        if "sample_sizes" in header:
+            sizes = json_field(path, header, "sample_sizes")
+            if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
+                raise CircuitFileError(f"{path}: sample_sizes are whole numbers, got {sizes!r}.")
+            sums = read_safetensors(Path(path), "samples", _FORMAT)[0]
+            samples = Samples(sums, np.array(sizes, dtype=np.int64))
+        return cls(space, values, json_field(path, header, "provenance"), samples)
 
 
 def write_atomically(path: Path, data: bytes) -> Path:

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "harness_circuits"
 # A package stands for all its modules that are not named themselves.
 LAYERS = """
 errors progress
-registry graph default_model bootstrap curve
+registry graph default_model bootstrap curve samples
 scores
 circuit formats
 models

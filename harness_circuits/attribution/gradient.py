@@ -68,11 +68,11 @@ def path_attribution(
         points: Where gradients are taken.
         run_type: How blocks are run, where a method changes the backward pass.
     """
-    total = job.zeros()
+    sums = job.sums()
     clean_first = sorted(points, key=lambda point: -point.alpha)
-    for batch in job.watched("discovery"):
-        _PathBatch(job, batch, clean_first, run_type).add_to(total)
-    return job.scores(total)
+    for batch in job.watched("discovery", sums):
+        _PathBatch(job, batch, clean_first, run_type).add_to(sums.total)
+    return job.scores(sums)
 
 
 class _PathBatch:

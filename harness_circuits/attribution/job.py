@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.ablation import Ablation, Patching
+from harness_circuits.attribution.sums import ScoreSums
 from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
@@ -31,6 +32,8 @@ class Job:
         metric: Differentiable task metric.
         level: `edge`, `node` or `neuron`.
         ablation: What a removed unit's output would be replaced by.
+        keep_samples: Keep score sums of at most this many groups of examples beside the scores, for
+            resampling without further passes; 0 for none. A group is never smaller than a batch.
     """
 
     model: CircuitModel
@@ -38,6 +41,7 @@ class Job:
     metric: Metric
     level: Level = "edge"
     ablation: Ablation = field(default_factory=Patching)
+    keep_samples: int = 0
 
     @property
     def space(self) -> ScoreSpace:
@@ -49,26 +53,40 @@ class Job:
         """Number of training pairs."""
         return sum(len(batch) for batch in self.batches)
 
-    def watched(self, what: str) -> Iterator[Batch]:
-        """The batches, behind a progress bar that counts examples."""
+    def watched(self, what: str, sums: ScoreSums | None = None) -> Iterator[Batch]:
+        """The batches, behind a progress bar that counts examples.
+
+        Args:
+            what: The bar's text.
+            sums: What the scores of each batch are added to, if `scores` shall get it.
+        """
         with progress(self.n_examples, what, "pairs") as advance:
             for batch in self.batches:
                 yield batch
+                if sums is not None:
+                    sums.batch_done()
                 advance(len(batch))
+
+    def sums(self) -> ScoreSums:
+        """Score sums at zero: give to `watched`, add to their `total`, hand to `scores`."""
+        sizes = [len(batch) for batch in self.batches]
+        return ScoreSums(self.space.shape, self.model.device, sizes, self.keep_samples)
 
     def zeros(self) -> Float[Tensor, "*units"]:
         """Score sums, in float64."""
         return torch.zeros(self.space.shape, dtype=torch.float64, device=self.model.device)
 
-    def scores(self, total: Float[Tensor, "*units"], **provenance: Any) -> Scores:
+    def scores(self, total: ScoreSums | Float[Tensor, "*units"], **provenance: Any) -> Scores:
         """Turn sums over examples into scores: the mean effect per example.
 
         Raises:
             NumericalError: A score is not finite, or all are zero.
         """
-        values = (total / self.n_examples).cpu().numpy()
+        sums = total.total if isinstance(total, ScoreSums) else total
+        samples = total.samples() if isinstance(total, ScoreSums) else None
+        values = (sums / self.n_examples).cpu().numpy()
         values = np.where(self.space.real, values, 0.0)
-        scores = Scores(self.space, values, {"level": self.level, **provenance})
+        scores = Scores(self.space, values, {"level": self.level, **provenance}, samples)
         if not values.any():
             raise NumericalError(
                 "All scores are zero: the metric does not react to the units. (The KL and JS "
@@ -88,6 +106,7 @@ class Method:
         levels: Levels it is defined at.
         ablations: Ablations it is defined for.
         gradients: Whether it needs a differentiable metric.
+        samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
         source: The paper.
     """
 
@@ -96,6 +115,7 @@ class Method:
     levels: tuple[Level, ...] = ("edge", "node", "neuron")
     ablations: tuple[str, ...] = ("patching", "zero", "mean", "mean-positional")
     gradients: bool = True
+    samples: bool = True
     source: str
 
 
@@ -140,7 +160,8 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
 
     Raises:
         UnknownNameError: There is no such method.
-        OptionError: Undefined combination, unknown option or bad value.
+        OptionError: Undefined combination, unknown option or bad value, or samples wanted of a
+            method that has none.
         NumericalError: The scores are not finite, or all zero.
     """
     method = check_method(name, job.level, job.ablation.name, job.metric)
@@ -150,9 +171,12 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
             f"method={name} has no option {min(unknown)!r}; "
             f"it has {sorted(method.options) or 'none'}."
         )
+    if job.keep_samples and not method.samples:
+        raise OptionError(no_samples(name))
     chosen = {**method.options, **options}
     before = dict(job.model.counts)
     scores = method.function(job, **chosen)
+    assert scores.samples is not None or not job.keep_samples, f"{name} adds without job.sums()"
     passes = {k: n - before.get(k, 0) for k, n in sorted(job.model.counts.items())}
     return scores.describe(
         method=name,
@@ -160,4 +184,13 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
         n_examples=job.n_examples,
         passes=passes,
         **chosen,
+    )
+
+
+def no_samples(name: str) -> str:
+    """The message for a method whose scores are not a mean over examples."""
+    able = ", ".join(other for other in METHODS if METHODS.get(other).samples)
+    return (
+        f"method={name} does not score example by example, so its scores cannot be resampled. "
+        f"Methods that can: {able}."
     )

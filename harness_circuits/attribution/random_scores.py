@@ -16,5 +16,7 @@ def random_scores(job: Job, *, seed: int) -> Scores:
 
 
 METHODS.register("random")(
-    Method(function=random_scores, options={"seed": 0}, gradients=False, source="floor")
+    Method(
+        function=random_scores, options={"seed": 0}, gradients=False, samples=False, source="floor"
+    )
 )

@@ -1,0 +1,65 @@
+"""Score sums over a job's batches, with the sums of groups of examples on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from harness_circuits.samples import Samples
+
+
+class ScoreSums:
+    """Sums that a method adds to, batch after batch.
+
+    Attributes:
+        total: Sums over all examples so far, in float64; a method adds to it in place.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], device: torch.device, batches: Sequence[int], keep: int
+    ) -> None:
+        """Start at zero.
+
+        Args:
+            shape: Shape of the scores.
+            device: Where to add.
+            batches: Number of examples of every batch, in the order they will come.
+            keep: Keep the sums of at most this many groups of consecutive batches; 0 for none.
+        """
+        self.total: Float[Tensor, "*units"] = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.n_done = 0
+        self._sizes = list(batches)
+        self._kept: np.ndarray | None = None
+        if keep:
+            self._groups = group_batches(self._sizes, keep)
+            self._kept = np.zeros((int(self._groups[-1]) + 1, *shape), dtype=np.float32)
+            self._before = torch.zeros_like(self.total)
+
+    def batch_done(self) -> None:
+        """Note that the next batch has been added."""
+        done, self.n_done = self.n_done, self.n_done + 1
+        if self._kept is None:
+            return
+        group, last = self._groups[done], self.n_done == len(self._sizes)
+        if last or self._groups[self.n_done] != group:
+            self._kept[group] = (self.total - self._before).cpu().numpy()
+            self._before.copy_(self.total)
+
+    def samples(self) -> Samples | None:
+        """The sums of the groups; None where none are kept."""
+        if self._kept is None:
+            return None
+        assert self.n_done == len(self._sizes), "pass the sums to job.watched as well"
+        sizes = np.bincount(self._groups, weights=self._sizes).astype(np.int64)
+        return Samples(self._kept, sizes)
+
+
+def group_batches(sizes: Sequence[int], keep: int) -> Int[np.ndarray, "batch"]:
+    """Group of every batch: at most `keep` groups of about equally many examples, in order."""
+    before = np.cumsum([0, *sizes[:-1]])
+    _, groups = np.unique(before * keep // sum(sizes), return_inverse=True)
+    return groups
