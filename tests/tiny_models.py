@@ -46,7 +46,7 @@ GROUPED_ARCHITECTURES = tuple(
 def random_hf(architecture: str, *, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """A HuggingFace model with weights large enough for attention and norms to matter."""
     config = AutoConfig.for_model(
-        architecture, vocab_size=VOCABULARY, **{**CONFIGS[architecture], **changes}
+        architecture, **{"vocab_size": VOCABULARY, **CONFIGS[architecture], **changes}
     )
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(config, name, 0)
