@@ -139,7 +139,7 @@ def make_ablation(
     means = {
         shape: _map(total, lambda x, n=n: (x / n).to(model.dtype))
         for shape, (total, n) in totals.items()
-    }  # type: ignore[misc]
+    }
     return Mean(means[0, 0]) if name == "mean" else MeanPositional(means)
 
 

@@ -67,7 +67,8 @@ class Circuit:
     @cached_property
     def nodes(self) -> Bool[np.ndarray, "src"]:
         """Sources with something kept."""
-        return self.kept if self.space.level == "node" else self.kept.any(axis=1)
+        nodes: np.ndarray = self.kept if self.space.level == "node" else self.kept.any(axis=1)
+        return nodes
 
     @property
     def weighted_edges(self) -> float:
@@ -125,7 +126,7 @@ def reachable(graph: Graph, edges: Bool[np.ndarray, "src dst"]) -> Bool[np.ndarr
     for layer in range(graph.n_layers):
         block = graph.attention_slice(layer)
         seen = int(graph.n_visible[block.start])
-        fed = edges[:seen, block][from_input[:seen]].any(axis=0)
+        fed: np.ndarray = edges[:seen, block][from_input[:seen]].any(axis=0)
         from_input[graph.head_slice(layer)] = _heads_fed(graph, fed)
         mlp = graph.mlp_destination(layer)
         seen = int(graph.n_visible[mlp])

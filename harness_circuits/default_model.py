@@ -242,14 +242,18 @@ def _explained(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet_bars() -> Iterator[None]:
-    """Switch off transformers' progress bars where nobody watches them."""
+    """Switch off progress bars of transformers and its GGUF reader where nobody watches them."""
+    import transformers.modeling_gguf_pytorch_utils
     from transformers.utils import logging as transformers_logging
 
-    was_on = transformers_logging.is_progress_bar_enabled()
+    reader: Any = transformers.modeling_gguf_pytorch_utils
+    was_on, bar = transformers_logging.is_progress_bar_enabled(), reader.tqdm
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
+        reader.tqdm = lambda items, **_: items
     try:
         yield
     finally:
+        reader.tqdm = bar
         if was_on:
             transformers_logging.enable_progress_bar()

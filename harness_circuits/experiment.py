@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.attribution import Job, attribute, check_method
 from harness_circuits.circuit import Circuit
 from harness_circuits.curve import CurveValues, check_gap
-from harness_circuits.errors import TaskDataError
+from harness_circuits.errors import CircuitFileError, TaskDataError
 from harness_circuits.evaluate import Evaluation, evaluate_circuits
 from harness_circuits.memory import pairs_per_pass
 from harness_circuits.metrics import METRICS, Metric
@@ -95,6 +97,7 @@ class Experiment:
         *,
         task_metric: str = "logit_diff",
         task: str = "pairs",
+        given: Scores | Circuit | None = None,
     ) -> None:
         """Validate everything before anything is run.
 
@@ -105,8 +108,10 @@ class Experiment:
             evaluation: Evaluation pairs.
             task_metric: The task's own metric, unless the settings override it.
             task: What messages call the pairs.
+            given: Scores or a circuit to evaluate instead of discovering; they bring their level.
 
         Raises:
+            CircuitFileError: What is given belongs to another model.
             OptionError: An undefined combination.
             PairError: A pair does not align.
             TaskDataError: A split is empty.
@@ -115,13 +120,26 @@ class Experiment:
         self.metric_name = settings.metric or task_metric
         self.metric = METRICS.get(self.metric_name)
         self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
-        check_method(settings.method, settings.level, settings.ablation, self.attribution_metric)
+        self.given = given
+        if given is None:
+            check_method(
+                settings.method, settings.level, settings.ablation, self.attribution_metric
+            )
+        else:
+            check_graph(model, given)
+        self.sizes = settings.sizes
+        if isinstance(given, Circuit):
+            self.sizes = (given.n_kept / given.space.n_units,)
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
         if not training:
             raise TaskDataError(f"{task} has no training pairs to discover circuits on.")
         metrics = (self.metric, self.attribution_metric)
         chosen = training[: settings.n_discovery]
+        self.fingerprints = {
+            "discovery_pairs": fingerprint(chosen),
+            "evaluation_pairs": fingerprint(evaluation),
+        }
         train = tokenise(model, chosen, metrics, f"{task} (training split)")
         test = tokenise(model, evaluation, metrics, f"{task} (evaluation split)")
         size = settings.pairs_per_pass or pairs_per_pass(model, train + test, settings.max_memory)
@@ -133,6 +151,8 @@ class Experiment:
     @property
     def space(self) -> ScoreSpace:
         """The units that circuits are made of."""
+        if self.given is not None:
+            return self.given.space
         return ScoreSpace(self.model.graph, self.settings.level)  # type: ignore[arg-type]
 
     def ablation(self, batches: Sequence[Batch]) -> Ablation:
@@ -160,7 +180,7 @@ class Experiment:
     def circuits(self, scores: Scores) -> dict[str, list[Circuit]]:
         """One circuit per ranking and size."""
         settings = self.settings
-        counts = [scores.space.n_at(size) for size in settings.sizes]
+        counts = [scores.space.n_at(size) for size in self.sizes]
         return {
             ranking: select(
                 scores,
@@ -188,26 +208,49 @@ class Experiment:
             rows = slice(first, first + len(chosen))
             first += len(chosen)
             values = CurveValues(
-                self.settings.sizes, evaluation.full, evaluation.empty, evaluation.circuits[rows]
+                self.sizes, evaluation.full, evaluation.empty, evaluation.circuits[rows]
             )
             curves.append(Curve(ranking, values, tuple(chosen), evaluation.accuracy[rows]))
         return evaluation, tuple(curves)
 
     def run(self) -> Result:
-        """Discover, select and evaluate."""
+        """Discover (unless scores or a circuit are given), select and evaluate."""
         started = time.perf_counter()
-        scores = self.discover()
+        found = self.discover() if self.given is None else self.given
         discovered = time.perf_counter()
-        circuits = self.circuits(scores)
+        if isinstance(found, Circuit):
+            scores, circuits = None, {"absolute": [found]}
+        else:
+            scores, circuits = found, self.circuits(found)
         selected = time.perf_counter()
         evaluation, curves = self.evaluate(circuits)
         done = time.perf_counter()
         facts = {
-            "n_discovery": sum(len(batch) for batch in self.training),
+            "n_discovery": 0 if self.given else sum(len(batch) for batch in self.training),
             "n_evaluation": len(evaluation.indices),
+            **self.fingerprints,
             "pairs_per_pass": self.pairs_per_pass,
             "discovery_seconds": discovered - started,
             "selection_seconds": selected - discovered,
             "evaluation_seconds": done - selected,
         }
         return Result(scores, curves, evaluation, facts)
+
+
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """A short hash of pairs, the same for the same pairs in the same order."""
+    text = json.dumps([asdict(pair) for pair in pairs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_graph(model: CircuitModel, given: Scores | Circuit) -> None:
+    """Refuse scores or a circuit that belong to another model.
+
+    Raises:
+        CircuitFileError: They do.
+    """
+    if given.space.graph != model.graph:
+        raise CircuitFileError(
+            f"The given circuit or scores belong to another model: they are over "
+            f"{given.space.graph}, {model.name} has {model.graph}."
+        )

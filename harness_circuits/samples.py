@@ -24,7 +24,7 @@ class Samples:
         sizes: Number of examples of each group.
     """
 
-    sums: Float32[np.ndarray, "sample *units"]
+    sums: Float32[np.ndarray, sample * units]
     sizes: Int[np.ndarray, "sample"]
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness_circuits.bootstrap import interval, resample_weights
 from harness_circuits.curve import CurveValues, cmd, cmd_log, cpr
+from harness_circuits.experiment import Experiment, Result
 
 # The area that each ranking is for, as in MIB: signed scores for CPR, absolute ones for CMD.
 AREAS = {"signed": {"cpr": cpr}, "absolute": {"cmd": cmd, "cmd_log": cmd_log}}
@@ -82,6 +83,35 @@ def metric_names(header: Header) -> list[str]:
     return names
 
 
+def example_records(
+    experiment: Experiment, result: Result, numbers: Sequence[int]
+) -> dict[int, ExampleRecord]:
+    """Records of all evaluation pairs, by the number of their document."""
+    settings = experiment.settings
+    header = Header(
+        task=experiment.task,
+        metric=experiment.metric_name,
+        sizes=experiment.sizes,
+        rankings=tuple(curve.ranking for curve in result.curves),
+        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in result.curves},
+        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
+        iters=settings.bootstrap_iters,
+        seed=settings.seed,
+    )
+    values = result.evaluation
+    return {
+        number: ExampleRecord(
+            header,
+            number,
+            float(values.full[at]),
+            float(values.empty[at]),
+            {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
+            {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
+        )
+        for at, number in enumerate(numbers)
+    }
+
+
 def summarise(records: Sequence[ExampleRecord]) -> Summary:
     """Aggregate the records of one task.
 
@@ -133,7 +163,7 @@ def _curve(
 
 def table(summary: Summary) -> str:
     """The curves as a small text table, sizes across."""
-    lines = []
+    lines: list[str] = []
     for ranking, curve in summary.curves.items():
         if not lines:
             lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))

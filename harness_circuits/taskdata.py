@@ -16,16 +16,15 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from harness_circuits.errors import CircuitError, OptionError, PairError, TaskDataError
 from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.pairs import Pair
 from harness_circuits.registry import unknown_name
-from harness_circuits.tokenise import check_first_tokens, keeps_prompt, tokenise_pair
+from harness_circuits.tokenise import check_first_tokens, encode_answers, tokenise_pair
 
-logger = logging.getLogger("lm_eval")
+logger = logging.getLogger("lm_eval.circuit")
 
 SPLITS = ("train", "validation", "test")
 PAIRS_PER_SPLIT = 200
@@ -38,9 +37,10 @@ _active: list[tuple[str | None, Any]] = []
 _left_out: dict[str, dict[str, int]] = {}
 
 
-@dataclass(frozen=True)
 class TaskData:
     """Builds a task's splits; an instance is a task's `custom_dataset`.
+
+    (Not a dataclass: lm-eval writes those into the results field by field, functions included.)
 
     Attributes:
         task: The task's name.
@@ -50,9 +50,17 @@ class TaskData:
             are set by `--metadata '{"corruption": "flip"}'`.
     """
 
-    task: str
-    candidates: Candidates
-    options: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    def __init__(
+        self,
+        task: str,
+        candidates: Candidates,
+        options: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        """Describe a task's data."""
+        self.task, self.candidates, self.options = task, candidates, dict(options or {})
+
+    def __repr__(self) -> str:
+        return f"TaskData({self.task!r})"
 
     def __call__(self, **metadata: Any) -> dict[str, Any]:
         """Build all splits.
@@ -167,7 +175,8 @@ class _Fit:
         Where a tokenizer merges the prompt's end with an answer (GPT-2 has ` 1776`), lm-eval finds
         no token of the answer. Our own model scores such an answer as the prompt's continuation.
         """
-        merges = [not keeps_prompt(self.tokenizer, doc["clean"], c) for c in doc["choices"]]
+        encoded = encode_answers(self.tokenizer, doc["clean"], doc["choices"])
+        merges = [not stays for _, stays in encoded]
         if not any(merges):
             return doc
         self.reasons["single choices that merge with the prompt"] += sum(merges)

@@ -106,33 +106,37 @@ class Batch:
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a prompt as lm-eval's `hf` model gets them: the tokenizer's own special tokens."""
-    bos = tokenizer.bos_token
-    if bos and text.startswith(str(bos)):
-        return list(tokenizer.encode(text, add_special_tokens=False))
-    return list(tokenizer.encode(text))
+    return _encode(tokenizer, text, not _begins_with_bos(tokenizer, text))
 
 
-def encode_answer(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[int, ...]:
-    """Token ids of a continuation: those of prompt and continuation after those of the prompt.
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, special: bool) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=special))
 
-    Where the tokenizer would merge the end of the prompt with the answer, the answer's own tokens:
-    a model that has read the prompt can only continue it.
+
+def _begins_with_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    return bool(tokenizer.bos_token) and text.startswith(str(tokenizer.bos_token))
+
+
+def encode_answers(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, answers: Sequence[str]
+) -> list[tuple[tuple[int, ...], bool]]:
+    """Token ids of continuations, and whether the prompt's own tokens stay as they are.
+
+    An answer's tokens are those of prompt and answer after those of the prompt. Where the tokenizer
+    would merge the end of the prompt with the answer (False), they are the answer's own tokens: a
+    model that has read the prompt can only continue it.
     """
     text = prompt.rstrip()
-    answer = prompt[len(text) :] + answer
+    tail = prompt[len(text) :]
     before = encode_prompt(tokenizer, text)
-    both = encode_prompt(tokenizer, text + answer)
-    if both[: len(before)] == before:
-        return tuple(both[len(before) :])
-    return tuple(tokenizer.encode(answer, add_special_tokens=False))
-
-
-def keeps_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> bool:
-    """Whether prompt and answer together are tokenised as the prompt, then the answer."""
-    text = prompt.rstrip()
-    before = encode_prompt(tokenizer, text)
-    both = encode_prompt(tokenizer, text + prompt[len(text) :] + answer)
-    return len(both) > len(before) and both[: len(before)] == before
+    special = not _begins_with_bos(tokenizer, text)
+    whole = tokenizer([text + tail + answer for answer in answers], add_special_tokens=special)
+    encoded = []
+    for answer, both in zip(answers, whole["input_ids"], strict=True):
+        kept = list(both[: len(before)]) == before
+        own = both[len(before) :] if kept else _encode(tokenizer, tail + answer, False)
+        encoded.append((tuple(own), kept and len(own) > 0))
+    return encoded
 
 
 def tokenise_pair(
@@ -150,7 +154,7 @@ def tokenise_pair(
         raise PairError(_length_message(tokenizer, name, clean, corrupted))
     if clean == corrupted:
         raise PairError(f"{name}: clean and corrupted prompt are the same: {pair.clean!r}.")
-    answers = tuple(encode_answer(tokenizer, pair.clean, choice) for choice in pair.choices)
+    answers = tuple(own for own, _ in encode_answers(tokenizer, pair.clean, pair.choices))
     for choice, tokens in zip(pair.choices, answers, strict=True):
         if not tokens:
             raise PairError(

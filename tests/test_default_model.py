@@ -145,7 +145,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv(default_model.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    with pytest.raises(CacheError, match="Cannot write the model cache .*file/cache/models: "):
+    with pytest.raises(CacheError, match=r"Cannot write the model cache .*file/cache/models: "):
         convert_gguf(source)
 
 

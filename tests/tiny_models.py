@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ def random_hf(architecture: str, *, seed: int = 0, **changes: Any) -> PreTrained
     return model
 
 
-@lru_cache(maxsize=None)
+@cache
 def tiny_model(
     architecture: str, *, kv_heads: str = "ungrouped", dtype: torch.dtype = torch.float64
 ) -> CircuitModel:

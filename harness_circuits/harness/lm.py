@@ -26,9 +26,9 @@ from harness_circuits.harness.options import read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
-from harness_circuits.summary import ExampleRecord, Header, table
+from harness_circuits.summary import example_records
 
-logger = logging.getLogger("lm_eval")
+logger = logging.getLogger("lm_eval.circuit")
 
 VERSIONED = ("torch", "transformers", "transformer_lens", "lm_eval")
 
@@ -52,7 +52,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         started = time.perf_counter()
         self.circuit_model = load_model(**self.options.model)
         self.load_seconds = time.perf_counter() - started
-        with _without_warning("`pretrained` model kwarg is not of type `str`"):
+        with _without_warning("Passed an already-initialized model"):
             super().__init__(
                 pretrained=self.circuit_model.hf,
                 tokenizer=self.circuit_model.tokenizer,
@@ -81,13 +81,14 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         by_task: dict[str, list[int]] = defaultdict(list)
         for at, request in enumerate(requests):
             by_task[request.task_name if request.task_name in TASKS else ""].append(at)
-        for name, positions in by_task.items():
-            own = [requests[at] for at in positions]
+        own = {name: [requests[at] for at in places] for name, places in by_task.items()}
+        prepared = {name: self._prepare(TASKS[name], own[name]) for name in own if name}
+        for name, places in by_task.items():
             if name:
-                answers: Sequence[Any] = self._run_task(TASKS[name], own)
+                answers: Sequence[Any] = self._run(TASKS[name], prepared[name], own[name])
             else:
-                answers = super().loglikelihood(own, disable_tqdm=disable_tqdm)
-            for at, answer in zip(positions, answers, strict=True):
+                answers = super().loglikelihood(own[name], disable_tqdm=disable_tqdm)
+            for at, answer in zip(places, answers, strict=True):
                 responses[at] = answer
         return responses
 
@@ -122,15 +123,14 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         summary = self._tasks[name].summary
         return {} if summary is None else summary.curves
 
-    def _run_task(self, task: CircuitTask, requests: Sequence[Instance]) -> list[ScoredChoice]:
-        """Run one task's experiment and spread its values over the requests."""
+    def _prepare(self, task: CircuitTask, requests: Sequence[Instance]) -> Experiment:
+        """Check everything about one task, before any task is run."""
         name = task.config.task
         docs = {request.doc_id: request.doc for request in requests}
-        numbers = list(docs)
         training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
         evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")
-        self._check_requests(requests, dict(zip(numbers, evaluation, strict=True)), name)
-        experiment = Experiment(
+        self._check_requests(requests, dict(zip(docs, evaluation, strict=True)), name)
+        return Experiment(
             self.circuit_model,
             self.settings,
             training,
@@ -138,8 +138,15 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             task_metric=task.metric,
             task=name,
         )
+
+    def _run(
+        self, task: CircuitTask, experiment: Experiment, requests: Sequence[Instance]
+    ) -> list[ScoredChoice]:
+        """Run one task's experiment and spread its values over the requests."""
+        name = task.config.task
+        numbers = list(dict.fromkeys(request.doc_id for request in requests))
         result = experiment.run()
-        records = self._records(experiment, result, numbers)
+        records = example_records(experiment, result, numbers)
         if self.artifacts is not None and self.rank == 0:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
@@ -156,33 +163,6 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             ScoredChoice(log_probs[r.doc_id][r.idx], greedy[r.doc_id][r.idx], records[r.doc_id])
             for r in requests
         ]
-
-    def _records(
-        self, experiment: Experiment, result: Result, numbers: Sequence[int]
-    ) -> dict[int, ExampleRecord]:
-        settings = self.settings
-        header = Header(
-            task=experiment.task,
-            metric=experiment.metric_name,
-            sizes=settings.sizes,
-            rankings=tuple(curve.ranking for curve in result.curves),
-            kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in result.curves},
-            edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
-            iters=settings.bootstrap_iters,
-            seed=settings.seed,
-        )
-        values = result.evaluation
-        return {
-            number: ExampleRecord(
-                header,
-                number,
-                float(values.full[at]),
-                float(values.empty[at]),
-                {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
-                {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
-            )
-            for at, number in enumerate(numbers)
-        }
 
     def _check_requests(
         self, requests: Sequence[Instance], pairs: dict[int, Pair], name: str
@@ -228,6 +208,3 @@ def _without_warning(text: str) -> Iterator[None]:
         yield
     finally:
         source.removeFilter(keep)
-
-
-__all__ = ["CircuitLM", "table"]

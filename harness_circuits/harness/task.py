@@ -7,6 +7,7 @@ circuits, and the task aggregates it: means first, then ratios, then areas under
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,13 +19,16 @@ from lm_eval.api.task import ConfigurableTask
 
 from harness_circuits.errors import TaskDataError
 from harness_circuits.metrics import METRICS
+from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise, table
 from harness_circuits.taskdata import TaskData
-from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise
+
+logger = logging.getLogger("lm_eval.circuit")
 
 TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
 
 BEHAVIOUR = {"logit_diff": "logit_diff", "prob_diff": "prob_diff"}
 LOWER_IS_BETTER = ("cmd", "cmd_log", "edges")
+WITHOUT_DIRECTION = ("full_metric", "corrupted_metric")
 
 
 class ScoredChoice(tuple[float, bool]):
@@ -104,10 +108,15 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
     def higher_is_better(self) -> dict[str, bool]:
         """Direction of each metric."""
         names = ["acc", self.behaviour, *self._names]
-        return {name: not name.startswith(LOWER_IS_BETTER) for name in names}
+        return {
+            name: not name.startswith(LOWER_IS_BETTER)
+            for name in names
+            if name not in WITHOUT_DIRECTION
+        }
 
     def _aggregate(self, name: str, records: Sequence[ExampleRecord]) -> float:
         key = tuple(map(id, records))
         if self.summary is None or getattr(self, "_key", None) != key:
             self.summary, self._key = summarise(records), key
+            logger.info("%s\n%s", self.config.task, table(self.summary))
         return self.summary.metrics[name]

@@ -88,7 +88,7 @@ class AttentionCore:
             self.inputs[0].value = torch.cat((q, k, v), dim=-1).flatten(2)
         else:
             self.inputs[0].value = torch.cat((q.flatten(2), k.flatten(2), v.flatten(2)), dim=-1)
-        mixed = self.module(q.new_empty(q.shape[:2] + (0,)), **arguments)
+        mixed = self.module(q.new_empty((*q.shape[:2], 0)), **arguments)
         mixed = mixed[0] if isinstance(mixed, tuple) else mixed
         return mixed.view(q.shape)
 
@@ -175,7 +175,7 @@ class Layer:
     def _fold(self) -> dict[str, tuple[Tensor, Tensor | None]]:
         """Projection weights per kind, [head, d_head, model], the norm's gain and bias folded in."""
         weights = [_weight(projection) for projection in self.projections]
-        biases = [getattr(projection, "bias", None) for projection in self.projections]
+        biases: list[Any] = [getattr(projection, "bias", None) for projection in self.projections]
         if len(weights) == 1:
             weights = self._unfuse(weights[0])
             biases = [None] * 3 if biases[0] is None else self._unfuse(biases[0].detach())

@@ -44,7 +44,7 @@ def check_model(model: CircuitModel) -> None:
     points = (*OUTPUTS, "mlp_in", "final")
     with torch.no_grad():
         expected = [model.forward(inputs) for inputs in (clean, corrupted)]
-    seen, logits = record(model, clean, points)
+    _, logits = record(model, clean, points)
     seen_corrupted, _ = record(model, corrupted, points)
     _same(model, "the logits of a run block by block", logits, expected[0])
     replacement = outputs_of(model, corrupted, seen_corrupted)

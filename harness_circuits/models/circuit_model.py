@@ -125,7 +125,8 @@ class CircuitModel:
     @property
     def device(self) -> torch.device:
         """Where token ids have to be."""
-        return self.hf.get_input_embeddings().weight.device  # type: ignore[union-attr, return-value]
+        device: torch.device = self.hf.get_input_embeddings().weight.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:

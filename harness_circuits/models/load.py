@@ -12,7 +12,7 @@ from harness_circuits.default_model import DISPLAY_NAME, convert_gguf, default_m
 from harness_circuits.errors import OptionError, UnsupportedModelError
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
 
-logger = logging.getLogger("lm_eval")
+logger = logging.getLogger("lm_eval.circuit")
 
 DTYPES = {
     "float32": torch.float32,
@@ -72,7 +72,7 @@ def load_model(
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
     if not hf_options.get("device_map"):
-        hf = hf.to(target)
+        hf = hf.to(target)  # type: ignore[arg-type]
     return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
 
 

@@ -174,7 +174,7 @@ def contract_outputs(
     gradients: OutputGradients,
     *,
     neurons: bool,
-) -> Float[Tensor, "src *model"]:
+) -> Float[Tensor, src * model]:
     """Node scores [src], or neuron scores [src, model], of one batch."""
     graph, dtype = model.graph, model.sum_dtype
     model.counts["contraction"] += 1

@@ -264,7 +264,7 @@ def _sums(edges: np.ndarray) -> Sums:
     """Group equal columns; columns without a kept edge get -1."""
     patterns: dict[bytes, int] = {}
     of = np.full(edges.shape[1], -1)
-    rows = []
+    rows: list[np.ndarray] = []
     for column in np.flatnonzero(edges.any(axis=0)):
         key = np.packbits(edges[:, column]).tobytes()
         if key not in patterns:

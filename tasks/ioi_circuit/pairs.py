@@ -66,7 +66,7 @@ TEMPLATES = (
     "The teacher asked [A] and [B] to wait in the [PLACE]. Meanwhile [S] lent a [OBJECT] to",
     "Next to the old [PLACE], [A] and [B] were building a fence when [S] tossed a [OBJECT] to",
     "After lunch, [A] and [B] went back to the [PLACE]. There [S] gave a small [OBJECT] to",
-    "Somewhere behind the [PLACE], [A] and [B] were hiding, and [S] whispered before giving a [OBJECT] to",
+    "Somewhere behind the [PLACE], [A] and [B] were hiding, and [S] quietly gave a [OBJECT] to",
 )
 
 
