@@ -20,7 +20,7 @@ from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs import Pair
 from harness_circuits.scores import Scores, ScoreSpace
-from harness_circuits.selection import select
+from harness_circuits.selection import check_selection, select
 from harness_circuits.settings import Settings
 from harness_circuits.tokenise import (
     Batch,
@@ -116,6 +116,8 @@ class Experiment:
         self.metric = METRICS.get(self.metric_name)
         self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
         check_method(settings.method, settings.level, settings.ablation, self.attribution_metric)
+        options = settings.chosen_selection_options()
+        check_selection(settings.selection, self.space, settings.rankings, options)
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
         if not training:
@@ -126,7 +128,9 @@ class Experiment:
         test = tokenise(model, evaluation, metrics, f"{task} (evaluation split)")
         size = settings.pairs_per_pass or pairs_per_pass(model, train + test, settings.max_memory)
         whole = self.attribution_metric.whole_answers
-        self.training = make_batches(train, size, whole_answers=whole)
+        samples = settings.n_samples  # a sample is never smaller than a batch
+        training_size = min(size, -(-len(train) // samples)) if samples else size
+        self.training = make_batches(train, training_size, whole_answers=whole)
         self.evaluation = make_batches(test, size)
         self.pairs_per_pass = size
 
@@ -148,6 +152,7 @@ class Experiment:
             self.attribution_metric,
             settings.level,  # type: ignore[arg-type]
             self.ablation(self.training),
+            settings.n_samples,
         )
         method = check_method(
             settings.method, settings.level, settings.ablation, self.attribution_metric
@@ -167,7 +172,7 @@ class Experiment:
                 counts,
                 settings.selection,
                 absolute=ranking == "absolute",
-                **settings.selection_options,
+                **settings.chosen_selection_options(),
             )
             for ranking in settings.rankings
         }

@@ -49,5 +49,6 @@ class Samples:
             units: The units wanted, as flat indices; many units at once take much memory.
         """
         flat = self.sums.reshape(len(self), -1)[:, units].astype(np.float64)
-        totals: Float[np.ndarray, "draw unit"] = weights @ flat
-        return totals / (weights @ self.sizes.astype(np.float64))[:, None]
+        n_drawn = weights @ self.sizes.astype(np.float64)
+        scores: Float[np.ndarray, "draw unit"] = (weights @ flat) / n_drawn[:, None]
+        return scores
