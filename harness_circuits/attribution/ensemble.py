@@ -1,4 +1,4 @@
-"""ensemble: the mean of several methods' scores ("parallel", Mondorf et al. 2025, arXiv 2510.06811).
+"""ensemble: mean of several methods' scores ("parallel" of Mondorf et al. 2025, arXiv 2510.06811).
 
 It is a method rather than a selector: it needs the model for its members' scores, and what comes
 out is scores, which any selector can turn into circuits.

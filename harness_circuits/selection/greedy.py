@@ -4,13 +4,14 @@ Start with the logits. Add the best edge whose destination belongs to a node of 
 source's node to the circuit; repeat until n edges are in. The order in which edges are added does
 not depend on n, so one run serves all sizes and circuits are nested. Ties go by index.
 
-Every destination that can be extended offers its best edge that is not taken yet; a heap holds
-these offers, as ranks among all edges. Once every node is in, the rest follows in rank order.
+Only edges that bring a new node change what can be added next. So first the nodes are added one by
+one, as Prim's algorithm grows a spanning tree: the next edge to bring a node is the best one from
+outside the circuit into it. Before that edge, all better edges into the circuit are added. An edge
+is hence added together with the first node that comes after its destination and by no better edge.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,67 +25,48 @@ from harness_circuits.selection.selectors import SELECTORS, Selector, circuit_of
 
 def greedy(scores: Scores, counts: Sequence[int], absolute: bool) -> list[Circuit]:
     """Add the best edges into the circuit that grows from the logits, until n, for each n."""
-    order = greedy_order(scores.space.graph, ranked(scores, absolute), max(counts, default=0))
+    order = greedy_order(scores.space.graph, ranked(scores, absolute))
     return [circuit_of(scores, order[:n]) for n in counts]
 
 
-def greedy_order(graph: Graph, order: Int[np.ndarray, "edge"], n: int) -> Int[np.ndarray, "taken"]:
-    """The first n edges that greedy growth adds.
+def greedy_order(graph: Graph, order: Int[np.ndarray, "edge"]) -> Int[np.ndarray, "edge"]:
+    """The order in which greedy growth adds the edges.
 
     Args:
         graph: The graph.
         order: Flat indices of all edges, best first.
-        n: How many edges to add.
     """
-    columns = _ranks_by_destination(graph, order)
-    readers = _destinations_of_sources(graph)
-    sources, destinations = np.unravel_index(order, (graph.n_src, graph.n_dst))
-    source_of, destination_of = sources.tolist(), destinations.tolist()
-    closed, opened = set(range(graph.n_src)), np.zeros(graph.n_dst, dtype=bool)
-    offers = {graph.n_dst - 1: iter(columns[-1].tolist())}
-    opened[-1] = True
-    heap = [next(offers[graph.n_dst - 1])]
-    taken: list[int] = []
-    while heap and len(taken) < n and closed:
-        rank = heap[0]
-        taken.append(rank)
-        following = next(offers[destination_of[rank]], None)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, following)
-        source = source_of[rank]
-        if source in closed:
-            closed.remove(source)
-            for new in readers[source]:
-                if not opened[new]:
-                    opened[new] = True
-                    offers[new] = iter(columns[new].tolist())
-                    heapq.heappush(heap, next(offers[new]))
-    rest = np.ones(len(order), dtype=bool)
-    rest[taken] = False
-    tail = np.flatnonzero(rest)[: n - len(taken)]
-    return order[np.concatenate([np.array(taken, dtype=np.int64), tail])]
+    ranks = np.full((graph.n_src, graph.n_dst), len(order))
+    ranks.ravel()[order] = np.arange(len(order))
+    opened, bringing = _add_nodes(graph, ranks)
+    step = np.zeros_like(ranks)
+    for dst, seen in enumerate(graph.n_visible):
+        worst_so_far = np.maximum.accumulate(bringing[opened[dst] :])
+        step[:seen, dst] = opened[dst] + np.searchsorted(worst_so_far, ranks[:seen, dst])
+    return order[np.argsort(step.ravel()[order], kind="stable")]
 
 
-def _ranks_by_destination(
-    graph: Graph, order: Int[np.ndarray, "edge"]
-) -> list[Int[np.ndarray, "visible"]]:
-    """For every destination, the ranks of its edges, ascending."""
-    destinations = order % graph.n_dst
-    by_destination = np.argsort(destinations, kind="stable")
-    return np.split(by_destination, np.cumsum(graph.n_visible)[:-1])
-
-
-def _destinations_of_sources(graph: Graph) -> list[list[int]]:
-    """For every source, the destinations that its node reads: none for the input."""
+def _add_nodes(
+    graph: Graph, ranks: Int[np.ndarray, "src dst"]
+) -> tuple[Int[np.ndarray, "dst"], Int[np.ndarray, "step"]]:
+    """How many nodes were in when each destination's came, and the rank of the edge that brings each."""
+    opened = np.zeros(graph.n_dst, dtype=np.int64)
+    closed = np.ones(graph.n_dst, dtype=bool)
+    closed[-1] = False
+    best = ranks[:, -1].copy()
+    outside = np.ones(graph.n_src, dtype=bool)
+    bringing = np.empty(graph.n_src, dtype=np.int64)
     only = np.zeros(graph.n_src + 1, dtype=bool)
-    readers: list[list[int]] = []
-    for source in range(graph.n_src):
+    for step in range(graph.n_src):
+        source = int(np.argmin(np.where(outside, best, ranks.size)))
+        bringing[step], outside[source] = best[source], False
         only[source] = True
-        readers.append(np.flatnonzero(heads_of_destinations(graph, only)).tolist())
+        new = np.flatnonzero(heads_of_destinations(graph, only) & closed)
         only[source] = False
-    return readers
+        if len(new):
+            closed[new], opened[new] = False, step + 1
+            best = np.minimum(best, ranks[:, new].min(axis=1))
+    return opened, bringing
 
 
 SELECTORS.register("greedy")(

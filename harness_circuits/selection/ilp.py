@@ -29,11 +29,15 @@ from harness_circuits.graph import Graph
 from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection.selectors import SELECTORS, Selector, check_number, circuit_of
 
-MAX_EDGES = 200_000
-
 
 def ilp(
-    scores: Scores, counts: Sequence[int], absolute: bool, *, time_limit: float, gap: float
+    scores: Scores,
+    counts: Sequence[int],
+    absolute: bool,
+    *,
+    time_limit: float,
+    gap: float,
+    max_edges: int,
 ) -> list[Circuit]:
     """Solve one integer program per budget.
 
@@ -43,6 +47,7 @@ def ilp(
         absolute: Maximise the sum of |score|.
         time_limit: Seconds per budget.
         gap: Relative distance from the proven optimum that is accepted.
+        max_edges: Edges of the largest graph that is tried.
 
     Raises:
         NumericalError: No circuit within the gap was found in time.
@@ -126,21 +131,23 @@ def _owners(graph: Graph) -> Any:
     return np.stack([heads_of_destinations(graph, nodes) for nodes in one_each])
 
 
-def check(space: ScoreSpace, *, time_limit: object, gap: object) -> None:
+def check(space: ScoreSpace, *, time_limit: object, gap: object, max_edges: Any) -> None:
     """Raise `OptionError` unless the values can be used and the graph is small enough."""
     check_number("time_limit", time_limit, 0.1, np.inf)
     check_number("gap", gap, 0, 1)
-    if space.n_units > MAX_EDGES:
+    check_number("max_edges", max_edges, 1, np.inf, whole=True)
+    if space.n_units > max_edges:
         raise OptionError(
-            f"selection=ilp solves an integer program over all edges: it can do up to {MAX_EDGES}, "
-            f"this graph has {space.n_units}. Take selection=greedy or selection=top-n."
+            f"selection=ilp solves an integer program over all edges. This graph has "
+            f"{space.n_units}, max_edges allows {max_edges}. Take selection=greedy, or raise "
+            "max_edges and time_limit (10 000 edges take seconds, 30 000 more than a minute)."
         )
 
 
 SELECTORS.register("ilp")(
     Selector(
         function=ilp,
-        options={"time_limit": 60.0, "gap": 1e-4},
+        options={"time_limit": 60.0, "gap": 1e-4, "max_edges": 10_000},
         levels=("edge",),
         nested=False,
         check=check,

@@ -1,0 +1,121 @@
+"""Greedy growth against EAP-IG's masks and a naive loop."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from environments import ROOT
+from hypothesis import given, settings
+from selection_cases import Case, cases, random_scores
+
+from harness_circuits.circuit import Circuit
+from harness_circuits.graph import Graph
+from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.selection import select
+from harness_circuits.selection.greedy import greedy, greedy_order
+from harness_circuits.selection.selectors import ranked
+
+PARITY = ROOT.parent / "shared" / "parity"
+ARCHITECTURES = ("gpt2", "llama", "gpt_neox", "gemma2")
+
+
+def node_of(destination: str) -> str:
+    return destination.split("<")[0]
+
+
+def grow(case: Case, n: int) -> set[int]:
+    """EAP-IG's rule, written out: scan all edges for the best one that fits, n times."""
+    graph = case.scores.space.graph
+    readers: dict[int, set[str]] = {}
+    group = graph.n_heads // graph.n_kv_heads
+    for dst, name in enumerate(graph.destination_names):
+        node = node_of(name)
+        if name.endswith(("<k>", "<v>")):
+            layer, head = node.split(".h")
+            readers[dst] = {f"{layer}.h{int(head) * group + i}" for i in range(group)}
+        else:
+            readers[dst] = {node}
+    nodes, taken = {"logits"}, set[int]()
+    for _ in range(n):
+        able = [
+            (-value, unit)
+            for unit, value in case.values.items()
+            if unit not in taken and readers[unit % graph.n_dst] & nodes
+        ]
+        _, best = min(able)
+        taken.add(best)
+        nodes.add(graph.source_names[best // graph.n_dst])
+    return taken
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases(("edge",), most_layers=2, most_heads=2))
+def test_greedy_is_the_naive_loop(case: Case) -> None:
+    circuits = greedy(case.scores, case.counts, case.absolute)
+    for circuit, n in zip(circuits, case.counts, strict=True):
+        assert set(np.flatnonzero(circuit.kept).tolist()) == grow(case, n)
+
+
+@settings(max_examples=30, deadline=None)
+@given(case=cases(("edge",)))
+def test_every_edge_is_added_once_below_a_node_of_the_circuit(case: Case) -> None:
+    graph = case.scores.space.graph
+    order = greedy_order(graph, ranked(case.scores, case.absolute))
+    np.testing.assert_array_equal(np.sort(order), np.flatnonzero(graph.edge_mask))
+    for n in case.counts:
+        kept = np.zeros(graph.edge_mask.shape, dtype=bool)
+        kept.flat[order[:n]] = True
+        assert kept[:, -1].any()
+        cut = Circuit(case.scores.space, kept)
+        fed_by_all = Circuit(
+            cut.space, kept | (np.arange(graph.n_src) == 0)[:, None] & graph.edge_mask
+        )
+        # with the input connected to everything, nothing that greedy growth took is a dead end
+        assert not (cut.kept & ~fed_by_all.prune().kept).any()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("ranking", ["abs", "signed"])
+@pytest.mark.parametrize("selection", ["greedy", "top-n"])
+def test_masks_are_those_of_eap_ig(architecture: str, ranking: str, selection: str) -> None:
+    folder = PARITY / architecture
+    if not folder.is_dir():
+        pytest.skip("the parity arrays are not in this checkout")
+    with np.load(Path(folder) / "fixture.npz", allow_pickle=False) as arrays:
+        reference = {
+            name: arrays[name]
+            for name in arrays.files
+            if name.startswith(("n_", "mask_", "edge_EAP_IG_inputs", "real_edge_mask", "src_nodes"))
+        }
+    real = reference["real_edge_mask"]
+    layers = sum(name.startswith("m") for name in reference["src_nodes"].tolist())
+    graph = Graph(
+        n_layers=layers,
+        n_heads=4,
+        n_kv_heads=4,
+        d_model=32,
+        parallel=architecture == "gpt_neox",
+    )
+    np.testing.assert_array_equal(graph.edge_mask, real)
+    values = np.where(real, reference["edge_EAP_IG_inputs"], 0).astype(np.float64)
+    percents = (5, 20, 50, 100)
+    kind = selection.replace("-", "")
+    names = [f"{kind}_{ranking}_{percent}" for percent in percents]
+    counts = [int(reference[f"n_{name}"]) for name in names]
+    scores = Scores(ScoreSpace(graph), values)
+    circuits = select(scores, counts, selection, absolute=ranking == "abs")
+    for circuit, name in zip(circuits, names, strict=True):
+        np.testing.assert_array_equal(circuit.kept, reference[f"mask_{name}"], err_msg=name)
+
+
+def test_a_graph_of_over_a_million_edges_takes_seconds() -> None:
+    graph = Graph(n_layers=32, n_heads=32, n_kv_heads=32, d_model=1)
+    order = ranked(random_scores(graph), absolute=True)
+    started = time.process_time()
+    taken = greedy_order(graph, order)
+    assert time.process_time() - started < 10
+    assert len(taken) == graph.n_edges == 1_592_881
+    np.testing.assert_array_equal(np.bincount(taken)[graph.edge_mask.ravel()], 1)
