@@ -138,9 +138,9 @@ def check(space: ScoreSpace, *, time_limit: object, gap: object, max_edges: Any)
     check_number("max_edges", max_edges, 1, np.inf, whole=True)
     if space.n_units > max_edges:
         raise OptionError(
-            f"selection=ilp solves an integer program over all edges. This graph has "
+            "selection=ilp solves an integer program over all edges. This graph has "
             f"{space.n_units}, max_edges allows {max_edges}. Take selection=greedy, or raise "
-            "max_edges and time_limit (10 000 edges take seconds, 30 000 more than a minute)."
+            "max_edges and time_limit (10000 edges take up to a minute, 30000 may take many)."
         )
 
 
