@@ -82,7 +82,7 @@ def test_as_a_method_it_keeps_samples() -> None:
 
 @pytest.mark.parametrize("methods", ["EAP", "EAP:EAP", "EAP:ensemble", ""])
 def test_too_few_members_are_refused(methods: str) -> None:
-    with pytest.raises(OptionError, match="two or more different methods.*EAP:EAP-IG-inputs"):
+    with pytest.raises(OptionError, match=r"two or more different methods.*EAP:EAP-IG-inputs"):
         attribute(job(), "ensemble", methods=methods)
 
 

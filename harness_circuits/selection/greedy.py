@@ -49,7 +49,11 @@ def greedy_order(graph: Graph, order: Int[np.ndarray, "edge"]) -> Int[np.ndarray
 def _add_nodes(
     graph: Graph, ranks: Int[np.ndarray, "src dst"]
 ) -> tuple[Int[np.ndarray, "dst"], Int[np.ndarray, "step"]]:
-    """How many nodes were in when each destination's came, and the rank of the edge that brings each."""
+    """Add all nodes, one per step.
+
+    Returns:
+        After how many steps each destination's node is in; and the rank of each step's edge.
+    """
     opened = np.zeros(graph.n_dst, dtype=np.int64)
     closed = np.ones(graph.n_dst, dtype=bool)
     closed[-1] = False
