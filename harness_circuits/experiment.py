@@ -117,7 +117,7 @@ class Experiment:
         self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
         check_method(settings.method, settings.level, settings.ablation, self.attribution_metric)
         options = settings.chosen_selection_options()
-        check_selection(settings.selection, self.space, settings.rankings, options)
+        check_selection(settings.selection, settings.level, settings.rankings, options, self.space)
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
         if not training:

@@ -18,7 +18,7 @@ from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.scores import LEVELS
-from harness_circuits.selection import SELECTORS
+from harness_circuits.selection import SELECTORS, check_selection
 
 RANKINGS = ("both", "absolute", "signed")
 
@@ -77,6 +77,8 @@ class Settings:
         check_sizes(self.sizes)
         _known_options("method", self.method, self.method_options, method.options)
         _known_options("selection", self.selection, self.selection_options, selector.options)
+        options = self.chosen_selection_options()
+        check_selection(self.selection, self.level, self.rankings, options)
         whole = {"n_discovery": 1, "pairs_per_pass": 1, "bootstrap_iters": 0, "keep_samples": 0}
         for name, least in whole.items():
             value = getattr(self, name)

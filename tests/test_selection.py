@@ -100,7 +100,7 @@ def test_bad_options_are_refused(name: str, options: dict[str, Any], message: st
     with pytest.raises(OptionError, match=message):
         select(scores, [3], name, absolute=True, **options)
     with pytest.raises(OptionError, match=message):
-        check_selection(name, scores.space, ("absolute",), options)
+        check_selection(name, "edge", ("absolute",), options)
 
 
 @pytest.mark.parametrize("name", ["greedy", "ilp"])

@@ -99,8 +99,8 @@ def test_a_graph_that_is_too_large_is_refused_up_front() -> None:
     space = ScoreSpace(Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=1))
     message = "This graph has 32491, max_edges allows 10000. Take selection=greedy"
     with pytest.raises(OptionError, match=message):
-        check_selection("ilp", space, ("absolute",), {})
-    check_selection("ilp", space, ("absolute",), {"max_edges": 40_000})
+        check_selection("ilp", "edge", ("absolute",), {}, space)
+    check_selection("ilp", "edge", ("absolute",), {"max_edges": 40_000}, space)
 
 
 def test_running_out_of_time_is_an_error() -> None:

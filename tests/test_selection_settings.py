@@ -109,14 +109,18 @@ def test_the_run_s_seed_is_the_selector_s() -> None:
         ({"keep_samples": -1}, "keep_samples is a whole number of at least 0, got -1"),
         ({"share": 0.5}, "share has no effect"),
         ({"selection": "pnr", "share": 2}, "share is a number from 0 to 1, got 2"),
-        ({"selection": "ilp", "max_edges": 5}, "max_edges allows 5"),
         ({"selection": "greedy", "level": "node"}, "selection=greedy is not defined at level=node"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_runs(
+def test_what_cannot_work_is_refused_before_a_model_is_loaded(
     arguments: dict[str, Any], message: str
 ) -> None:
-    before = dict(model().counts)
     with pytest.raises(OptionError, match=message):
-        experiment(**arguments)
+        Settings.from_arguments({"method": "EAP", **arguments})
+
+
+def test_a_graph_that_is_too_large_is_refused_before_anything_runs() -> None:
+    before = dict(model().counts)
+    with pytest.raises(OptionError, match="This graph has 110, max_edges allows 5"):
+        experiment(selection="ilp", max_edges=5)
     assert dict(model().counts) == before

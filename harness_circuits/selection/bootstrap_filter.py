@@ -68,7 +68,9 @@ def same_sign(scores: Scores, resamples: int, seed: int) -> Float[np.ndarray, "*
     return share.reshape(scores.values.shape)
 
 
-def check(space: ScoreSpace, *, resamples: object, consistency: object, seed: object) -> None:
+def check(
+    space: ScoreSpace | None, *, resamples: object, consistency: object, seed: object
+) -> None:
     """Raise `OptionError` unless the values can be used."""
     check_number("resamples", resamples, 1, np.inf, whole=True)
     check_number("consistency", consistency, 0, 1)

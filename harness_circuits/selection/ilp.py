@@ -131,12 +131,12 @@ def _owners(graph: Graph) -> Any:
     return np.stack([heads_of_destinations(graph, nodes) for nodes in one_each])
 
 
-def check(space: ScoreSpace, *, time_limit: object, gap: object, max_edges: Any) -> None:
+def check(space: ScoreSpace | None, *, time_limit: object, gap: object, max_edges: Any) -> None:
     """Raise `OptionError` unless the values can be used and the graph is small enough."""
     check_number("time_limit", time_limit, 0.1, np.inf)
     check_number("gap", gap, 0, 1)
     check_number("max_edges", max_edges, 1, np.inf, whole=True)
-    if space.n_units > max_edges:
+    if space is not None and space.n_units > max_edges:
         raise OptionError(
             "selection=ilp solves an integer program over all edges. This graph has "
             f"{space.n_units}, max_edges allows {max_edges}. Take selection=greedy, or raise "

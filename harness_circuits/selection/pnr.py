@@ -42,7 +42,7 @@ def pnr(scores: Scores, counts: Sequence[int], absolute: bool, *, share: float) 
     return circuits
 
 
-def check(space: ScoreSpace, *, share: object) -> None:
+def check(space: ScoreSpace | None, *, share: object) -> None:
     """Raise `OptionError` unless the share is a fraction."""
     check_number("share", share, 0, 1)
 

@@ -15,7 +15,7 @@ from harness_circuits.registry import Registry
 from harness_circuits.scores import Level, Scores, ScoreSpace
 
 
-def _no_check(space: ScoreSpace, **options: Any) -> None:
+def _no_check(space: ScoreSpace | None, **options: Any) -> None:
     """Every value will do."""
 
 
@@ -28,7 +28,8 @@ class Selector:
         options: Names and defaults of its options.
         levels: Levels it is defined at.
         nested: Whether every circuit contains the smaller ones.
-        check: (space, **options): raises `OptionError` for values or graphs it cannot work with.
+        check: (space or None, **options): raises `OptionError` for values that cannot be used, or
+            a graph (where it is known yet) that it cannot work with.
         samples: Groups of discovery examples whose score sums it needs; 0 if it needs none.
         rankings: Rankings it knows (`absolute`, `signed`).
         source: The paper or code.
@@ -72,7 +73,7 @@ def select(
         OptionError: The selector cannot work with the level, ranking, scores, or an option.
     """
     ranking = "absolute" if absolute else "signed"
-    selector = check_selection(name, scores.space, (ranking,), options)
+    selector = check_selection(name, scores.space.level, (ranking,), options, scores.space)
     if selector.samples and (scores.samples is None or len(scores.samples) < 2):
         kept = 0 if scores.samples is None else len(scores.samples)
         raise OptionError(
@@ -84,19 +85,30 @@ def select(
 
 
 def check_selection(
-    name: str, space: ScoreSpace, rankings: Sequence[str], options: Mapping[str, Any]
+    name: str,
+    level: str,
+    rankings: Sequence[str],
+    options: Mapping[str, Any],
+    space: ScoreSpace | None = None,
 ) -> Selector:
-    """Return a selector, if it can work with a graph, level, rankings and options.
+    """Return a selector, if it can work with a level, rankings, options, and a graph.
+
+    Args:
+        name: A selector's name.
+        level: `edge`, `node` or `neuron`.
+        rankings: Rankings that circuits will be selected by.
+        options: The selector's own options.
+        space: Graph and level; None where no model is loaded yet.
 
     Raises:
         UnknownNameError: There is no such selector.
         OptionError: It cannot; the message says why.
     """
     selector = SELECTORS.get(name)
-    if space.level not in selector.levels:
+    if level not in selector.levels:
         raise OptionError(
-            f"selection={name} is not defined at level={space.level}; "
-            f"it is at {', '.join(selector.levels)}."
+            f"selection={name} is not defined at level={level}; it is at "
+            f"{', '.join(selector.levels)}."
         )
     for ranking in rankings:
         if ranking not in selector.rankings:

@@ -37,7 +37,7 @@ def by_threshold(
     return [Circuit(scores.space, real & (values >= cut)) for cut in cuts]
 
 
-def check(space: ScoreSpace, *, threshold: object) -> None:
+def check(space: ScoreSpace | None, *, threshold: object) -> None:
     """Raise `OptionError` unless the threshold is None or a finite number."""
     number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
     if threshold is not None and not (number and np.isfinite(threshold)):  # type: ignore[call-overload]
