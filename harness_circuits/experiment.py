@@ -22,7 +22,7 @@ from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs import Pair
 from harness_circuits.scores import Scores, ScoreSpace
-from harness_circuits.selection import select
+from harness_circuits.selection import check_selection, select
 from harness_circuits.settings import Settings
 from harness_circuits.tokenise import (
     Batch,
@@ -121,15 +121,19 @@ class Experiment:
         self.metric = METRICS.get(self.metric_name)
         self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
         self.given = given
-        if given is None:
+        self.sizes = settings.sizes
+        if given is not None:
+            check_graph(model, given)
+        else:
             check_method(
                 settings.method, settings.level, settings.ablation, self.attribution_metric
             )
-        else:
-            check_graph(model, given)
-        self.sizes = settings.sizes
         if isinstance(given, Circuit):
             self.sizes = (given.n_kept / given.space.n_units,)
+        else:
+            options = settings.chosen_selection_options()
+            level = self.space.level
+            check_selection(settings.selection, level, settings.rankings, options, self.space)
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
         if not training:
@@ -144,7 +148,9 @@ class Experiment:
         test = tokenise(model, evaluation, metrics, f"{task} (evaluation split)")
         size = settings.pairs_per_pass or pairs_per_pass(model, train + test, settings.max_memory)
         whole = self.attribution_metric.whole_answers
-        self.training = make_batches(train, size, whole_answers=whole)
+        samples = settings.n_samples  # a sample is never smaller than a batch
+        training_size = min(size, -(-len(train) // samples)) if samples else size
+        self.training = make_batches(train, training_size, whole_answers=whole)
         self.evaluation = make_batches(test, size)
         self.pairs_per_pass = size
 
@@ -168,6 +174,7 @@ class Experiment:
             self.attribution_metric,
             settings.level,  # type: ignore[arg-type]
             self.ablation(self.training),
+            settings.n_samples,
         )
         method = check_method(
             settings.method, settings.level, settings.ablation, self.attribution_metric
@@ -187,7 +194,7 @@ class Experiment:
                 counts,
                 settings.selection,
                 absolute=ranking == "absolute",
-                **settings.selection_options,
+                **settings.chosen_selection_options(),
             )
             for ranking in settings.rankings
         }

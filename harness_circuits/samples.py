@@ -39,15 +39,18 @@ class Samples:
         return len(self.sizes)
 
     def resampled(
-        self, weights: Float[np.ndarray, "draw sample"], units: slice | Int[np.ndarray, "unit"]
+        self,
+        weights: Float[np.ndarray, "draw sample"],
+        units: slice | Int[np.ndarray, "unit"] = slice(None),
     ) -> Float[np.ndarray, "draw unit"]:
         """Scores that resampled data would give.
 
         Args:
             weights: How often each sample was drawn, up to a factor per row; such as
                 `bootstrap.resample_weights(len(samples), iters, seed)`.
-            units: The units wanted, as flat indices; many units at once take much memory.
+            units: The units wanted, as flat indices; all at once can take much memory.
         """
         flat = self.sums.reshape(len(self), -1)[:, units].astype(np.float64)
-        totals: Float[np.ndarray, "draw unit"] = weights @ flat
-        return totals / (weights @ self.sizes.astype(np.float64))[:, None]
+        n_drawn = weights @ self.sizes.astype(np.float64)
+        scores: Float[np.ndarray, "draw unit"] = (weights @ flat) / n_drawn[:, None]
+        return scores

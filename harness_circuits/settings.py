@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness_circuits.ablation import check_ablation
-from harness_circuits.attribution import METHODS
+from harness_circuits.attribution import METHODS, no_samples
 from harness_circuits.curve import MIB_SIZES, check_sizes
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.scores import LEVELS
-from harness_circuits.selection import SELECTORS
+from harness_circuits.selection import SELECTORS, check_selection
 
 RANKINGS = ("both", "absolute", "signed")
 
@@ -44,6 +44,8 @@ class Settings:
         seed: Seed of everything random here.
         pairs_per_pass: Pairs in one pass; None to choose by `max_memory`.
         max_memory: Bytes that passes may use beside the model; None for a share of what is free.
+        keep_samples: Keep score sums of at most this many groups of training pairs; None for what
+            the selector needs.
     """
 
     method: str = "EAP-IG-inputs"
@@ -62,6 +64,7 @@ class Settings:
     seed: int = 0
     pairs_per_pass: int | None = None
     max_memory: int | None = None
+    keep_samples: int | None = None
 
     def __post_init__(self) -> None:
         method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
@@ -74,22 +77,40 @@ class Settings:
         check_sizes(self.sizes)
         _known_options("method", self.method, self.method_options, method.options)
         _known_options("selection", self.selection, self.selection_options, selector.options)
-        for name, least in (("n_discovery", 1), ("pairs_per_pass", 1), ("bootstrap_iters", 0)):
+        options = self.chosen_selection_options()
+        check_selection(self.selection, self.level, self.rankings, options)
+        whole = {"n_discovery": 1, "pairs_per_pass": 1, "bootstrap_iters": 0, "keep_samples": 0}
+        for name, least in whole.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise OptionError(f"{name} is a whole number of at least {least}, got {value!r}.")
+        if selector.samples and self.n_samples < 2:
+            raise OptionError(
+                f"selection={self.selection} resamples groups of training pairs: keep_samples is "
+                f"at least 2, got {self.keep_samples}."
+            )
+        if self.n_samples and not method.samples:
+            wanted = f"selection={self.selection}" if selector.samples else "keep_samples"
+            raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
 
     @property
     def rankings(self) -> tuple[str, ...]:
         """The rankings to evaluate."""
         return ("absolute", "signed") if self.ranking == "both" else (self.ranking,)
 
+    @property
+    def n_samples(self) -> int:
+        """Groups of training pairs to keep score sums of, at most."""
+        wanted = SELECTORS.get(self.selection).samples
+        return wanted if self.keep_samples is None else self.keep_samples
+
     def to_dict(self) -> dict[str, Any]:
         """Everything that defines the results, as plain JSON."""
         data = asdict(self)
-        method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
+        method = METHODS.get(self.method)
         data["method_options"] = self.chosen_method_options(method.options)
-        data["selection_options"] = {**selector.options, **self.selection_options}
+        data["selection_options"] = self.chosen_selection_options()
+        data["keep_samples"] = self.n_samples
         data["sizes"] = list(self.sizes)
         return data
 
@@ -97,6 +118,12 @@ class Settings:
         """The method's options: defaults, the run's seed, and what was set."""
         seed = {"seed": self.seed} if "seed" in defaults else {}
         return {**defaults, **seed, **self.method_options}
+
+    def chosen_selection_options(self) -> dict[str, Any]:
+        """The selector's options: defaults, the run's seed, and what was set."""
+        defaults = SELECTORS.get(self.selection).options
+        seed = {"seed": self.seed} if "seed" in defaults else {}
+        return {**defaults, **seed, **self.selection_options}
 
     @classmethod
     def known_keys(cls) -> list[str]:

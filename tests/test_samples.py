@@ -86,7 +86,7 @@ def test_a_method_without_samples_is_refused_before_it_runs() -> None:
 def test_resampling_weights_samples_by_their_examples() -> None:
     sums = np.array([[2.0, 4.0], [9.0, -3.0]], dtype=np.float32)
     samples = Samples(sums, np.array([2, 3]))
-    drawn = samples.resampled(np.array([[0.5, 0.5], [1.0, 0.0], [0.0, 2.0]]), slice(None))
+    drawn = samples.resampled(np.array([[0.5, 0.5], [1.0, 0.0], [0.0, 2.0]]))
     np.testing.assert_allclose(drawn, [[11 / 5, 1 / 5], [1, 2], [3, -1]])
 
 

@@ -1,8 +1,8 @@
 """Selectors: one file each, all registered in `SELECTORS`."""
 
-from harness_circuits.selection import top_n
-from harness_circuits.selection.selectors import SELECTORS, Selector, select
+from harness_circuits.selection import bootstrap_filter, greedy, ilp, pnr, threshold, top_n
+from harness_circuits.selection.selectors import SELECTORS, Selector, check_selection, select
 
-__all__ = ["SELECTORS", "Selector", "select"]
+__all__ = ["SELECTORS", "Selector", "check_selection", "select"]
 
-del top_n
+del bootstrap_filter, greedy, ilp, pnr, threshold, top_n

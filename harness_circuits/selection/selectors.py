@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,11 @@ from jaxtyping import Float, Int
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
 from harness_circuits.registry import Registry
-from harness_circuits.scores import Level, Scores
+from harness_circuits.scores import Level, Scores, ScoreSpace
+
+
+def _no_check(space: ScoreSpace | None, **options: Any) -> None:
+    """Every value will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,9 @@ class Selector:
         options: Names and defaults of its options.
         levels: Levels it is defined at.
         nested: Whether every circuit contains the smaller ones.
+        check: (space or None, **options): raises `OptionError` for values that cannot be used, or
+            a graph (where it is known yet) that it cannot work with.
+        samples: Groups of discovery examples whose score sums it needs; 0 if it needs none.
         rankings: Rankings it knows (`absolute`, `signed`).
         source: The paper or code.
     """
@@ -32,6 +39,8 @@ class Selector:
     options: dict[str, Any] = field(default_factory=dict)
     levels: tuple[Level, ...] = ("edge", "node", "neuron")
     nested: bool = True
+    check: Callable[..., None] = _no_check
+    samples: int = 0
     rankings: tuple[str, ...] = ("absolute", "signed")
     source: str
 
@@ -61,25 +70,66 @@ def select(
 
     Raises:
         UnknownNameError: There is no such selector.
-        OptionError: The selector does not know the ranking, level, or an option.
+        OptionError: The selector cannot work with the level, ranking, scores, or an option.
+    """
+    ranking = "absolute" if absolute else "signed"
+    selector = check_selection(name, scores.space.level, (ranking,), options, scores.space)
+    if selector.samples and (scores.samples is None or len(scores.samples) < 2):
+        kept = 0 if scores.samples is None else len(scores.samples)
+        raise OptionError(
+            f"selection={name} resamples groups of discovery examples; these scores hold {kept} "
+            f"groups. Discover again with keep_samples={selector.samples} and at least 2 pairs."
+        )
+    circuits = selector.function(scores, counts, absolute, **{**selector.options, **options})
+    return [circuit.prune() for circuit in circuits]
+
+
+def check_selection(
+    name: str,
+    level: str,
+    rankings: Sequence[str],
+    options: Mapping[str, Any],
+    space: ScoreSpace | None = None,
+) -> Selector:
+    """Return a selector, if it can work with a level, rankings, options, and a graph.
+
+    Args:
+        name: A selector's name.
+        level: `edge`, `node` or `neuron`.
+        rankings: Rankings that circuits will be selected by.
+        options: The selector's own options.
+        space: Graph and level; None where no model is loaded yet.
+
+    Raises:
+        UnknownNameError: There is no such selector.
+        OptionError: It cannot; the message says why.
     """
     selector = SELECTORS.get(name)
-    ranking = "absolute" if absolute else "signed"
-    if scores.space.level not in selector.levels:
+    if level not in selector.levels:
         raise OptionError(
-            f"selection={name} is not defined at level={scores.space.level}; "
-            f"it is at {', '.join(selector.levels)}."
+            f"selection={name} is not defined at level={level}; it is at "
+            f"{', '.join(selector.levels)}."
         )
-    if ranking not in selector.rankings:
-        raise OptionError(f"selection={name} has no {ranking} ranking.")
+    for ranking in rankings:
+        if ranking not in selector.rankings:
+            raise OptionError(f"selection={name} has no {ranking} ranking.")
     unknown = set(options) - set(selector.options)
     if unknown:
         raise OptionError(
             f"selection={name} has no option {min(unknown)!r}; "
             f"it has {sorted(selector.options) or 'none'}."
         )
-    circuits = selector.function(scores, counts, absolute, **{**selector.options, **options})
-    return [circuit.prune() for circuit in circuits]
+    selector.check(space, **{**selector.options, **options})
+    return selector
+
+
+def check_number(name: str, value: Any, least: float, most: float, *, whole: bool = False) -> None:
+    """Raise `OptionError` unless an option's value is a (whole) number in a range."""
+    kinds = (int,) if whole else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= most:
+        kind = "whole number" if whole else "number"
+        bounds = f"from {least:g} to {most:g}" if most < np.inf else f"of at least {least:g}"
+        raise OptionError(f"{name} is a {kind} {bounds}, got {value!r}.")
 
 
 def ranked(scores: Scores, absolute: bool) -> Int[np.ndarray, "unit"]:

@@ -1,0 +1,123 @@
+"""ensemble: mean of several methods' scores ("parallel" of Mondorf et al. 2025, arXiv 2510.06811).
+
+It is a method rather than a selector: it needs the model for its members' scores, and what comes
+out is scores, which any selector can turn into circuits.
+
+Each member's scores are divided by the sum (or the maximum) of their absolute values first, so that
+methods of different scale weigh the same. The authors' code takes the plain mean: `normalise=none`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness_circuits.attribution.job import (
+    METHODS,
+    Job,
+    Method,
+    attribute,
+    check_method,
+    no_samples,
+)
+from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.registry import unknown_name
+from harness_circuits.samples import Samples
+from harness_circuits.scores import Scores
+
+NORMALISE = ("sum", "max", "none")
+
+
+def ensemble(scores: Sequence[Scores], normalise: str = "sum") -> Scores:
+    """Return the mean of normalised scores.
+
+    Args:
+        scores: Scores of the same units.
+        normalise: Divide each by its `sum` or `max` of absolute values, or by nothing (`none`).
+
+    Returns:
+        Scores whose absolute values add up to at most 1 (`sum`), are at most 1 (`max`), or have the
+        scale of the members. With samples where all members have the same, at the norms of the
+        whole data.
+
+    Raises:
+        OptionError: No scores, different units, or an unknown normalisation.
+        NumericalError: A member's scores are all zero.
+    """
+    if normalise not in NORMALISE:
+        raise OptionError(unknown_name("normalise", normalise, NORMALISE))
+    if not scores:
+        raise OptionError("An ensemble needs the scores of at least one method.")
+    if any(member.space != scores[0].space for member in scores):
+        raise OptionError("Scores of different graphs or levels cannot be combined.")
+    factors = [1 / (_norm(member, normalise) * len(scores)) for member in scores]
+    values = sum(f * member.values for f, member in zip(factors, scores, strict=True))
+    provenance = {
+        "level": scores[0].space.level,
+        "normalise": normalise,
+        "members": [dict(member.provenance) for member in scores],
+    }
+    return Scores(scores[0].space, np.asarray(values), provenance, _samples(scores, factors))
+
+
+def ensemble_of_methods(job: Job, *, methods: Any, normalise: str) -> Scores:
+    """Score with several methods, at their default options, and take the mean.
+
+    Args:
+        job: Model, data, metric, level and ablation.
+        methods: Names, as a list or separated by colons.
+        normalise: See `ensemble`.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        OptionError: Fewer than two methods, or one that is not defined here.
+    """
+    names = re.split(r"[\s:;+/]+", methods.strip()) if isinstance(methods, str) else list(methods)
+    if len(names) < 2 or len(set(names)) < len(names) or "ensemble" in names:
+        raise OptionError(
+            "method=ensemble takes two or more different methods, such as "
+            f"methods=EAP:EAP-IG-inputs; got {methods!r}."
+        )
+    if normalise not in NORMALISE:
+        raise OptionError(unknown_name("normalise", normalise, NORMALISE))
+    for name in names:
+        member = check_method(name, job.level, job.ablation.name, job.metric)
+        if job.keep_samples and not member.samples:
+            raise OptionError(no_samples(name))
+    return ensemble([attribute(job, name) for name in names], normalise)
+
+
+def _norm(scores: Scores, normalise: str) -> float:
+    sizes = np.abs(scores.values)
+    norm = {"sum": float(sizes.sum()), "max": float(sizes.max()), "none": 1.0}[normalise]
+    if norm == 0:
+        raise NumericalError(
+            f"All scores of {scores.provenance.get('method', 'a member')} are zero: they cannot be "
+            f"normalised by their {normalise}."
+        )
+    return norm
+
+
+def _samples(scores: Sequence[Scores], factors: Sequence[float]) -> Samples | None:
+    kept = [member.samples for member in scores if member.samples is not None]
+    if len(kept) < len(scores) or any(len(samples) != len(kept[0]) for samples in kept):
+        return None
+    if any((samples.sizes != kept[0].sizes).any() for samples in kept):
+        return None
+    sums = np.zeros_like(kept[0].sums)
+    for factor, samples in zip(factors, kept, strict=True):
+        sums += np.float32(factor) * samples.sums
+    return Samples(sums, kept[0].sizes)
+
+
+METHODS.register("ensemble")(
+    Method(
+        function=ensemble_of_methods,
+        options={"methods": "EAP:EAP-IG-inputs", "normalise": "sum"},
+        gradients=False,
+        source="Mondorf et al. 2025, arXiv 2510.06811",
+    )
+)

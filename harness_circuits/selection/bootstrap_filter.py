@@ -1,0 +1,88 @@
+"""bootstrap-filter: the best units among those whose sign holds when examples are resampled.
+
+Discovery examples are drawn again with replacement, in the groups whose score sums were kept, and
+scored anew: weighted sums, no model passes. A unit passes if its score is not zero and at least a
+given share of the resamples gives it the same sign. Units that fail are never kept, not even at
+size 1 (Nikankin et al. 2025, arXiv 2510.25786).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from harness_circuits.bootstrap import resample_weights
+from harness_circuits.circuit import Circuit
+from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.selection.selectors import (
+    SELECTORS,
+    Selector,
+    check_number,
+    circuit_of,
+    ranked,
+)
+
+_BLOCK = 4_000_000  # resampled scores held at once
+
+
+def bootstrap_filter(
+    scores: Scores,
+    counts: Sequence[int],
+    absolute: bool,
+    *,
+    resamples: int,
+    consistency: float,
+    seed: int,
+) -> list[Circuit]:
+    """Keep the best n units of consistent sign, for each n; fewer where fewer are consistent.
+
+    Args:
+        scores: Scores of all units, with samples.
+        counts: Sizes.
+        absolute: Rank by |score|.
+        resamples: Number of resamples.
+        consistency: Share of the resamples that have to agree with the score's sign.
+        seed: Seed of the draws.
+    """
+    passed = same_sign(scores, resamples, seed).ravel() >= consistency - 1e-9
+    order = ranked(scores, absolute)
+    order = order[passed[order] & (scores.values.ravel()[order] != 0)]
+    return [circuit_of(scores, order[:n]) for n in counts]
+
+
+def same_sign(scores: Scores, resamples: int, seed: int) -> Float[np.ndarray, "*units"]:
+    """For every unit, the share of resamples in which its score has the sign that it has."""
+    samples = scores.samples
+    assert samples is not None
+    weights = resample_weights(len(samples), resamples, seed)
+    values = scores.values.ravel()
+    share = np.zeros(values.shape)
+    step = max(1, _BLOCK // resamples)
+    for first in range(0, len(values), step):
+        units = slice(first, first + step)
+        drawn = samples.resampled(weights, units)
+        agrees: Bool[np.ndarray, "draw unit"] = np.sign(drawn) == np.sign(values[units])
+        share[units] = agrees.mean(0)
+    return share.reshape(scores.values.shape)
+
+
+def check(
+    space: ScoreSpace | None, *, resamples: object, consistency: object, seed: object
+) -> None:
+    """Raise `OptionError` unless the values can be used."""
+    check_number("resamples", resamples, 1, np.inf, whole=True)
+    check_number("consistency", consistency, 0, 1)
+    check_number("seed", seed, 0, np.inf, whole=True)
+
+
+SELECTORS.register("bootstrap-filter")(
+    Selector(
+        function=bootstrap_filter,
+        options={"resamples": 100, "consistency": 0.95, "seed": 0},
+        check=check,
+        samples=64,
+        source="Nikankin et al. 2025, arXiv 2510.25786",
+    )
+)

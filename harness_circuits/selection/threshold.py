@@ -1,0 +1,56 @@
+"""threshold: all units whose (absolute) score is at least a threshold.
+
+For each requested count n the threshold is the n-th best score, so that units tied at the cut are
+all kept and the circuit may be larger than n: the result does not depend on the order of the units.
+An explicit threshold is a lower bound on these, and the sizes upper bounds (but for ties): size 1
+is the circuit of all units at or above it, and the curve is flat from that circuit's own size on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness_circuits.circuit import Circuit
+from harness_circuits.errors import OptionError
+from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.selection.selectors import SELECTORS, Selector
+
+
+def by_threshold(
+    scores: Scores, counts: Sequence[int], absolute: bool, *, threshold: float | None
+) -> list[Circuit]:
+    """Keep units at or above a threshold.
+
+    Args:
+        scores: Scores of all units.
+        counts: Sizes; the n-th best score is the threshold of size n.
+        absolute: Compare |score|.
+        threshold: Lowest threshold, in units of the metric; None for no limit.
+    """
+    real = scores.space.real
+    values = np.abs(scores.values) if absolute else scores.values
+    best_first = -np.sort(-values[real])
+    lowest = -np.inf if threshold is None else threshold
+    cuts = [max(lowest, best_first[n - 1]) for n in counts]
+    return [Circuit(scores.space, real & (values >= cut)) for cut in cuts]
+
+
+def check(space: ScoreSpace | None, *, threshold: object) -> None:
+    """Raise `OptionError` unless the threshold is None or a finite number."""
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and np.isfinite(threshold)):  # type: ignore[call-overload]
+        raise OptionError(
+            f"threshold is a finite number in units of the metric, got {threshold!r}."
+        )
+
+
+SELECTORS.register("threshold")(
+    Selector(
+        function=by_threshold,
+        options={"threshold": None},
+        check=check,
+        source="Conmy et al. 2023, arXiv 2304.14997 (thresholds); auto-circuit",
+    )
+)
