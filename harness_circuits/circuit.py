@@ -67,8 +67,7 @@ class Circuit:
     @cached_property
     def nodes(self) -> Bool[np.ndarray, "src"]:
         """Sources with something kept."""
-        nodes: np.ndarray = self.kept if self.space.level == "node" else self.kept.any(axis=1)
-        return nodes
+        return self.kept if self.space.level == "node" else np.any(self.kept, axis=1)
 
     @property
     def weighted_edges(self) -> float:
@@ -126,7 +125,7 @@ def reachable(graph: Graph, edges: Bool[np.ndarray, "src dst"]) -> Bool[np.ndarr
     for layer in range(graph.n_layers):
         block = graph.attention_slice(layer)
         seen = int(graph.n_visible[block.start])
-        fed: np.ndarray = edges[:seen, block][from_input[:seen]].any(axis=0)
+        fed = np.any(edges[:seen, block][from_input[:seen]], axis=0)
         from_input[graph.head_slice(layer)] = _heads_fed(graph, fed)
         mlp = graph.mlp_destination(layer)
         seen = int(graph.n_visible[mlp])
