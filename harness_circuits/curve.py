@@ -76,7 +76,7 @@ def check_sizes(sizes: tuple[float, ...]) -> None:
     if not sizes:
         raise OptionError("sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1.")
     for size in sizes:
-        if not 0 < size <= 1:
+        if not isinstance(size, (int, float)) or not 0 < size <= 1:
             raise OptionError(f"sizes are fractions in (0, 1], got {size!r}.")
     if list(sizes) != sorted(set(sizes)):
         raise OptionError(f"sizes have to ascend without repetition, got {list(sizes)}.")
