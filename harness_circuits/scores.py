@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float
 
-from harness_circuits.errors import CircuitError, CircuitFileError, NumericalError, OptionError
+from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
 from harness_circuits.graph import Graph
 from harness_circuits.samples import Samples
 
@@ -22,7 +22,6 @@ Level = Literal["edge", "node", "neuron"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 _FORMAT = "harness_circuits.scores"
-_VERSION = "1"
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Scores:
 
         header = {
             "format": _FORMAT,
-            "version": _VERSION,
+            "version": "1",
             "level": self.space.level,
             "graph": json.dumps(self.space.graph.to_dict()),
             "provenance": json.dumps(dict(self.provenance), default=str),
@@ -138,51 +137,15 @@ class Scores:
             CircuitFileError: The file is missing, damaged, or not one of ours.
         """
         values, header = read_safetensors(Path(path), "scores", _FORMAT)
-        provenance = json_field(path, header, "provenance")
-        if not isinstance(provenance, dict):
-            raise CircuitFileError(f"{path}: the header's 'provenance' is not an object.")
-        if values.dtype.kind != "f":
-            raise CircuitFileError(f"{path} holds {values.dtype} numbers; scores are floats.")
-        space, samples = read_space(path, header), _read_samples(Path(path), header)
-        try:
-            return cls(space, values, provenance, samples)
-        except CircuitError as error:
-            raise CircuitFileError(f"{path}: {error}") from error
-
-
-def _read_samples(path: Path, header: Mapping[str, str]) -> Samples | None:
-    if "sample_sizes" not in header:
-        return None
-    sizes = json_field(path, header, "sample_sizes")
-    if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
-        raise CircuitFileError(f"{path}: sample_sizes are whole numbers, got {sizes!r}.")
-    sums = read_safetensors(path, "samples", _FORMAT)[0]
-    if sums.ndim == 0 or sums.dtype.kind != "f" or any(size > 2**31 for size in sizes):
-        raise CircuitFileError(
-            f"{path}: score sums of shape {sums.shape} ({sums.dtype}) or their sample_sizes "
-            "cannot be used."
-        )
-    try:
-        return Samples(sums, np.array(sizes, dtype=np.int64))
-    except CircuitFileError as error:
-        raise CircuitFileError(f"{path}: {error}") from error
-
-
-def read_space(path: str | Path, header: Mapping[str, str]) -> ScoreSpace:
-    """Graph and level of a safetensors file, from its header.
-
-    Raises:
-        CircuitFileError: One of them is missing or damaged.
-    """
-    level = header.get("level")
-    if level not in LEVELS:
-        raise CircuitFileError(
-            f"{path}: the header's 'level' is {level!r}; expected one of {', '.join(LEVELS)}."
-        )
-    try:
-        return ScoreSpace(Graph.from_dict(json_field(path, header, "graph")), level)
-    except CircuitFileError as error:
-        raise CircuitFileError(f"{path}: {error}") from error
+        space = ScoreSpace(Graph.from_dict(json_field(path, header, "graph")), header["level"])  # type: ignore[arg-type]
+        samples = None
+        if "sample_sizes" in header:
+            sizes = json_field(path, header, "sample_sizes")
+            if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
+                raise CircuitFileError(f"{path}: sample_sizes are whole numbers, got {sizes!r}.")
+            sums = read_safetensors(Path(path), "samples", _FORMAT)[0]
+            samples = Samples(sums, np.array(sizes, dtype=np.int64))
+        return cls(space, values, json_field(path, header, "provenance"), samples)
 
 
 def write_atomically(path: Path, data: bytes) -> Path:
@@ -216,11 +179,6 @@ def read_safetensors(path: Path, name: str, kind: str) -> tuple[np.ndarray, dict
             if header.get("format") != kind:
                 raise CircuitFileError(
                     f"{path} is not a {kind} file (its format field is {header.get('format')!r})."
-                )
-            if header.get("version") != _VERSION:
-                raise CircuitFileError(
-                    f"{path} has version {header.get('version')!r} of the {kind} format; "
-                    f"this release reads version {_VERSION!r}."
                 )
             return file.get_tensor(name), header
     except SafetensorError as error:

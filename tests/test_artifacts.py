@@ -8,12 +8,10 @@ from pathlib import Path
 import jsonlines
 import numpy as np
 import pytest
-from hypothesis import given
-from random_graphs import circuits
 from safetensors import safe_open
 from test_summary import made_records
 
-from harness_circuits.artifacts import check_folder, save_circuits, write_artifacts
+from harness_circuits.artifacts import check_folder, write_artifacts
 from harness_circuits.circuit import Circuit
 from harness_circuits.curve import CurveValues
 from harness_circuits.errors import OptionError
@@ -26,7 +24,7 @@ SPACE = ScoreSpace(Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3))
 SIZES = (0.1, 1.0)
 
 
-def read_circuits(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     with safe_open(path, framework="numpy") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
@@ -62,31 +60,18 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path, inside: str) -> None:
     assert str(error.value).startswith(f"artifacts={path} cannot be written: ")
 
 
-@given(circuits())
-def test_circuits_round_trip(tmp_path_factory: pytest.TempPathFactory, circuit: Circuit) -> None:
-    path = tmp_path_factory.mktemp("circuits") / "circuits.safetensors"
-    full = Circuit.full(circuit.space)
-    save_circuits(path, {"signed@0.1": circuit, "signed@1": full})
-    arrays, header = read_circuits(path)
-    assert set(arrays) == {"signed@0.1", "signed@1"}
-    assert header["format"] == "harness_circuits.circuits"
-    space = ScoreSpace(Graph.from_dict(json.loads(header["graph"])), header["level"])  # type: ignore[arg-type]
-    assert space == circuit.space
-    np.testing.assert_array_equal(Circuit(space, arrays["signed@0.1"]).kept, circuit.kept)
-    assert Circuit(space, arrays["signed@1"]).n_kept == space.n_units
-
-
 def test_all_files_of_a_task(tmp_path: Path) -> None:
     scores = Scores(SPACE, np.where(SPACE.real, 1.5, 0.0), {"method": "EAP"})
     records = made_records(n=3)
     write_artifacts(tmp_path, "ioi", result(scores), records)
     folder = tmp_path / "ioi"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"scores.safetensors", "circuits.safetensors", "examples.jsonl"}
-    loaded = Scores.load(folder / "scores.safetensors")
-    np.testing.assert_array_equal(loaded.values, scores.values)
-    assert loaded.provenance == {"method": "EAP"}
-    arrays, _ = read_circuits(folder / "circuits.safetensors")
+    assert names >= {"scores.safetensors", "circuits.safetensors", "examples.jsonl"}
+    arrays, header = read_arrays(folder / "scores.safetensors")
+    np.testing.assert_array_equal(arrays["scores"], scores.values)
+    assert json.loads(header["provenance"]) == {"method": "EAP"}
+    arrays, header = read_arrays(folder / "circuits.safetensors")
+    assert Graph.from_dict(json.loads(header["graph"])) == SPACE.graph
     assert {name: int(kept.sum()) for name, kept in arrays.items()} == {
         "signed@0.1": 1,
         "signed@1": SPACE.n_units,
