@@ -98,8 +98,8 @@ def cmd_log(
     """CMD on a log axis: mean of |1 - f| over log10(size); lower is better."""
     axis = np.log10(np.asarray(sizes))
     if len(axis) == 1:
-        return np.abs(1 - f)[..., 0]
-    return _area(axis, np.abs(1 - f)) / (axis[-1] - axis[0])
+        return np.asarray(np.abs(1 - f)[..., 0])
+    return np.asarray(_area(axis, np.abs(1 - f)) / (axis[-1] - axis[0]))
 
 
 def _area(axis: Float[np.ndarray, "size"], y: Float[np.ndarray, "*draw size"]) -> np.ndarray:

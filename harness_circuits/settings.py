@@ -117,7 +117,7 @@ class Settings:
             key
             for registry in (METHODS, SELECTORS)
             for name in registry
-            for key in registry.get(name).options  # type: ignore[attr-defined]
+            for key in registry.get(name).options
         ]
         return list(dict.fromkeys([*own, *options]))
 

@@ -133,7 +133,7 @@ def _curve(
 
 def table(summary: Summary) -> str:
     """The curves as a small text table, sizes across."""
-    lines = []
+    lines: list[str] = []
     for ranking, curve in summary.curves.items():
         if not lines:
             lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))
