@@ -62,12 +62,13 @@ class Circuit:
         """Kept edges: of a node or neuron circuit, all edges that leave something kept."""
         if self.space.level == "edge":
             return self.kept
-        return self.nodes[:, None] & self.space.graph.edge_mask
+        edges: np.ndarray = self.nodes[:, None] & self.space.graph.edge_mask
+        return edges
 
     @cached_property
     def nodes(self) -> Bool[np.ndarray, "src"]:
         """Sources with something kept."""
-        return self.kept if self.space.level == "node" else np.any(self.kept, axis=1)
+        return np.asarray(self.kept.reshape(len(self.kept), -1).any(axis=1))
 
     @property
     def weighted_edges(self) -> float:
@@ -125,7 +126,7 @@ def reachable(graph: Graph, edges: Bool[np.ndarray, "src dst"]) -> Bool[np.ndarr
     for layer in range(graph.n_layers):
         block = graph.attention_slice(layer)
         seen = int(graph.n_visible[block.start])
-        fed = np.any(edges[:seen, block][from_input[:seen]], axis=0)
+        fed = np.asarray(edges[:seen, block][from_input[:seen]].any(axis=0))
         from_input[graph.head_slice(layer)] = _heads_fed(graph, fed)
         mlp = graph.mlp_destination(layer)
         seen = int(graph.n_visible[mlp])
@@ -144,7 +145,7 @@ def heads_of_destinations(
     graph: Graph, nodes: Bool[np.ndarray, "src_and_logits"]
 ) -> Bool[np.ndarray, "dst"]:
     """For every destination, whether a node that reads it is among the given ones."""
-    result = nodes[graph.destination_owner]
+    result: np.ndarray = nodes[graph.destination_owner]
     if graph.n_kv_heads != graph.n_heads:
         for layer in range(graph.n_layers):
             heads = nodes[:-1][graph.head_slice(layer)]
@@ -155,7 +156,7 @@ def heads_of_destinations(
 def _heads_fed(graph: Graph, fed: Bool[np.ndarray, "qkv"]) -> Bool[np.ndarray, "head"]:
     """Heads with at least one fed query, key or value input."""
     query, key, value = np.split(fed, [graph.n_heads, graph.n_heads + graph.n_kv_heads])
-    return query | np.repeat(key | value, graph.n_heads // graph.n_kv_heads)
+    return np.asarray(query | np.repeat(key | value, graph.n_heads // graph.n_kv_heads))
 
 
 def _destinations_of_heads(

@@ -76,7 +76,7 @@ def check_sizes(sizes: tuple[float, ...]) -> None:
     if not sizes:
         raise OptionError("sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1.")
     for size in sizes:
-        if not 0 < size <= 1:
+        if not isinstance(size, (int, float)) or not 0 < size <= 1:
             raise OptionError(f"sizes are fractions in (0, 1], got {size!r}.")
     if list(sizes) != sorted(set(sizes)):
         raise OptionError(f"sizes have to ascend without repetition, got {list(sizes)}.")
@@ -98,8 +98,8 @@ def cmd_log(
     """CMD on a log axis: mean of |1 - f| over log10(size); lower is better."""
     axis = np.log10(np.asarray(sizes))
     if len(axis) == 1:
-        return np.abs(1 - f)[..., 0]
-    return _area(axis, np.abs(1 - f)) / (axis[-1] - axis[0])
+        return np.asarray(np.abs(1 - f)[..., 0])
+    return np.asarray(_area(axis, np.abs(1 - f)) / (axis[-1] - axis[0]))
 
 
 def _area(axis: Float[np.ndarray, "size"], y: Float[np.ndarray, "*draw size"]) -> np.ndarray:

@@ -24,9 +24,10 @@ INPUT = "input"
 LOGITS = "logits"
 QKV = ("q", "k", "v")
 
-_HEAD = re.compile(r"a(\d+)\.h(\d+)")
-_HEAD_INPUT = re.compile(r"a(\d+)\.h(\d+)<([qkv])>")
-_MLP = re.compile(r"m(\d+)")
+_NUMBER = "(0|[1-9][0-9]*)"  # one spelling per number, so that a unit has one name only
+_HEAD = re.compile(rf"a{_NUMBER}\.h{_NUMBER}")
+_HEAD_INPUT = re.compile(rf"a{_NUMBER}\.h{_NUMBER}<([qkv])>")
+_MLP = re.compile(rf"m{_NUMBER}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +224,7 @@ class Graph:
         """Rebuild a graph from `to_dict`.
 
         Raises:
-            CircuitFileError: A size is missing, unknown, or not a number.
+            CircuitFileError: A size is missing, unknown, not a number, or fits no graph.
         """
         fields = set(cls.__dataclass_fields__)
         if not isinstance(data, dict) or set(data) != fields:
@@ -231,7 +232,10 @@ class Graph:
         whole = all(type(data[field]) is int for field in fields - {"parallel"})
         if not whole or type(data["parallel"]) is not bool:
             raise CircuitFileError(f"Graph sizes must be whole numbers, got {data!r}.")
-        return cls(**data)
+        try:
+            return cls(**data)
+        except OptionError as error:
+            raise CircuitFileError(f"Unusable graph sizes: {error}") from error
 
     def _not_here(self, what: str, name: str) -> str:
         parallel = ", parallel attention and MLP" if self.parallel else ""

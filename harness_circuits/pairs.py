@@ -43,14 +43,17 @@ class Pair:
         if missing:
             raise PairError(f"A pair lacks the fields {missing}; it has {sorted(doc)}.")
         return cls(
-            str(doc["clean"]),
-            str(doc["corrupted"]),
-            tuple(str(choice) for choice in doc["choices"]),
-            tuple(int(index) for index in doc["correct"]),
-            tuple(int(index) for index in doc["incorrect"]),
+            doc["clean"],
+            doc["corrupted"],
+            _items(doc["choices"]),
+            _items(doc["correct"]),
+            _items(doc["incorrect"]),
         )
 
     def _problem(self) -> str:
+        wrong_type = self._wrong_type()
+        if wrong_type:
+            return wrong_type
         n = len(self.choices)
         for name, text in (("clean", self.clean), ("corrupted", self.corrupted)):
             if not text.strip():
@@ -68,6 +71,30 @@ class Pair:
         if both:
             return f"choice {self.choices[min(both)]!r} is both correct and incorrect"
         return ""
+
+    def _wrong_type(self) -> str:
+        for name, kind, what in (
+            ("choices", str, "text"),
+            ("correct", int, "whole numbers"),
+            ("incorrect", int, "whole numbers"),
+        ):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not all(isinstance(x, kind) for x in values):
+                shown = list(values) if isinstance(values, tuple) else values
+                return f"{name} is not a list of {what}: {shown!r}"
+        for name in ("clean", "corrupted"):
+            if not isinstance(getattr(self, name), str):
+                return f"{name} is not text: {getattr(self, name)!r}"
+        return ""
+
+
+def _items(values: Any) -> Any:
+    """A list, tuple or array as a tuple of Python values; anything else as it is."""
+    if hasattr(values, "tolist"):
+        values = values.tolist()
+    if not isinstance(values, (list, tuple)):
+        return values
+    return tuple(value.item() if hasattr(value, "item") else value for value in values)
 
 
 def make_pairs(
@@ -95,11 +122,16 @@ def make_pairs(
         )
     pairs = []
     for a, b, right, wrong in zip(clean, corrupted, correct, incorrect, strict=True):
-        good = (right,) if isinstance(right, str) else tuple(right)
-        bad = (wrong,) if isinstance(wrong, str) else tuple(wrong)
+        good, bad = _answers(right), _answers(wrong)
         indices = tuple(range(len(good) + len(bad)))
         pairs.append(Pair(a, b, good + bad, indices[: len(good)], indices[len(good) :]))
     return pairs
+
+
+def _answers(value: Any) -> tuple[Any, ...]:
+    """One or several answers as a tuple; `Pair` checks that they are text."""
+    items = _items(value)
+    return items if isinstance(items, tuple) else (items,)
 
 
 def pairs_from_frame(frame: Any) -> list[Pair]:

@@ -21,6 +21,15 @@ from harness_circuits.scores import LEVELS
 from harness_circuits.selection import SELECTORS, check_selection
 
 RANKINGS = ("both", "absolute", "signed")
+WHOLE_NUMBERS = {
+    "n_discovery": 1,
+    "bootstrap_iters": 0,
+    "seed": 0,
+    "pairs_per_pass": 1,
+    "max_memory": 1,
+    "keep_samples": 0,
+}
+MAY_BE_NONE = ("n_discovery", "pairs_per_pass", "max_memory", "keep_samples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +88,11 @@ class Settings:
         _known_options("selection", self.selection, self.selection_options, selector.options)
         options = self.chosen_selection_options()
         check_selection(self.selection, self.level, self.rankings, options)
-        whole = {"n_discovery": 1, "pairs_per_pass": 1, "bootstrap_iters": 0, "keep_samples": 0}
-        for name, least in whole.items():
+        for name, least in WHOLE_NUMBERS.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is None and name in MAY_BE_NONE:
+                continue
+            if type(value) is not int or value < least:
                 raise OptionError(f"{name} is a whole number of at least {least}, got {value!r}.")
         if selector.samples and self.n_samples < 2:
             raise OptionError(
@@ -92,6 +102,7 @@ class Settings:
         if self.n_samples and not method.samples:
             wanted = f"selection={self.selection}" if selector.samples else "keep_samples"
             raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
+        method.check(**self.chosen_method_options(method.options))
 
     @property
     def rankings(self) -> tuple[str, ...]:
@@ -144,7 +155,8 @@ class Settings:
         The method's and the selector's own options stand beside the other keys: `ig_steps=10`.
 
         Raises:
-            OptionError: A key is unknown, belongs to another method or selector, or has a bad value.
+            OptionError: A key is unknown, belongs to another method or selector, or its value
+                cannot be used.
             UnknownNameError: A named method, selector or metric does not exist.
         """
         known = cls.known_keys()
@@ -163,7 +175,7 @@ class Settings:
                 raise OptionError(_belongs_elsewhere(key, arguments))
         if "sizes" in chosen:
             chosen["sizes"] = parse_sizes(chosen["sizes"])
-        if "max_memory" in chosen:
+        if chosen.get("max_memory") is not None:
             chosen["max_memory"] = parse_bytes(chosen["max_memory"])
         return cls(**chosen)
 
@@ -175,8 +187,8 @@ def parse_sizes(value: Any) -> tuple[float, ...]:
         OptionError: An entry is not a number.
     """
     parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
-    parts = [parts] if isinstance(parts, (int, float)) else list(parts)
     try:
+        parts = [parts] if isinstance(parts, (int, float)) else list(parts)
         return tuple(float(part) for part in parts)
     except (TypeError, ValueError):
         raise OptionError(f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}.") from None
@@ -189,9 +201,9 @@ def parse_bytes(value: Any) -> int:
         OptionError: It is not one.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(value).lower())
-    if match is None or float(match[1]) <= 0:
+    if match is None or (n := int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))) < 1:
         raise OptionError(f"max_memory is an amount such as 4GB or 500MB, got {value!r}.")
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+    return n
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -211,4 +223,8 @@ def _belongs_elsewhere(key: str, arguments: Mapping[str, Any]) -> str:
     users = [f"method={name}" for name in METHODS if key in METHODS.get(name).options]
     users += [f"selection={name}" for name in SELECTORS if key in SELECTORS.get(name).options]
     method = arguments.get("method", Settings.method)
-    return f"{key} has no effect with method={method}; it belongs to {', '.join(users)}."
+    selection = arguments.get("selection", Settings.selection)
+    return (
+        f"{key} has no effect with method={method} and selection={selection}; it belongs to "
+        f"{', '.join(users)}."
+    )

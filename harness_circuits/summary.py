@@ -67,7 +67,7 @@ class Summary:
 
 def size_name(size: float) -> str:
     """A size as it stands in metric names: `0.05`, `1`."""
-    return f"{size:g}"
+    return f"{size:.12g}"
 
 
 def metric_names(header: Header) -> list[str]:

@@ -159,7 +159,7 @@ def tokenise_pair(
         if not tokens:
             raise PairError(
                 f"{name}: the answer {choice!r} has no token of its own after the prompt "
-                f"{pair.clean[-30:]!r}; it merges with the prompt's last token."
+                f"{pair.clean[-30:]!r}; the tokenizer drops it."
             )
     return TokenPair(tuple(clean), tuple(corrupted), answers, pair.correct, pair.incorrect, index)
 

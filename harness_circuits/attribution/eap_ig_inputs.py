@@ -32,7 +32,7 @@ def eap_ig_inputs(job: Job, *, ig_steps: int, ig_rule: str) -> Scores:
 
 def check_ig(ig_steps: int, ig_rule: str) -> None:
     """Raise `OptionError` unless steps and rule can be used."""
-    if not isinstance(ig_steps, int) or ig_steps < 1:
+    if type(ig_steps) is not int or ig_steps < 1:
         raise OptionError(f"ig_steps is a whole number of at least 1, got {ig_steps!r}.")
     if ig_rule not in RULES:
         raise OptionError(f"Unknown ig_rule {ig_rule!r}. Known: {', '.join(RULES)}.")
@@ -42,6 +42,7 @@ METHODS.register("EAP-IG-inputs")(
     Method(
         function=eap_ig_inputs,
         options={"ig_steps": 5, "ig_rule": "left"},
+        check=check_ig,
         ablations=("patching", "mean", "mean-positional"),
         source="Hanna et al. 2024, arXiv 2403.17806",
     )

@@ -96,6 +96,10 @@ class Job:
         return scores
 
 
+def _no_check(**options: Any) -> None:
+    """Every value will do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One attribution method.
@@ -103,6 +107,7 @@ class Method:
     Attributes:
         function: (job, **options) to scores.
         options: Names and defaults of its options.
+        check: (**options): raises `OptionError` for values it cannot work with, before any run.
         levels: Levels it is defined at.
         ablations: Ablations it is defined for.
         gradients: Whether it needs a differentiable metric.
@@ -112,6 +117,7 @@ class Method:
 
     function: Callable[..., Scores]
     options: dict[str, Any] = field(default_factory=dict)
+    check: Callable[..., None] = _no_check
     levels: tuple[Level, ...] = ("edge", "node", "neuron")
     ablations: tuple[str, ...] = ("patching", "zero", "mean", "mean-positional")
     gradients: bool = True

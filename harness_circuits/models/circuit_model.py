@@ -151,12 +151,33 @@ class CircuitModel:
         if inputs.positions is not None:
             arguments["position_ids"] = inputs.positions.to(self.device)
         if inputs.mask is not None:
-            arguments["attention_mask"] = inputs.mask.to(self.device, self.dtype)
+            arguments["attention_mask"] = self._masks(inputs)
         with self.blocks_replaced(function):
             logits: Tensor = self.hf(
                 **arguments, logits_to_keep=inputs.reads.to(self.device)
             ).logits
         return logits
+
+    def _masks(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
+        """The inputs' attention mask, cut to the sliding window in the layers that have one.
+
+        HuggingFace takes a 4D mask as it is, and adds no window. A model that mixes kinds of
+        layers takes one mask per kind.
+        """
+        assert inputs.mask is not None
+        config = self.hf.config.get_text_config()
+        full = inputs.mask.to(self.device, self.dtype)
+        window = getattr(config, "sliding_window", None)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        if window is None or kinds == {"full_attention"}:
+            return full
+        assert inputs.positions is not None
+        positions = inputs.positions.to(self.device)
+        far = positions[:, None, :, None] - positions[:, None, None, :] >= int(window)
+        cut = full.masked_fill(far, torch.finfo(self.dtype).min)
+        if len(kinds) < 2:
+            return cut
+        return {kind: cut if kind == "sliding_attention" else full for kind in kinds}
 
     @contextmanager
     def blocks_replaced(self, function: LayerFunction | None) -> Iterator[None]:

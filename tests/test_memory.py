@@ -1,0 +1,62 @@
+"""How many pairs go into a pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import tiny_model, token_pairs
+
+from harness_circuits.errors import OptionError
+from harness_circuits.memory import MOST_TOKENS, bytes_per_token, free_memory, pairs_per_pass
+
+PAIRS = token_pairs(3, 6)
+
+
+@given(st.integers(2**18, 2**32), st.integers(2**18, 2**32))
+def test_more_memory_never_means_fewer_pairs(a: int, b: int) -> None:
+    model = tiny_model("gpt2")
+    few, many = (pairs_per_pass(model, PAIRS, bound) for bound in sorted((a, b)))
+    assert 1 <= few <= many <= MOST_TOKENS // 6
+
+
+@given(st.integers(2**18, 2**32))
+def test_the_estimate_stays_below_the_bound(bound: int) -> None:
+    model = tiny_model("gpt2")
+    n = pairs_per_pass(model, PAIRS, bound)
+    assert n * 6 * bytes_per_token(model, 6) <= bound
+
+
+def test_the_longest_pair_with_its_answers_decides() -> None:
+    model = tiny_model("gpt2")
+    longer = replace(PAIRS[0], answers=((1, 2, 3), (1, 4, 5)))
+    assert pairs_per_pass(model, PAIRS, 2**40) == MOST_TOKENS // 6
+    # 6 prompt tokens and the proper prefixes (1), (1 2), (1 4)
+    assert pairs_per_pass(model, [*PAIRS, longer], 2**40) == MOST_TOKENS // 9
+
+
+def test_too_little_memory_is_refused() -> None:
+    model = tiny_model("gpt2")
+    with pytest.raises(OptionError) as error:
+        pairs_per_pass(model, PAIRS, 1000)
+    needed = 6 * bytes_per_token(model, 6) / 2**30
+    assert str(error.value) == (
+        f"One pair of 6 tokens needs about {needed:.2f} GiB beside the model, max_memory allows "
+        "0.00 GiB. Raise max_memory, or use shorter prompts."
+    )
+
+
+def test_estimates_grow_with_dtype_and_attention() -> None:
+    wide, narrow = tiny_model("gpt2"), tiny_model("gpt2", dtype=torch.float32)
+    assert bytes_per_token(wide, 8) == 2 * bytes_per_token(narrow, 8)
+    assert bytes_per_token(wide, 4096) > bytes_per_token(wide, 1024)
+
+
+def test_a_share_of_what_is_free_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("gpt2")
+    assert free_memory(torch.device("cpu")) > 0
+    monkeypatch.setattr("harness_circuits.memory.free_memory", lambda device: 4 * 2**22)
+    assert pairs_per_pass(model, PAIRS, None) == pairs_per_pass(model, PAIRS, 2**22)
