@@ -1,16 +1,15 @@
 """Parity with recorded arrays of EAP-IG's reference code and of an independent computation.
 
-The folder's README says which recorded arrays hold errors of the reference code; where one does, the
-independent `truth_*` array is compared instead. Recorded gradient scores are divided by the number
-of examples once more than ours, hence `N`.
+The folder's README says which recorded arrays hold errors of the reference code; there, the
+independent `truth_*` array is compared instead. Recorded gradient scores are divided by the
+number of examples once more than ours, hence `N`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ class Fixture:
         ]
         return make_batches(pairs, size)
 
-    @lru_cache(maxsize=None)  # noqa: B019
+    @cache  # noqa: B019
     def scores(
         self, method: str, level: str = "edge", ablation: str = "patching", **options: Any
     ) -> Scores:
@@ -81,7 +80,7 @@ class Fixture:
         return (name.removeprefix("mask_") for name in self.arrays if name.startswith("mask_"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fixture(architecture: str) -> Fixture:
     return Fixture(architecture)
 
