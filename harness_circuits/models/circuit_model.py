@@ -151,7 +151,7 @@ class CircuitModel:
         if inputs.positions is not None:
             arguments["position_ids"] = inputs.positions.to(self.device)
         if inputs.mask is not None:
-            arguments["attention_mask"] = inputs.mask.to(self.device, self.dtype)
+            arguments["attention_mask"] = self._attention_mask(inputs.mask, inputs.positions)
         with self.blocks_replaced(function):
             logits: Tensor = self.hf(
                 **arguments, logits_to_keep=inputs.reads.to(self.device)
@@ -186,6 +186,27 @@ class CircuitModel:
             positions = torch.arange(inputs.ids.shape[1], device=like.device)[None]
         table: Tensor = self.position_table(positions.to(like.device))
         return table.to(like.dtype)
+
+    def _attention_mask(
+        self, mask: Float[Tensor, "batch 1 pos pos"], positions: Int[Tensor, "batch pos"] | None
+    ) -> Tensor | dict[str, Tensor]:
+        """A mask of our own as the model takes it, per kind of layer where it has several.
+
+        HuggingFace uses a 4D mask as it is, so it has to hide what lies outside a sliding window.
+        """
+        mask = mask.to(self.device, self.dtype)
+        config = self.hf.config.get_text_config()
+        window = getattr(config, "sliding_window", None)
+        if not window:
+            return mask
+        at = torch.arange(mask.shape[-1])[None] if positions is None else positions
+        at = at.to(self.device)
+        far = (at[:, :, None] - at[:, None, :] >= window)[:, None]
+        kinds = {
+            "full_attention": mask,
+            "sliding_attention": mask.masked_fill(far, torch.finfo(mask.dtype).min),
+        }
+        return kinds if getattr(config, "layer_types", None) else kinds["sliding_attention"]
 
     def _block_list(self) -> nn.ModuleList:
         blocks = self.hf.get_submodule(self._blocks_name)
