@@ -11,7 +11,7 @@ import pytest
 import torch
 from reference import gate_gradient, gated_metric, logit_diff
 from reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact_case
-from tiny_models import tiny_model, token_batches, token_pairs
+from tiny_models import ARCHITECTURES, tiny_model, token_batches, token_pairs
 
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
@@ -135,7 +135,11 @@ def test_every_rule_has_its_points(name: str, rule: str, level: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "ablation"),
-    [*((name, "patching") for name in CASES[:8]), ("gpt2-ungrouped", "mean"), (CASES[-1], "mean")],
+    [
+        *((name, "patching") for name in CASES[: len(ARCHITECTURES)]),
+        ("gpt2-ungrouped", "mean"),
+        (CASES[-1], "mean"),
+    ],
 )
 def test_edges_of_the_input_add_up_to_the_effect_of_its_embeddings(
     name: str, ablation: str

@@ -41,7 +41,7 @@ def random_circuits(model: CircuitModel, level: str, *, seed: int = 0) -> list[C
     generator = np.random.default_rng(seed)
     draws = [generator.random(space.shape) < density for density in DENSITIES]
     for draw in draws:
-        draw.flat[0] = False  # never everything
+        draw.flat[-1] = False  # never everything
     return [Circuit(space, draw & space.real) for draw in draws]
 
 
