@@ -65,9 +65,7 @@ def load_model(
             source,
             config=config,
             dtype=chosen,
-            attn_implementation=attention_kernel(config),
-            **where,
-            **hf_options,
+            **{"attn_implementation": attention_kernel(config), **where, **hf_options},
         )
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
@@ -165,8 +163,8 @@ def _tokenizer(source: str, where: dict[str, Any]) -> Any:
 def _not_loaded(name: str, revision: str, error: Exception) -> str:
     return (
         f"pretrained={name} (revision {revision}) cannot be loaded: {_first_line(error)} Give a "
-        "folder with config.json and weights, a .gguf file, or the id of a model on the Hugging Face hub "
-        "(which needs a network, or the model in the local cache)."
+        "folder with config.json and weights, a .gguf file, or the id of a model on the Hugging Face "
+        "hub (which needs a network, or the model in the local cache)."
     )
 
 
