@@ -105,6 +105,8 @@ class LayerReader:
             pre = self.norm(block.pre_feedforward_layernorm)
             post = self.norm(block.post_feedforward_layernorm)
             return lambda x: post(block.mlp(pre(x)))
+        if self.kind == "phi":  # the norm of the attention
+            return lambda x: block.mlp(self.norm(block.input_layernorm)(x))
         norm = self.norm(block.ln_2 if self.kind == "gpt2" else block.post_attention_layernorm)
         return lambda x: block.mlp(norm(x))
 
@@ -121,7 +123,8 @@ class LayerReader:
             b = module.query_key_value.bias.unflatten(0, (n, 3, -1)).unbind(1)
             w_o, b_o = module.dense.weight.T, module.dense.bias
         else:
-            w_o, b_o = module.o_proj.weight.T, module.o_proj.bias
+            out_module = module.dense if self.kind == "phi" else module.o_proj
+            w_o, b_o = out_module.weight.T, out_module.bias
             d_head = w_o.shape[0] // n
             parts = [module.q_proj, module.k_proj, module.v_proj]
             w = [p.weight.unflatten(0, (-1, d_head)) for p in parts]

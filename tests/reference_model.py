@@ -53,13 +53,17 @@ class Reference:
         self.kind, self.n_heads, self.n_kv = read.kind, read.n_heads, read.n_kv
         self.base: Any = {"gpt2": "transformer", "gpt_neox": "gpt_neox"}.get(self.kind, "model")
         self.base = getattr(self.hf, self.base)
-        self.parallel = bool(getattr(self.config, "use_parallel_residual", False))
+        self.parallel = self.kind == "phi" or bool(
+            getattr(self.config, "use_parallel_residual", False)
+        )
         blocks = self.base.h if self.kind == "gpt2" else self.base.layers
         self.layers = [read.layer(block, index) for index, block in enumerate(blocks)]
         self.n_src = 1 + len(blocks) * (self.n_heads + 1)
         self.block_dst = self.n_heads + 2 * self.n_kv + 1
         self.n_dst = len(blocks) * self.block_dst + 1
-        final = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm"}.get(self.kind, "norm")
+        final = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm", "phi": "final_layernorm"}.get(
+            self.kind, "norm"
+        )
         self.final_norm = read.norm(getattr(self.base, final))
         self.d_model = int(self.config.hidden_size)
 

@@ -24,6 +24,7 @@ GROUPED = {**NEOX, "num_key_value_heads": 2, "head_dim": D_MODEL // N_HEADS}
 CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": GPT2,
     "gpt_neox": {**NEOX, "rotary_pct": 0.25, "use_parallel_residual": True},
+    "phi": {**NEOX, "partial_rotary_factor": 0.5},
     "llama": GROUPED,
     "mistral": {**GROUPED, "sliding_window": 4},
     "qwen2": GROUPED,
@@ -39,7 +40,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 ARCHITECTURES = tuple(CONFIGS)
 GROUPED_ARCHITECTURES = tuple(
-    name for name, config in CONFIGS.items() if config is not GPT2 and name != "gpt_neox"
+    name for name, config in CONFIGS.items() if "num_key_value_heads" in config
 )
 
 

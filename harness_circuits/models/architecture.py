@@ -63,11 +63,13 @@ class AttentionCore:
         self.interleaved = names.interleaved
         self.group = graph.n_heads // _kv_heads(self.module, graph)
         if self.group > 1:
-            self._ungroup()
+            self._ungroup(graph.n_heads)
 
-    def _ungroup(self) -> None:
+    def _ungroup(self, n_heads: int) -> None:
         """Take one key and value per query head, also where the model shares them."""
         self.module.num_key_value_groups = 1  # type: ignore[assignment]
+        if hasattr(self.module, "num_key_value_heads"):
+            self.module.num_key_value_heads = n_heads  # type: ignore[assignment]
         norm = self.module._modules.get("k_norm")
         weight = getattr(norm, "weight", None)
         head_dim = int(self.module.head_dim)  # type: ignore[arg-type]
@@ -128,6 +130,8 @@ class Layer:
         self.out: nn.Module = getattr(attention, names.out)
         self.post_attention = _norm(block, names.norm_after_attention, graph, where)
         self.pre_mlp = _part(block, names.norm_before_mlp)
+        if self.pre_mlp is None and graph.parallel and self.norm is not None:
+            self.pre_mlp = self.norm.module  # one norm for attention and MLP, as in Phi
         self.mlp: nn.Module = getattr(block, names.mlp)
         self.post_mlp = _part(block, names.norm_after_mlp)
         self.d_head = _weight(self.out).shape[1] // graph.n_heads
@@ -173,7 +177,7 @@ class Layer:
         return bound.pop("hidden_states"), bound
 
     def _fold(self) -> dict[str, tuple[Tensor, Tensor | None]]:
-        """Projection weights per kind, [head, d_head, model], the norm's gain and bias folded in."""
+        """Projection weights per kind [head, d_head, model], the norm's gain and bias folded in."""
         weights = [_weight(projection) for projection in self.projections]
         biases: list[Any] = [getattr(projection, "bias", None) for projection in self.projections]
         if len(weights) == 1:
@@ -203,6 +207,7 @@ def read_architecture(model: PreTrainedModel) -> tuple[dict[str, Any], Names]:
     from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
 
     name = type(model).__name__
+    _check_kind(name, model.config)
     try:
         config = build_bridge_config_from_hf(model.config, name, name, model.dtype)
         adapter = ArchitectureAdapterFactory.select_architecture_adapter(config)
@@ -218,10 +223,23 @@ def read_architecture(model: PreTrainedModel) -> tuple[dict[str, Any], Names]:
     missing += [part for part in ("attn", "mlp") if part not in parts]
     if missing:
         raise UnsupportedModelError(
-            f"{name} cannot be used: it is not a decoder-only transformer with attention and an MLP "
-            f"in every block (TransformerLens lists no {', '.join(missing)})."
+            f"{name} cannot be used: it is not a decoder-only transformer with attention and an "
+            f"MLP in every block (TransformerLens lists no {', '.join(missing)})."
         )
     return components, _names(name, model, parts)
+
+
+def _check_kind(name: str, config: Any) -> None:
+    """Refuse what TransformerLens knows too, but what is no sum of node outputs from end to end."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedModelError(
+            f"{name} is an encoder-decoder model; circuits need a decoder-only one."
+        )
+    if getattr(config, "do_layer_norm_before", True) is False:
+        raise UnsupportedModelError(
+            f"{name} cannot be used: it normalises the residual stream itself after each block "
+            "(post-LN, do_layer_norm_before=False), so that the stream is no sum of node outputs."
+        )
 
 
 def component(model: nn.Module, components: dict[str, Any], part: str) -> nn.Module:
@@ -237,6 +255,11 @@ def _names(architecture: str, model: nn.Module, parts: dict[str, Any]) -> Names:
         raise UnsupportedModelError(
             f"{architecture} cannot be used: its attention has no separate query, key, value and "
             f"output projections (TransformerLens lists {sorted(inner)})."
+        )
+    if parts["mlp"].name is None or parts["attn"].name is None:
+        raise UnsupportedModelError(
+            f"{architecture} cannot be used: its MLP or attention is not a module of its own that "
+            "could be run alone."
         )
     projections = tuple(str(inner[part].name) for part in wanted)
 

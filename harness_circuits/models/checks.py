@@ -70,7 +70,7 @@ def _same(model: CircuitModel, what: str, got: Tensor, expected: Tensor) -> None
     tolerance = 0.1 if narrow else 1e-4
     if not error <= tolerance:
         raise UnsupportedModelError(
-            f"{model.name} ({type(model.hf).__name__}) cannot be used: its nodes do not add up to the "
-            f"model. Relative difference {error:.2g} at {what}, allowed {tolerance:g}. Its blocks have "
-            "a structure that this package does not know."
+            f"{model.name} ({type(model.hf).__name__}) cannot be used: its nodes do not add up "
+            f"to the model. Relative difference {error:.2g} at {what}, allowed {tolerance:g}. Its "
+            "blocks have a structure that this package does not know."
         )

@@ -1,4 +1,4 @@
-"""A causal language model together with its graph, ready for the passes of `harness_circuits.passes`."""
+"""A causal language model together with its graph, ready for `harness_circuits.passes`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from harness_circuits.errors import OptionError, UnsupportedModelError
+from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
 from harness_circuits.graph import Graph
-from harness_circuits.models.architecture import Layer, component, read_architecture
+from harness_circuits.models.architecture import Layer, Names, component, read_architecture
 from harness_circuits.models.norms import read_norm
 
 KvHeads = Literal["ungrouped", "grouped"]
@@ -104,12 +104,20 @@ class CircuitModel:
         self.tokenizer = tokenizer
         self.name = name or type(hf).__name__
         self.counts: Counter[str] = Counter()
+        with _refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
+            self._take_apart(components, names, kv_heads)
+            if check:
+                from harness_circuits.models.checks import check_model
+
+                check_model(self)
+
+    def _take_apart(self, components: dict[str, Any], names: Names, kv_heads: KvHeads) -> None:
+        hf = self.hf
         self._blocks_name = str(components["blocks"].name)
         self.graph = _graph(hf, kv_heads, components)
-        blocks = self._block_list()
         self.layers = [
             Layer(block, names, self.graph, f"{self._blocks_name}.{index}")
-            for index, block in enumerate(blocks)
+            for index, block in enumerate(self._block_list())
         ]
         self.final_norm = read_norm(
             component(hf, components, "ln_final"), self.graph.d_model, "final"
@@ -117,10 +125,6 @@ class CircuitModel:
         self.position_table = (
             component(hf, components, "pos_embed") if "pos_embed" in components else None
         )
-        if check:
-            from harness_circuits.models.checks import check_model
-
-            check_model(self)
 
     @property
     def device(self) -> torch.device:
@@ -181,7 +185,7 @@ class CircuitModel:
 
     @contextmanager
     def blocks_replaced(self, function: LayerFunction | None) -> Iterator[None]:
-        """Within this context, every call of a block goes to `function(layer, hidden, arguments)`."""
+        """Within this context, a call of a block goes to `function(layer, hidden, arguments)`."""
         if function is None:
             yield
             return
@@ -212,6 +216,29 @@ class CircuitModel:
         blocks = self.hf.get_submodule(self._blocks_name)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
+
+
+@contextmanager
+def _refusing_what_does_not_fit(name: str) -> Iterator[None]:
+    """Turn what goes wrong when a model is built in another way into a refusal of the model."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        if isinstance(error, CircuitError):
+            raise
+        raise UnsupportedModelError(
+            f"{name} cannot be used: its blocks are not made of the parts this package knows "
+            f"({type(error).__name__}: {error})."
+        ) from error
 
 
 def _graph(hf: PreTrainedModel, kv_heads: KvHeads, components: dict[str, Any]) -> Graph:

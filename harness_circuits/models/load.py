@@ -65,9 +65,7 @@ def load_model(
             source,
             config=config,
             dtype=chosen,
-            attn_implementation=attention_kernel(config),
-            **where,
-            **hf_options,
+            **{"attn_implementation": attention_kernel(config), **where, **hf_options},
         )
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
@@ -152,16 +150,21 @@ def _tokenizer(source: str, where: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source, **where)
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
     except (OSError, ValueError) as error:
         raise OptionError(f"{source} has no usable tokenizer: {_first_line(error)}") from error
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+        raise OptionError(  # what transformers makes of a folder without tokenizer files
+            f"{source} has no usable tokenizer: its vocabulary holds special tokens only."
+        )
+    return tokenizer
 
 
 def _not_loaded(name: str, revision: str, error: Exception) -> str:
     return (
-        f"pretrained={name} (revision {revision}) cannot be loaded: {_first_line(error)} Give a folder "
-        "with config.json and weights, a .gguf file, or the id of a model on the Hugging Face hub "
-        "(which needs a network, or the model in the local cache)."
+        f"pretrained={name} (revision {revision}) cannot be loaded: {_first_line(error)} Give a "
+        "folder with config.json and weights, a .gguf file, or the id of a model on the Hugging Face "
+        "hub (which needs a network, or the model in the local cache)."
     )
 
 
