@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import tiny_model, token_batches
 
+from harness_circuits.ablation import make_ablation
 from harness_circuits.circuit import Circuit
+from harness_circuits.evaluate import evaluate_circuits
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 from harness_circuits.graph import Graph
+from harness_circuits.metrics import METRICS
 from harness_circuits.scores import LEVELS, Scores, ScoreSpace
 
 SUFFIXES = [".json", ".pt", ".safetensors"]
@@ -68,3 +72,22 @@ def test_circuits(suffix: str, space: ScoreSpace, seed: int, share: float) -> No
     assert isinstance(loaded, Circuit)
     assert loaded.space == space
     np.testing.assert_array_equal(loaded.kept, circuit.kept)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def test_an_expanded_circuit_computes_the_same_function(tmp_path: Path, architecture: str) -> None:
+    grouped, ungrouped = (
+        tiny_model(architecture, kv_heads=kv_heads) for kv_heads in ("grouped", "ungrouped")
+    )
+    circuit = random_circuit(ScoreSpace(grouped.graph), 3).prune()
+    path = save_circuit_file(tmp_path / "x.json", circuit)
+    wide = load_circuit_file(path, ungrouped.graph)
+    assert isinstance(wide, Circuit)
+    assert wide.n_kept > circuit.n_kept
+    batches, metric = token_batches(), METRICS.get("logit_diff")
+    values = [
+        evaluate_circuits(model, batches, [c], metric, make_ablation("patching", model, batches))
+        for model, c in ((grouped, circuit), (ungrouped, wide))
+    ]
+    assert np.ptp(values[0].circuits - values[0].full) > 0
+    np.testing.assert_allclose(values[0].circuits, values[1].circuits, rtol=1e-9)
