@@ -31,14 +31,14 @@ _ENTRY_BYTES, _NUMBER_BYTES = 256, 64
 
 def write_json(path: Path, content: Content) -> Path:
     """Write a circuit file, atomically."""
-    graph = content.graph
-    data = {
-        "cfg": cfg_of(graph),
-        "nodes": dict(_node_entries(content)),
-        "edges": dict(_edge_entries(content)),
-        NOTE: dict(content.note),
+    parts = {
+        "cfg": json.dumps(cfg_of(content.graph)),
+        "nodes": json.dumps(dict(_node_entries(content)), allow_nan=False),
+        "edges": "{" + ", ".join(_edge_entries(content)) + "}",
+        NOTE: json.dumps(dict(content.note)),
     }
-    return write_atomically(path, json.dumps(data, allow_nan=False).encode())
+    text = ",\n".join(f'"{key}": {value}' for key, value in parts.items())
+    return write_atomically(path, f"{{{text}}}\n".encode())
 
 
 def read_json(path: Path, graph: Graph | None) -> Content:
@@ -105,13 +105,15 @@ def edge_order(graph: Graph) -> Iterator[tuple[int, int]]:
     yield from ((src, graph.n_dst - 1) for src in range(graph.n_src))
 
 
-def _edge_entries(content: Content) -> Iterator[tuple[str, dict[str, Any]]]:
-    graph = content.graph
+def _edge_entries(content: Content) -> Iterator[str]:
+    """The edges' JSON, one by one: a large model has millions, too many for objects."""
+    sources, destinations = content.graph.source_names, content.graph.destination_names
     assert content.edge_scores is not None
     scores, kept = content.edge_scores.tolist(), content.edges.tolist()
-    for src, dst in edge_order(graph):
-        entry = {"score": scores[src][dst], "in_graph": kept[src][dst]}
-        yield graph.edge_name(src, dst), entry
+    word = {True: "true", False: "false"}
+    for src, dst in edge_order(content.graph):
+        entry = f'{{"score": {scores[src][dst]!r}, "in_graph": {word[kept[src][dst]]}}}'
+        yield f'"{sources[src]}->{destinations[dst]}": {entry}'
 
 
 def _node_entries(content: Content) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -151,12 +153,12 @@ def _without_duplicates(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, A
 
 def _mapping(path: Path, value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise CircuitFileError(f"{path}: {what} must be a mapping, got {value!r:.80}.")
+        raise CircuitFileError(f"{path}: {what!r:.80} must be a mapping, got {value!r:.80}.")
     return value
 
 
 def _node(path: Path, name: str, value: Any) -> dict[str, Any]:
-    return {"in_graph": value} if type(value) is bool else dict(_mapping(path, value, repr(name)))
+    return {"in_graph": value} if type(value) is bool else dict(_mapping(path, value, name))
 
 
 def _flag(path: Path, name: str, entry: Mapping[str, Any]) -> bool:
@@ -185,7 +187,7 @@ def _read_edges(
     kept = np.zeros((graph.n_src, graph.n_dst), dtype=bool)
     scores, n_scored = np.zeros(kept.shape), 0
     for name, value in entries.items():
-        entry = _mapping(path, value, repr(name))
+        entry = _mapping(path, value, name)
         source, _, destination = name.partition("->")
         src, dst = sources.get(source), destinations.get(destination)
         if src is None or dst is None or src >= graph.n_visible[dst]:
