@@ -1,24 +1,30 @@
 """Files that a run leaves beside its results: scores, circuits, values per example.
 
 DIR/<task>/scores.safetensors    scores with provenance
+DIR/<task>/scores.json           the same, as EAP-IG and MIB read them
 DIR/<task>/circuits.safetensors  kept units per ranking and size
 DIR/<task>/examples.jsonl        metric values per evaluation example
+
+EAP-IG has no grouped key/value heads: for edge scores over those there is no `scores.json`.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jsonlines
-import numpy as np
 
-from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Result
+from harness_circuits.formats import (
+    expressible,
+    save_circuit_file,
+    write_circuits,
+    write_scores,
+)
 from harness_circuits.scores import write_atomically
 from harness_circuits.summary import ExampleRecord, size_name
 
@@ -46,29 +52,16 @@ def write_artifacts(
     """Write everything one task found."""
     target = folder / task
     if result.scores is not None:
-        result.scores.save(target / "scores.safetensors")
+        write_scores(target / "scores.safetensors", result.scores)
+        if expressible(result.scores.space):
+            save_circuit_file(target / "scores.json", result.scores)
     circuits = {
         f"{curve.ranking}@{size_name(size)}": circuit
         for curve in result.curves
         for size, circuit in zip(curve.values.sizes, curve.circuits, strict=True)
     }
-    save_circuits(target / "circuits.safetensors", circuits)
+    write_circuits(target / "circuits.safetensors", circuits)
     write_atomically(target / "examples.jsonl", _lines(_example(record) for record in records))
-
-
-def save_circuits(path: Path, circuits: dict[str, Circuit]) -> Path:
-    """Write named circuits of one space into one safetensors file."""
-    from safetensors.numpy import save
-
-    space = next(iter(circuits.values())).space
-    header = {
-        "format": "harness_circuits.circuits",
-        "version": "1",
-        "level": space.level,
-        "graph": json.dumps(space.graph.to_dict()),
-    }
-    arrays = {name: np.ascontiguousarray(circuit.kept) for name, circuit in circuits.items()}
-    return write_atomically(path, save(arrays, metadata=header))
 
 
 def _example(record: ExampleRecord) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -20,8 +19,6 @@ from harness_circuits.samples import Samples
 
 Level = Literal["edge", "node", "neuron"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-
-_FORMAT = "harness_circuits.scores"
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,13 @@ class ScoreSpace:
             raise OptionError(f"A circuit size is a fraction in (0, 1], got {size!r}.")
         return max(1, int(size * self.n_units + 1e-9))
 
+    def unit_name(self, *at: int) -> str:
+        """Name of the unit at an index: `a0.h1->m0`, `a0.h1`, or `a0.h1[5]` for its neuron 5."""
+        if self.level == "edge":
+            return self.graph.edge_name(*at)
+        name = self.graph.source_names[at[0]]
+        return name if self.level == "node" else f"{name}[{at[1]}]"
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -102,50 +106,16 @@ class Scores:
             )
         bad = ~np.isfinite(self.values) & self.space.real
         if bad.any():
+            count, first = int(bad.sum()), self.space.unit_name(*np.argwhere(bad)[0])
             raise NumericalError(
-                f"{int(bad.sum())} of {self.space.n_units} {self.space.level} scores are not finite. "
+                f"{count} of {self.space.n_units} {self.space.level} scores are not finite, "
+                f"the first of {first}. "
                 "Check the model's dtype (float16 overflows easily; use float32 or bfloat16)."
             )
 
     def describe(self, **facts: Any) -> Scores:
         """Return the same scores with more provenance."""
         return replace(self, provenance={**self.provenance, **facts})
-
-    def save(self, path: str | Path) -> Path:
-        """Write values (safetensors) with graph, level and provenance as its metadata, atomically."""
-        from safetensors.numpy import save
-
-        header = {
-            "format": _FORMAT,
-            "version": "1",
-            "level": self.space.level,
-            "graph": json.dumps(self.space.graph.to_dict()),
-            "provenance": json.dumps(dict(self.provenance), default=str),
-        }
-        arrays = {"scores": np.ascontiguousarray(self.values)}
-        if self.samples is not None:
-            arrays["samples"] = np.ascontiguousarray(self.samples.sums)
-            header["sample_sizes"] = json.dumps(self.samples.sizes.tolist())
-        data = save(arrays, metadata=header)
-        return write_atomically(Path(path), data)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Scores:
-        """Read scores that `save` wrote.
-
-        Raises:
-            CircuitFileError: The file is missing, damaged, or not one of ours.
-        """
-        values, header = read_safetensors(Path(path), "scores", _FORMAT)
-        space = ScoreSpace(Graph.from_dict(json_field(path, header, "graph")), header["level"])  # type: ignore[arg-type]
-        samples = None
-        if "sample_sizes" in header:
-            sizes = json_field(path, header, "sample_sizes")
-            if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
-                raise CircuitFileError(f"{path}: sample_sizes are whole numbers, got {sizes!r}.")
-            sums = read_safetensors(Path(path), "samples", _FORMAT)[0]
-            samples = Samples(sums, np.array(sizes, dtype=np.int64))
-        return cls(space, values, json_field(path, header, "provenance"), samples)
 
 
 def write_atomically(path: Path, data: bytes) -> Path:
@@ -161,40 +131,6 @@ def write_atomically(path: Path, data: bytes) -> Path:
         os.unlink(temporary)
         raise
     return path
-
-
-def read_safetensors(path: Path, name: str, kind: str) -> tuple[np.ndarray, dict[str, str]]:
-    """Read one named array and the metadata of a safetensors file of a given kind.
-
-    Raises:
-        CircuitFileError: The file is missing, damaged, or of another kind.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise CircuitFileError(f"There is no file {path}.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            if header.get("format") != kind:
-                raise CircuitFileError(
-                    f"{path} is not a {kind} file (its format field is {header.get('format')!r})."
-                )
-            return file.get_tensor(name), header
-    except SafetensorError as error:
-        raise CircuitFileError(f"{path} is not a readable safetensors file: {error}") from error
-
-
-def json_field(path: str | Path, header: Mapping[str, str], name: str) -> Any:
-    """Parse one JSON field of a safetensors header.
-
-    Raises:
-        CircuitFileError: The field is missing or not JSON.
-    """
-    try:
-        return json.loads(header[name])
-    except (KeyError, ValueError) as error:
-        raise CircuitFileError(f"{path}: the header's {name!r} is missing or not JSON.") from error
 
 
 def _umask() -> int:

@@ -33,7 +33,7 @@ settings
 experiment
 taskdata summary records
 artifacts
-harness sweep report
+harness sweep report export
 cli
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}

@@ -17,9 +17,10 @@ from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.attribution.sums import group_batches
 from harness_circuits.bootstrap import resample_weights
 from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.formats import read_scores, write_scores
 from harness_circuits.metrics import METRICS
 from harness_circuits.samples import Samples
-from harness_circuits.scores import Level, Scores
+from harness_circuits.scores import Level
 
 N, SIZE = 7, 2
 
@@ -102,12 +103,12 @@ def test_resampling_whole_data_gives_the_scores_on_average() -> None:
 def test_samples_survive_saving_and_further_provenance(tmp_path: Path) -> None:
     scores = attribute(job(), "EAP").describe(task="x")
     assert scores.samples is not None
-    loaded = Scores.load(scores.save(tmp_path / "a.safetensors"))
+    loaded = read_scores(write_scores(tmp_path / "a.safetensors", scores))
     assert loaded.samples is not None
     np.testing.assert_array_equal(loaded.samples.sums, scores.samples.sums)
     np.testing.assert_array_equal(loaded.samples.sizes, scores.samples.sizes)
     without = replace(scores, samples=None)
-    assert Scores.load(without.save(tmp_path / "b.safetensors")).samples is None
+    assert read_scores(write_scores(tmp_path / "b.safetensors", without)).samples is None
 
 
 def test_samples_of_another_shape_are_refused() -> None:
@@ -121,10 +122,10 @@ def test_samples_of_another_shape_are_refused() -> None:
 @pytest.mark.parametrize("sizes", ['"many"', "[1.5, 2]", "[2, 2, 2, null]"])
 def test_a_file_with_other_sample_sizes_is_refused(tmp_path: Path, sizes: str) -> None:
     scores = attribute(job(), "EAP")
-    path = scores.save(tmp_path / "a.safetensors")
+    path = write_scores(tmp_path / "a.safetensors", scores)
     with safe_open(path, framework="numpy") as file:
         header = {**file.metadata(), "sample_sizes": sizes}
         arrays = {name: file.get_tensor(name) for name in ("scores", "samples")}
     save_file(arrays, path, metadata=header)
     with pytest.raises(CircuitFileError, match="sample_sizes are whole numbers"):
-        Scores.load(path)
+        read_scores(path)
