@@ -1,8 +1,15 @@
 """Attribution methods: one file each, all registered in `METHODS`."""
 
-from harness_circuits.attribution import eap, eap_ig_inputs, random_scores
+from harness_circuits.attribution import (
+    clean_corrupted,
+    eap,
+    eap_ig_activations,
+    eap_ig_inputs,
+    information_flow_routes,
+    random_scores,
+)
 from harness_circuits.attribution.job import METHODS, Job, Method, attribute, check_method
 
 __all__ = ["METHODS", "Job", "Method", "attribute", "check_method"]
 
-del eap, eap_ig_inputs, random_scores
+del clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, information_flow_routes, random_scores
