@@ -5,6 +5,7 @@ from harness_circuits.attribution import (
     eap,
     eap_ig_activations,
     eap_ig_inputs,
+    exact,
     information_flow_routes,
     random_scores,
 )
@@ -12,4 +13,5 @@ from harness_circuits.attribution.job import METHODS, Job, Method, attribute, ch
 
 __all__ = ["METHODS", "Job", "Method", "attribute", "check_method"]
 
-del clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, information_flow_routes, random_scores
+del clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, exact
+del information_flow_routes, random_scores
