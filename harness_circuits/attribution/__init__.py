@@ -8,10 +8,11 @@ from harness_circuits.attribution import (
     exact,
     information_flow_routes,
     random_scores,
+    relp,
 )
 from harness_circuits.attribution.job import METHODS, Job, Method, attribute, check_method
 
 __all__ = ["METHODS", "Job", "Method", "attribute", "check_method"]
 
 del clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, exact
-del information_flow_routes, random_scores
+del information_flow_routes, random_scores, relp

@@ -153,14 +153,12 @@ def _input_point(graph: Graph, destination: int) -> Point:
     """Where the input of a destination is patched."""
     if destination == graph.n_dst - 1:
         return graph.n_layers - 1, "final", 0
-    layer, place = divmod(destination, graph.destinations_per_layer)
+    layer = destination // graph.destinations_per_layer
     if destination == graph.mlp_destination(layer):
         return layer, "mlp_in", 0
-    for kind in reversed(QKV):
-        head = destination - graph.head_destination(layer, kind)
-        if head >= 0:
-            return layer, kind, head
-    raise AssertionError(place)
+    starts = {kind: graph.head_destination(layer, kind) for kind in QKV}
+    kind = max((kind for kind in QKV if starts[kind] <= destination), key=starts.__getitem__)
+    return layer, kind, destination - starts[kind]
 
 
 def _output_point(graph: Graph, source: int) -> Point:
