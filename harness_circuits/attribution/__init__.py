@@ -1,6 +1,7 @@
 """Attribution methods: one file each, all registered in `METHODS`."""
 
 from harness_circuits.attribution import (
+    atp_star,
     clean_corrupted,
     eap,
     eap_ig_activations,
@@ -14,5 +15,5 @@ from harness_circuits.attribution.job import METHODS, Job, Method, attribute, ch
 
 __all__ = ["METHODS", "Job", "Method", "attribute", "check_method"]
 
-del clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, exact
+del atp_star, clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, exact
 del information_flow_routes, random_scores, relp

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.graph import QKV, Graph
+from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record
 from harness_circuits.passes.patched import Patch, run_patched
 from harness_circuits.progress import progress
@@ -67,11 +68,7 @@ class _ExactBatch:
         self.seen, self.logits = record(self.model, batch.clean, (*OUTPUTS, "attention"))
         self.base = job.metric(self.logits, batch, self.logits)
         clean = outputs_of(self.model, batch.clean, self.seen)
-        pairs = zip(replacement.mixed, clean.mixed, strict=True)
-        self.embedded = (replacement.embedded - clean.embedded).expand_as(clean.embedded)
-        self.mixed = [(new - old).expand_as(old) for new, old in pairs]
-        pairs = zip(replacement.mlp, clean.mlp, strict=True)
-        self.mlp = [(new - old).expand_as(old) for new, old in pairs]
+        self.changes = Changes(self.model, clean, replacement, self.seen["attention"])
 
     @torch.no_grad()
     def add_to(self, total: Float[Tensor, "*units"], advance: Callable[[int], object]) -> None:
@@ -97,25 +94,14 @@ class _ExactBatch:
 
     def _change(self, source: int, other: int) -> Float[Tensor, "batch pos model"]:
         """What replacing a unit adds at its point."""
-        change = self._output_change(source)
-        if self.job.level != "neuron":
+        if self.job.level == "edge":
+            return self.changes.residual(source)
+        change = self.changes.output(source)
+        if self.job.level == "node":
             return change
         one = torch.zeros_like(change)
         one[..., other] = change[..., other]
         return one
-
-    def _output_change(self, source: int) -> Float[Tensor, "batch pos model"]:
-        if source == 0:
-            return self.embedded
-        index, part = divmod(source - 1, self.model.graph.sources_per_layer)
-        if part == self.model.graph.n_heads:
-            return self.mlp[index]
-        layer = self.model.layers[index]
-        change: Tensor = self.mixed[index][:, :, part] @ layer.w_o[part]
-        if layer.post_attention is None or self.job.level != "edge":
-            return change
-        attention = self.seen["attention"][index]
-        return layer.after_attention(attention + change) - layer.after_attention(attention)
 
 
 def _groups(level: str, graph: Graph) -> Iterator[tuple[int, list[Unit], list[Point]]]:

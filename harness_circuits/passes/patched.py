@@ -50,15 +50,8 @@ def run_patched(
         patch: Which units, and how.
     """
     n_units = len(patch.points)
-
-    def repeat(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x.repeat(n_units, *[1] * (x.ndim - 1))
-
-    ids = repeat(inputs.ids)
-    assert ids is not None
-    repeated = Inputs(ids, inputs.reads, repeat(inputs.positions), repeat(inputs.mask))
     run = _PatchedRun(model, clean["block_in"][patch.layer], patch)
-    logits = model.forward(repeated, run)
+    logits = model.forward(inputs.repeated(n_units), run)
     model.counts["patched"] += n_units
     return logits.unflatten(0, (n_units, -1))
 
