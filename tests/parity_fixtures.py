@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,14 @@ needs_parity = pytest.mark.skipif(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def arrays(architecture: str) -> dict[str, np.ndarray]:
     """All arrays of a fixture."""
     with np.load(FOLDER / architecture / "fixture.npz") as file:
         return {name: file[name] for name in file.files}
 
 
-@lru_cache(maxsize=None)
+@cache
 def parity_model(architecture: str) -> CircuitModel:
     """The fixture's model in float32, as the reference ran it."""
     kernel = "eager" if architecture == "gemma2" else "sdpa"

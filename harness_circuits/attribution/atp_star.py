@@ -2,15 +2,14 @@
 
 **QK fix.** The scores of edges into queries and keys do not use the gradient through the softmax:
 attention is recomputed with the query (or key) that the corrupted edge gives, see
-`harness_circuits.passes.attention_fix`. All other edges score as in EAP. A node's score is the sum of
-its edges' scores (without the fix that is AtP), so that the fix concerns what a node does to the
+`harness_circuits.passes.attention_fix`. All other edges score as in EAP. A node's score is the sum
+of its edges' scores (without the fix that is AtP), so that the fix concerns what a node does to the
 queries and keys that read it directly.
 
 **GradDrop.** Direct and indirect effects that cancel hide a unit. For every layer l, gradients are
-taken with the residual contributions of layer l (attention and MLP) cut off, which gives scores S_l;
-the result is the mean of |S_l| over layers, and never negative. A unit has no S_l in its own layer
-(its gradient is zero there), so that L - 1 layers count, as in the paper, or all L where a unit lies
-in none. The layer of a node is its own (the input has none), that of an edge its destination's (the
+taken with the residual contributions of layer l (attention and MLP) cut off: scores S_l. The result is the mean of |S_l| over layers, and never negative. A unit has no S_l in its own layer
+(its gradient is zero there), so that L - 1 layers count, as in the paper, or all L where a unit
+lies in none. The layer of a node is its own (the input has none), that of an edge its destination's (the
 logits have none). |S_l| is taken of the mean over examples.
 
 Neurons are not defined here: the effect of a query input is not a sum over its components.

@@ -1,5 +1,7 @@
-"""Exact patching: the metric's fall when one unit alone is replaced (Wang et al. 2023, arXiv
-2211.00593; edge by edge as in Conmy et al. 2023, arXiv 2304.14997).
+"""Exact patching: the metric's fall when one unit alone is replaced.
+
+Node by node as in Wang et al. 2023 (arXiv 2211.00593), edge by edge as in Conmy et al. 2023
+(arXiv 2304.14997):
 
     score(unit) = m(clean run) - m(clean run with this unit replaced),   mean over examples
 
@@ -42,8 +44,8 @@ def exact(job: Job) -> Scores:
     n_runs = job.space.n_units * len(job.batches)
     if n_runs > MANY_RUNS:
         logger.warning(
-            "method=exact runs the model once per unit: %d %ss x %d batches = %d patched runs of up "
-            "to %d prompts each on %s. The progress bar shows the time left; fewer pairs "
+            "method=exact runs the model once per unit: %d %ss x %d batches = %d patched runs of up"
+            " to %d prompts each on %s. The progress bar shows the time left; fewer pairs "
             "(n_discovery), level=node, or a gradient method such as EAP-IG-inputs take less.",
             job.space.n_units,
             job.level,

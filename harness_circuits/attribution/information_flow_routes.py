@@ -4,7 +4,7 @@ One clean run, no gradients, no replacement: an edge matters as far as its sourc
 close to the destination's input x_v, relative to all other sources of v:
 
     proximity(u, v) = max(0, |x_v|_1 - |x_v - a_u|_1)
-    score(u -> v)   = mean over examples and prompt positions of  proximity / sum over u of proximity
+    score(u -> v)   = mean over examples and prompt positions of  proximity / its sum over u
 
 Scores are never negative, and those into one destination add up to at most 1. Where no source is
 close to the input (early layers, where the input may be mostly position embedding, which belongs
@@ -33,7 +33,6 @@ from harness_circuits.passes.contract import Delta, fill, tokens_per_chunk
 from harness_circuits.passes.native import OUTPUTS, Tapped, outputs_of, record
 from harness_circuits.scores import Scores
 from harness_circuits.tokenise import Batch
-
 
 HEAD_OUTPUTS = ("raw", "normed")
 
@@ -109,7 +108,8 @@ def _shares(
     far = torch.linalg.vector_norm(x - outputs, ord=1, dim=-1)
     near = (torch.linalg.vector_norm(x, ord=1, dim=-1) - far).clamp(min=0)
     sums = near.sum(0)
-    return near / sums.where(sums > 0, 1)
+    share: Tensor = near / sums.where(sums > 0, 1)
+    return share
 
 
 METHODS.register("information-flow-routes")(

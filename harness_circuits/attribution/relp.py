@@ -1,8 +1,8 @@
 """RelP, relevance patching (Rezaei Jafari et al. 2025, arXiv 2508.21258).
 
 EAP whose gradients are replaced by relevance coefficients: the backward pass follows the rules of
-`harness_circuits.passes.relevance`, which remove most of the noise that norms, activations and gates
-put into a gradient. The forward pass and the cost are EAP's. With all rules off, it is EAP.
+`harness_circuits.passes.relevance`, which remove most of the noise that norms, activations and
+gates put into a gradient. The forward pass and the cost are EAP's. With all rules off, it is EAP.
 
 In a model without biases, with all rules on (`ah_rule` too) and zero ablation, relevance is
 conserved: the scores of the edges into the logits add up to a metric that is linear in the logits.

@@ -166,7 +166,7 @@ def apply_jacobian_(
 def _blocks(
     model: CircuitModel, gradients: DestinationGradients, tokens: slice
 ) -> Iterator[tuple[slice, int, Tensor]]:
-    """Per destination block: its columns, how many sources it sees, its gradients [dst, token, model]."""
+    """Per destination block: columns, how many sources it sees, gradients [dst, token, model]."""
     graph = model.graph
     for index in gradients.scaled:
         columns = graph.attention_slice(index)

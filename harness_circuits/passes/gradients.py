@@ -1,4 +1,4 @@
-"""Runs with gradients: d metric / d input of every destination, or d metric / d output of every source.
+"""Runs with gradients at the input of every destination, or at the output of every source.
 
 A head's query, key and value inputs are not materialised: that would be three copies of the
 residual stream per head. What is kept is the gradient at the projected query, key and value, and

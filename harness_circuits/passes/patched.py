@@ -51,9 +51,9 @@ def run_patched(
     """
     n_units = len(patch.points)
     run = _PatchedRun(model, clean["block_in"][patch.layer], patch)
-    logits = model.forward(inputs.repeated(n_units), run)
+    logits: Tensor = model.forward(inputs.repeated(n_units), run).unflatten(0, (n_units, -1))
     model.counts["patched"] += n_units
-    return logits.unflatten(0, (n_units, -1))
+    return logits
 
 
 class _PatchedRun(NativeRun):

@@ -7,8 +7,8 @@ rules that share the metric out among the parts it is made of:
 - Identity rule: an activation is x times the constant act(x) / x.
 - Half rule: of the product in a gated MLP, each factor gets half.
 
-The rule for attention (patterns are constants) is in `RelevanceRun`. Each rule is a hook on a module
-of the model; leaving the context removes them all.
+The rule for attention (patterns are constants) is in `RelevanceRun`. Each rule is a hook on a
+module of the model; leaving the context removes them all.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _norms(model: CircuitModel) -> list[Norm]:
             if known is not None:
                 found.setdefault(id(known.module), known)
         inside = layer.core.module._modules.items()
-        named = {key: m for key, m in inside if m is not None and _is_norm_name(key)}
+        named = {key: m for key, m in inside if _is_norm_name(key)}
         named |= {"before MLP": layer.pre_mlp, "after MLP": layer.post_mlp}
         for key, module in named.items():
             if module is None or id(module) in found:

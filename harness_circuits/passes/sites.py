@@ -38,7 +38,7 @@ def sites_of(graph: Graph) -> list[Site]:
 
 
 class SiteRun(NativeRun):
-    """An ordinary run in which heads or an MLP put out a given value, a leaf that gradients reach."""
+    """An ordinary run in which heads or an MLP put out a given value, a leaf for gradients."""
 
     def __init__(
         self,
