@@ -10,7 +10,8 @@ queries and keys that read it directly.
 taken with the residual contributions of layer l (attention and MLP) cut off: scores S_l. The result is the mean of |S_l| over layers, and never negative. A unit has no S_l in its own layer
 (its gradient is zero there), so that L - 1 layers count, as in the paper, or all L where a unit
 lies in none. The layer of a node is its own (the input has none), that of an edge its destination's (the
-logits have none). |S_l| is taken of the mean over examples.
+logits have none). |S_l| is taken of the mean over examples, so that scores are not a mean over
+examples themselves.
 
 Neurons are not defined here: the effect of a query input is not a sum over its components.
 """
@@ -177,6 +178,7 @@ METHODS.register("AtP-star")(
         function=atp_star,
         options={"qk_fix": True, "grad_drop": True},
         levels=("edge", "node"),
+        samples=False,
         source="Kramar et al. 2024, arXiv 2403.00745",
     )
 )

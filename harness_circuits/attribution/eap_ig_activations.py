@@ -69,11 +69,11 @@ def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> 
     check_ig(ig_steps, ig_rule)
     if sites not in SITES:
         raise OptionError(f"sites is 'own' or 'all', got {sites!r}.")
-    total = job.zeros()
+    sums = job.sums()
     points = even_points(ig_rule, ig_steps)
-    for batch in job.watched("discovery"):
-        _SiteBatch(job, batch, total).score(points, own=sites == "own")
-    return job.scores(total)
+    for batch in job.watched("discovery", sums):
+        _SiteBatch(job, batch, sums.total).score(points, own=sites == "own")
+    return job.scores(sums)
 
 
 @dataclass(frozen=True)

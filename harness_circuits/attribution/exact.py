@@ -54,11 +54,12 @@ def exact(job: Job) -> Scores:
             max(len(batch) for batch in job.batches),
             job.model.name,
         )
-    total = job.zeros()
+    sums = job.sums()
     with progress(n_runs, "discovery", "patched runs") as advance:
         for batch in job.batches:
-            _ExactBatch(job, batch).add_to(total, advance)
-    return job.scores(total)
+            _ExactBatch(job, batch).add_to(sums.total, advance)
+            sums.batch_done()
+    return job.scores(sums)
 
 
 class _ExactBatch:

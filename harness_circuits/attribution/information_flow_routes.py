@@ -50,10 +50,10 @@ def information_flow_routes(job: Job, *, head_outputs: str) -> Scores:
     """
     if head_outputs not in HEAD_OUTPUTS:
         raise OptionError(f"head_outputs is 'raw' or 'normed', got {head_outputs!r}.")
-    total = job.zeros()
-    for batch in job.watched("discovery"):
-        _add_batch(job.model, batch, total, normed=head_outputs == "normed")
-    return job.scores(total)
+    sums = job.sums()
+    for batch in job.watched("discovery", sums):
+        _add_batch(job.model, batch, sums.total, normed=head_outputs == "normed")
+    return job.scores(sums)
 
 
 def _add_batch(
