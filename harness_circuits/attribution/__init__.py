@@ -1,6 +1,16 @@
 """Attribution methods: one file each, all registered in `METHODS`."""
 
-from harness_circuits.attribution import eap, eap_ig_inputs, random_scores
+from harness_circuits.attribution import (
+    atp_star,
+    clean_corrupted,
+    eap,
+    eap_ig_activations,
+    eap_ig_inputs,
+    exact,
+    information_flow_routes,
+    random_scores,
+    relp,
+)
 from harness_circuits.attribution.ensemble import ensemble
 from harness_circuits.attribution.job import (
     METHODS,
@@ -13,4 +23,5 @@ from harness_circuits.attribution.job import (
 
 __all__ = ["METHODS", "Job", "Method", "attribute", "check_method", "ensemble", "no_samples"]
 
-del eap, eap_ig_inputs, random_scores
+del atp_star, clean_corrupted, eap, eap_ig_activations, eap_ig_inputs, exact
+del information_flow_routes, random_scores, relp

@@ -33,6 +33,7 @@ from harness_circuits.passes.gradients import (
     DestinationGradients,
     GradientPass,
     OutputGradients,
+    RunType,
     add_destination_gradients,
     add_output_gradients,
     run_with_gradients,
@@ -59,7 +60,7 @@ class PathPoint:
 
 
 def path_attribution(
-    job: Job, points: Sequence[PathPoint], run_type: type[NativeRun] = NativeRun
+    job: Job, points: Sequence[PathPoint], run_type: RunType = NativeRun
 ) -> Scores:
     """Score all units by contracting output differences with gradients along a path.
 
@@ -79,7 +80,7 @@ class _PathBatch:
     """The work for one batch."""
 
     def __init__(
-        self, job: Job, batch: Batch, points: Sequence[PathPoint], run_type: type[NativeRun]
+        self, job: Job, batch: Batch, points: Sequence[PathPoint], run_type: RunType
     ) -> None:
         self.job, self.batch, self.points, self.run_type = job, batch, points, run_type
         self.model: CircuitModel = job.model

@@ -153,6 +153,13 @@ def check_method(name: str, level: str, ablation: str, metric: Metric) -> Method
     return method
 
 
+def check_switches(**switches: object) -> None:
+    """Raise `OptionError` unless every option is true or false."""
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise OptionError(f"{name} is true or false, got {value!r}.")
+
+
 def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     """Score every unit of a job with a named method.
 

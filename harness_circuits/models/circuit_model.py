@@ -41,6 +41,12 @@ class Inputs:
     def __post_init__(self) -> None:
         assert self.ids.ndim == 2 and self.reads.ndim == 1
 
+    def repeated(self, times: int) -> Inputs:
+        """The same rows, a number of times one after the other."""
+        positions = None if self.positions is None else self.positions.repeat(times, 1)
+        mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
+        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask)
+
 
 class _Slot(nn.Module):
     """Stands in for one block while a pass runs, and hands its call to the pass."""

@@ -8,8 +8,10 @@ is corrupted. Tokens (batch times positions) are worked through in chunks of bou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +21,8 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.norms import Norm
 from harness_circuits.passes.gradients import DestinationGradients, OutputGradients
 from harness_circuits.passes.native import Outputs
+
+PostNorm = Literal["jacobian", "frozen", "skipped"]
 
 CHUNK_BYTES = 192 * 2**20
 
@@ -69,29 +73,34 @@ def contract_edges(
         attention: Per layer, the summed head results [batch, pos, model] of the run whose gradients
             these are; wanted in post-norm models, where a head moves the residual stream through
             the Jacobian of the post-norm there.
-        sources: Score only these sources.
+        sources: Score only these sources: the input, all heads of a layer or an MLP, or several
+            such neighbours.
     """
     graph = model.graph
     model.counts["contraction"] += 1
     wanted = sources or slice(0, graph.n_src)
+    n_src = wanted.stop - wanted.start
     n_tokens = delta.embedded.shape[0]
-    block = graph.destinations_per_layer
-    per_token = (graph.n_src + block) * graph.d_model * delta.embedded.element_size()
-    step = min(n_tokens, max(1, CHUNK_BYTES // per_token))
-    store = delta.embedded.new_empty((graph.n_src, step, graph.d_model))
+    step = tokens_per_chunk(model, n_tokens, n_src + graph.destinations_per_layer)
+    store = delta.embedded.new_empty(n_src * step * graph.d_model)
+    post_norm: PostNorm = "frozen" if gradients.frozen_norms else "jacobian"
     for first in range(0, n_tokens, step):
         tokens = slice(first, min(first + step, n_tokens))
-        chunk = store[:, : tokens.stop - first]
-        if chunk.shape[1] < step:
-            chunk = store.flatten()[: graph.n_src * chunk.shape[1] * graph.d_model].view(
-                chunk.shape
-            )
-        fill(model, delta, tokens, chunk, attention)
-        flat = chunk.view(graph.n_src, -1)
+        shape = (n_src, tokens.stop - first, graph.d_model)
+        chunk = store[: math.prod(shape)].view(shape)
+        fill(model, delta, tokens, chunk, attention, post_norm=post_norm, sources=wanted)
+        flat = chunk.view(n_src, -1)
         for columns, visible, gradient in _blocks(model, gradients, tokens):
             rows = slice(wanted.start, min(wanted.stop, visible))
             if rows.start < rows.stop:
-                out[rows, columns] -= (flat[rows] @ gradient.flatten(1).T).to(out.dtype)
+                seen = flat[: rows.stop - rows.start]
+                out[rows, columns] -= (seen @ gradient.flatten(1).T).to(out.dtype)
+
+
+def tokens_per_chunk(model: CircuitModel, n_tokens: int, rows: int) -> int:
+    """How many tokens to take at once where each needs some rows of d_model numbers."""
+    per_token = rows * model.graph.d_model * torch.finfo(model.sum_dtype).bits // 8
+    return min(n_tokens, max(1, CHUNK_BYTES // per_token))
 
 
 def fill(
@@ -100,37 +109,66 @@ def fill(
     tokens: slice,
     out: Float[Tensor, "src token model"],
     attention: dict[int, Tensor] | None = None,
+    *,
+    post_norm: PostNorm = "jacobian",
+    sources: slice | None = None,
 ) -> None:
-    """Write every source's difference in the residual stream for a range of tokens."""
+    """Write what sources' differences do to the residual stream, for a range of tokens.
+
+    Args:
+        model: The model.
+        delta: Output differences.
+        tokens: The range.
+        out: Where to write.
+        attention: See `contract_edges`.
+        post_norm: How a head's difference passes a post-norm: by its Jacobian, by its scale alone
+            (`frozen`), or not at all.
+        sources: The sources `out` has room for; by default all.
+    """
     graph = model.graph
-    out[0] = delta.embedded[tokens]
+    wanted = sources or slice(0, graph.n_src)
+
+    def rows(group: slice) -> Tensor | None:
+        inside = wanted.start <= group.start and group.stop <= wanted.stop
+        return out[group.start - wanted.start : group.stop - wanted.start] if inside else None
+
+    if (room := rows(slice(0, 1))) is not None:
+        room[0] = delta.embedded[tokens]
     for index, layer in enumerate(model.layers):
-        heads = out[graph.head_slice(index)]
-        mixed = delta.mixed[index][tokens].transpose(0, 1)
-        torch.bmm(mixed, layer.w_o.to(mixed.dtype), out=heads)
-        if layer.post_attention is not None:
-            assert attention is not None
-            at = attention[index].flatten(0, 1)[tokens].to(heads.dtype)
-            apply_jacobian_(layer.post_attention, at, heads)
-        out[graph.mlp_source(index)] = delta.mlp[index][tokens]
+        if (heads := rows(graph.head_slice(index))) is not None:
+            mixed = delta.mixed[index][tokens].transpose(0, 1)
+            torch.bmm(mixed, layer.w_o.to(mixed.dtype), out=heads)
+            if layer.post_attention is not None and post_norm != "skipped":
+                assert attention is not None
+                at = attention[index].flatten(0, 1)[tokens].to(heads.dtype)
+                apply_jacobian_(layer.post_attention, at, heads, frozen=post_norm == "frozen")
+        mlp = graph.mlp_source(index)
+        if (room := rows(slice(mlp, mlp + 1))) is not None:
+            room[0] = delta.mlp[index][tokens]
 
 
 def apply_jacobian_(
-    norm: Norm, at: Float[Tensor, "token model"], x: Float[Tensor, "*h token model"]
+    norm: Norm,
+    at: Float[Tensor, "token model"],
+    x: Float[Tensor, "*h token model"],
+    *,
+    frozen: bool = False,
 ) -> None:
-    """Multiply x by the Jacobian of an RMSNorm at a point, in place."""
+    """Multiply x by the Jacobian of an RMSNorm at a point, in place; frozen: at constant scale."""
     inverse = norm.inverse_scale(at)
-    unit = at * inverse
-    along = (x * unit).mean(-1, keepdim=True)
-    x.addcmul_(unit, along, value=-1).mul_(inverse * norm.gain.to(x.dtype))
+    if not frozen:
+        unit = at * inverse
+        along = (x * unit).mean(-1, keepdim=True)
+        x.addcmul_(unit, along, value=-1)
+    x.mul_(inverse * norm.gain.to(x.dtype))
 
 
 def _blocks(
     model: CircuitModel, gradients: DestinationGradients, tokens: slice
 ) -> Iterator[tuple[slice, int, Tensor]]:
-    """Per destination block: its columns, how many sources it sees, its gradients [dst, token, model]."""
+    """Per destination block: columns, how many sources it sees, gradients [dst, token, model]."""
     graph = model.graph
-    for index in range(graph.n_layers):
+    for index in gradients.scaled:
         columns = graph.attention_slice(index)
         yield (
             columns,
@@ -174,15 +212,15 @@ def contract_outputs(
     gradients: OutputGradients,
     *,
     neurons: bool,
-) -> Float[Tensor, src * model]:
-    """Node scores [src], or neuron scores [src, model], of one batch."""
+) -> Float[Tensor, "src *model"]:
+    """Node scores [src], or neuron scores [src, model], of one batch; 0 for skipped layers."""
     graph, dtype = model.graph, model.sum_dtype
     model.counts["contraction"] += 1
     out = torch.zeros((graph.n_src, graph.d_model), dtype=dtype, device=delta.embedded.device)
     out[0] = (delta.embedded * gradients.embedded.flatten(0, 1).to(dtype)).sum(0)
-    for index, layer in enumerate(model.layers):
-        mixed = delta.mixed[index]
-        gradient = gradients.attention[index].flatten(0, 1).to(dtype)
+    for index, gradient in gradients.attention.items():
+        layer, mixed = model.layers[index], delta.mixed[index]
+        gradient = gradient.flatten(0, 1).to(dtype)
         product = (mixed.flatten(1).T @ gradient).unflatten(0, mixed.shape[1:])
         out[graph.head_slice(index)] = (product * layer.w_o.to(dtype)).sum(1)
         mlp = gradients.mlp[index].flatten(0, 1).to(dtype)

@@ -1,4 +1,4 @@
-"""Runs with gradients: d metric / d input of every destination, or d metric / d output of every source.
+"""Runs with gradients at the input of every destination, or at the output of every source.
 
 A head's query, key and value inputs are not materialised: that would be three copies of the
 residual stream per head. What is kept is the gradient at the projected query, key and value, and
@@ -25,6 +25,7 @@ from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.native import NativeRun, PerHead, Residual, Tapped
 
 MetricFunction = Callable[[Float[Tensor, "batch read vocab"]], Float[Tensor, "batch"]]
+RunType = Callable[..., NativeRun]
 
 
 @dataclass
@@ -39,17 +40,21 @@ class RankOne:
 class DestinationGradients:
     """Gradients of the summed metric at every destination's input, added up over weighted runs.
 
+    Layers that the runs skipped are missing; the gradients there are not known.
+
     Attributes:
         scaled: Per layer and kind, g / s [token, head, d_head], heads as in the graph.
         corrections: Per layer, the norm correction of every run.
         mlp_in: Per layer [token, model].
         final: [token, model], the logits' input.
+        frozen_norms: The runs treated the scales of norms as constants.
     """
 
-    scaled: list[dict[str, Tensor]] = field(default_factory=list)
-    corrections: list[list[RankOne]] = field(default_factory=list)
-    mlp_in: list[Tensor] = field(default_factory=list)
+    scaled: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    corrections: dict[int, list[RankOne]] = field(default_factory=dict)
+    mlp_in: dict[int, Tensor] = field(default_factory=dict)
     final: Tensor | None = None
+    frozen_norms: bool = False
 
 
 @dataclass
@@ -63,18 +68,22 @@ class OutputGradients:
     """
 
     embedded: Residual
-    attention: list[Residual]
-    mlp: list[Residual]
+    attention: dict[int, Residual]
+    mlp: dict[int, Residual]
 
 
 @dataclass(frozen=True)
 class GradientPass:
-    """One run with gradients: tapped values, their gradients, that of the start, the metric."""
+    """One run with gradients: tapped values, their gradients, that of the start, the metric.
+
+    The start is the input of the first block that was run.
+    """
 
     seen: Tapped
     gradients: Tapped
     start_gradient: Residual
     metric: Float[Tensor, "batch"]
+    frozen_norms: bool = False
 
 
 DESTINATION_POINTS = ("block_in", "q", "k", "v", "mlp_in", "final")
@@ -89,7 +98,7 @@ def run_with_gradients(
     start: Residual | None = None,
     *,
     keep: tuple[str, ...] = (),
-    run_type: type[NativeRun] = NativeRun,
+    run_type: RunType = NativeRun,
 ) -> GradientPass:
     """Run, from a given first residual if there is one, and differentiate the summed metric.
 
@@ -100,12 +109,12 @@ def run_with_gradients(
         points: Points to differentiate at (`block_in` is kept only).
         start: The first block's input; by default the embedded tokens.
         keep: Further points whose values are kept.
-        run_type: How blocks are run, where a method changes the backward pass.
+        run_type: How blocks are run, where a method changes the values or the backward pass.
     """
     run = run_type(model, {*points, *keep, "block_in"}, start, differentiable=True)
     with torch.enable_grad():
         values = metric(model.forward(inputs, run))
-        leaf = run.seen["block_in"][0]
+        leaf = next(iter(run.seen["block_in"].values()))
         wanted = [point for point in points if point != "block_in"]
         tensors = [tensor for point in wanted for tensor in run.seen[point].values()]
         found = torch.autograd.grad(values.sum(), [leaf, *tensors], allow_unused=True)
@@ -117,21 +126,21 @@ def run_with_gradients(
     flat = iter(filled[1:])
     gradients = Tapped({p: {layer: next(flat) for layer in run.seen[p]} for p in wanted})
     detached = {p: {i: t.detach() for i, t in layers.items()} for p, layers in run.seen.at.items()}
-    return GradientPass(Tapped(detached), gradients, filled[0], values.detach())
+    return GradientPass(Tapped(detached), gradients, filled[0], values.detach(), run.frozen_norms)
 
 
 def add_destination_gradients(
     total: DestinationGradients, model: CircuitModel, run: GradientPass, weight: float
 ) -> None:
     """Add one run's gradients, times a weight, to a total that starts empty."""
-    new = not total.scaled
-    for index in range(model.graph.n_layers):
+    total.frozen_norms = run.frozen_norms
+    for index in run.seen["block_in"]:
         scaled, correction = _attention_gradients(model, index, run, weight)
         mlp = run.gradients["mlp_in"][index].flatten(0, 1) * weight
-        if new:
-            total.scaled.append(scaled)
-            total.corrections.append(correction)
-            total.mlp_in.append(mlp)
+        if index not in total.scaled:
+            total.scaled[index] = scaled
+            total.corrections[index] = correction
+            total.mlp_in[index] = mlp
         else:
             for kind, value in scaled.items():
                 total.scaled[index][kind] += value
@@ -154,6 +163,8 @@ def _attention_gradients(
         return gradients, []
     x = run.seen["block_in"][index].flatten(0, 1).to(dtype)
     inverse = layer.norm.inverse_scale(x)
+    if run.frozen_norms:
+        return {kind: g * inverse.unsqueeze(-1) for kind, g in gradients.items()}, []
     factors = []
     for kind, n in heads.items():
         value = run.seen[kind][index].to(dtype)
@@ -179,14 +190,13 @@ def add_output_gradients(
     total: OutputGradients | None, model: CircuitModel, run: GradientPass, weight: float
 ) -> OutputGradients:
     """Return a total (None to start with) with one run's gradients, times a weight, added."""
-    layers = range(model.graph.n_layers)
-    attention = [run.gradients["attention"][layer] * weight for layer in layers]
-    mlp = [run.gradients["mlp"][layer] * weight for layer in layers]
+    attention = {layer: g * weight for layer, g in run.gradients["attention"].items()}
+    mlp = {layer: g * weight for layer, g in run.gradients["mlp"].items()}
     embedded = run.start_gradient * weight
     if total is None:
         return OutputGradients(embedded, attention, mlp)
     return OutputGradients(
         total.embedded + embedded,
-        [a + b for a, b in zip(total.attention, attention, strict=True)],
-        [a + b for a, b in zip(total.mlp, mlp, strict=True)],
+        {layer: total.attention[layer] + g for layer, g in attention.items()},
+        {layer: total.mlp[layer] + g for layer, g in mlp.items()},
     )

@@ -52,7 +52,13 @@ class Outputs:
 
 
 class NativeRun:
-    """The layer function of an ordinary run that keeps what was asked for."""
+    """The layer function of an ordinary run that keeps what was asked for.
+
+    Attributes:
+        frozen_norms: Whether the backward pass treats the scales of norms as constants.
+    """
+
+    frozen_norms = False
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class NativeRun:
         start: Residual | None = None,
         *,
         differentiable: bool = False,
+        first: int = 0,
     ) -> None:
         """Prepare one run.
 
@@ -69,9 +76,11 @@ class NativeRun:
             points: Points to keep.
             start: Replaces the first block's input.
             differentiable: Make the first block's input a leaf that gradients reach.
+            first: The first block: those before it are skipped, and `start` must be given.
         """
         self.model = model
         self.start = start
+        self.first = first
         self.differentiable = differentiable
         self.seen = Tapped({point: {} for point in points})
 
@@ -86,7 +95,9 @@ class NativeRun:
     def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
         """Run one block."""
         layer = self.model.layers[index]
-        if index == 0:
+        if index < self.first:
+            return x
+        if index == self.first:
             x = x if self.start is None else self.start
             x = x.detach().clone().requires_grad_(True) if self.differentiable else x
         x = self.tap("block_in", index, x)

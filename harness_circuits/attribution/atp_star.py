@@ -1,0 +1,184 @@
+"""AtP* (Kramar et al. 2024, arXiv 2403.00745): attribution patching with two corrections.
+
+**QK fix.** The scores of edges into queries and keys do not use the gradient through the softmax:
+attention is recomputed with the query (or key) that the corrupted edge gives, see
+`harness_circuits.passes.attention_fix`. All other edges score as in EAP. A node's score is the sum
+of its edges' scores (without the fix that is AtP), so that the fix concerns what a node does to the
+queries and keys that read it directly.
+
+**GradDrop.** Direct and indirect effects that cancel hide a unit. For every layer l, gradients are
+taken with the residual contributions of layer l (attention and MLP) cut off: scores S_l. The result is the mean of |S_l| over layers, and never negative. A unit has no S_l in its own layer
+(its gradient is zero there), so that L - 1 layers count, as in the paper, or all L where a unit
+lies in none. The layer of a node is its own (the input has none), that of an edge its destination's (the
+logits have none). |S_l| is taken of the mean over examples, so that scores are not a mean over
+examples themselves.
+
+Neurons are not defined here: the effect of a query input is not a sum over its components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
+from harness_circuits.errors import OptionError
+from harness_circuits.graph import Graph
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.passes.attention_fix import QueryKeyFix
+from harness_circuits.passes.changes import Changes
+from harness_circuits.passes.contract import contract_edges, delta_between
+from harness_circuits.passes.gradients import (
+    DESTINATION_POINTS,
+    DestinationGradients,
+    RunType,
+    add_destination_gradients,
+    run_with_gradients,
+)
+from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
+from harness_circuits.scores import Scores
+from harness_circuits.tokenise import Batch
+
+TOKENS_PER_PASS = 4096
+
+
+def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
+    """Score by gradients on the clean prompt, corrected for saturation and cancellation.
+
+    Args:
+        job: Model, data, metric, level and ablation.
+        qk_fix: Recompute attention for edges into queries and keys.
+        grad_drop: Average the sizes of scores with each layer's gradient dropped in turn.
+
+    Raises:
+        OptionError: An option is neither true nor false, or there is no layer to drop.
+    """
+    check_switches(qk_fix=qk_fix, grad_drop=grad_drop)
+    graph = job.model.graph
+    if grad_drop and graph.n_layers < 2:
+        raise OptionError(
+            f"grad_drop=true drops one layer at a time and needs two, {job.model.name} has "
+            f"{graph.n_layers}. Set grad_drop=false."
+        )
+    run_types: list[RunType] = [NativeRun]
+    if grad_drop:
+        run_types = [partial(DropRun, dropped=layer) for layer in range(graph.n_layers)]
+    totals = job.zeros().new_zeros((len(run_types), *job.space.shape))
+    for batch in job.watched("discovery"):
+        sums = _edge_sums(job, batch, run_types, qk_fix=qk_fix)
+        totals += sums if job.level == "edge" else sums.sum(-1)
+    if not grad_drop:
+        return job.scores(totals[0])
+    layers = _destination_layers(graph) if job.level == "edge" else _source_layers(graph)
+    return job.scores(_mean_size(totals, layers))
+
+
+class DropRun(NativeRun):
+    """An ordinary run in which no gradient passes what one layer adds to the residual stream."""
+
+    def __init__(
+        self,
+        model: CircuitModel,
+        points: Collection[str],
+        start: Residual | None = None,
+        *,
+        differentiable: bool = False,
+        dropped: int,
+    ) -> None:
+        """Prepare one run; arguments as in `NativeRun`, and the dropped layer."""
+        super().__init__(model, points, start, differentiable=differentiable)
+        self.dropped = dropped
+
+    def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:
+        """Keep a tensor as in any run, and cut it off if the layer adds it to the stream."""
+        tensor = super().tap(point, layer, tensor)
+        return (
+            tensor.detach() if layer == self.dropped and point in ("attention", "mlp") else tensor
+        )
+
+
+def _edge_sums(
+    job: Job, batch: Batch, run_types: list[RunType], *, qk_fix: bool
+) -> Float[Tensor, "run src dst"]:
+    """Sums over the batch's examples, per run."""
+    model, graph = job.model, job.model.graph
+    replacement = job.ablation.replacement(model, batch)
+    points = ("block_in", "q", "k", "v", "mixed", "mlp", "attention")
+    seen, logits = record(model, batch.clean, points)
+    clean = outputs_of(model, batch.clean, seen)
+    delta = delta_between(clean, replacement, model.sum_dtype)
+
+    def metric(found: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "*batch"]:
+        return job.metric(found, batch, logits)
+
+    sums = job.zeros().new_zeros((len(run_types), graph.n_src, graph.n_dst))
+    at_mixed = []
+    wanted = (*DESTINATION_POINTS, "mixed")
+    for out, run_type in zip(sums, run_types, strict=True):
+        run = run_with_gradients(model, batch.clean, metric, wanted, run_type=run_type)
+        gradients = DestinationGradients()
+        add_destination_gradients(gradients, model, run, 1.0)
+        contract_edges(model, delta, gradients, out, seen["attention"])
+        at_mixed.append(run.gradients["mixed"])
+    if qk_fix:
+        fix = QueryKeyFix(model, batch.clean, seen)
+        changes = Changes(model, clean, replacement, seen["attention"])
+        for layer in range(graph.n_layers):
+            per_run = torch.stack([gradient[layer] for gradient in at_mixed])
+            _fix_layer(sums, layer, fix, changes, per_run)
+    return sums
+
+
+def _fix_layer(
+    sums: Float[Tensor, "run src dst"],
+    layer: int,
+    fix: QueryKeyFix,
+    changes: Changes,
+    gradients: Float[Tensor, "run batch pos head d_head"],
+) -> None:
+    """Overwrite the query and key columns of a layer."""
+    graph = fix.model.graph
+    n_before = int(graph.n_visible[graph.head_destination(layer)])
+    per_pass = max(1, TOKENS_PER_PASS // fix.inputs.ids.numel())
+    for first in range(0, n_before, per_pass):
+        rows = range(first, min(first + per_pass, n_before))
+        change = torch.stack([changes.residual(source) for source in rows])
+        for kind, effect in fix.effects(layer, change, gradients).items():
+            columns = graph.kind_slice(layer, kind)
+            sums[:, rows.start : rows.stop, columns] = -effect.to(sums.dtype)
+
+
+def _mean_size(
+    totals: Float[Tensor, "layer *units"], layers: Int[np.ndarray, "unit"]
+) -> Float[Tensor, "*units"]:
+    """Mean of |S_l| over the layers that are not a unit's own (-1: it has none)."""
+    own = torch.from_numpy(layers).to(totals.device)
+    dropped = torch.arange(totals.shape[0], device=totals.device)
+    counts = (dropped[:, None] != own).to(totals.dtype)  # [layer, src] or [layer, dst]
+    if totals.ndim == 3:
+        counts = counts.unsqueeze(1)
+    return (totals.abs() * counts).sum(0) / counts.sum(0)
+
+
+def _source_layers(graph: Graph) -> Int[np.ndarray, "src"]:
+    return np.append(-1, np.repeat(np.arange(graph.n_layers), graph.sources_per_layer))
+
+
+def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
+    return np.append(np.repeat(np.arange(graph.n_layers), graph.destinations_per_layer), -1)
+
+
+METHODS.register("AtP-star")(
+    Method(
+        function=atp_star,
+        options={"qk_fix": True, "grad_drop": True},
+        levels=("edge", "node"),
+        samples=False,
+        source="Kramar et al. 2024, arXiv 2403.00745",
+    )
+)

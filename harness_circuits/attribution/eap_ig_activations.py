@@ -1,0 +1,183 @@
+"""EAP-IG-activations (Marks et al. 2024, arXiv 2403.19647; Hanna et al. 2024, arXiv 2403.17806).
+
+Integrated gradients with one path per site: the input, all heads of a layer, or an MLP. The site's
+output moves from its replacement to its clean value, everything before it stays clean, everything
+after it follows. Site by site:
+
+1. At every point of the path, run with the site's output fixed there, and take gradients.
+2. `sites=own`: score the sources of the site with its own gradients. Blocks before the site are
+   skipped, and the clean end of every path is the same run, which is made once.
+   `sites=all`: score every source with the gradients averaged over the paths of all sites, which is
+   what EAP-IG's code and hence MIB computes.
+
+With `own`, the scores of all edges that leave a site add up to what replacing the site does to the
+metric, as the number of steps grows. The rule `right` has points 1/m, ..., 1 (1 = clean), as
+EAP-IG's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.attribution.eap_ig_inputs import check_ig
+from harness_circuits.attribution.gradient import PathPoint, even_points
+from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.errors import OptionError
+from harness_circuits.passes.contract import (
+    Delta,
+    contract_edges,
+    contract_outputs,
+    delta_between,
+)
+from harness_circuits.passes.gradients import (
+    DESTINATION_POINTS,
+    OUTPUT_POINTS,
+    DestinationGradients,
+    GradientPass,
+    OutputGradients,
+    RunType,
+    add_destination_gradients,
+    add_output_gradients,
+    run_with_gradients,
+)
+from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
+from harness_circuits.passes.sites import Site, SiteRun, sites_of
+from harness_circuits.scores import Scores
+from harness_circuits.tokenise import Batch
+
+SITES = ("own", "all")
+
+
+def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> Scores:
+    """Score by mean gradients along paths between each site's replaced and clean output.
+
+    Args:
+        job: Model, data, metric, level and ablation.
+        ig_steps: Number of points per path.
+        ig_rule: Where they lie, one of `harness_circuits.attribution.eap_ig_inputs.RULES`.
+        sites: `own`: a source is scored on its own site's path; `all`: on the paths of all sites.
+
+    Raises:
+        OptionError: An option has a value it cannot have.
+    """
+    check_ig(ig_steps, ig_rule)
+    if sites not in SITES:
+        raise OptionError(f"sites is 'own' or 'all', got {sites!r}.")
+    sums = job.sums()
+    points = even_points(ig_rule, ig_steps)
+    for batch in job.watched("discovery", sums):
+        _SiteBatch(job, batch, sums.total).score(points, own=sites == "own")
+    return job.scores(sums)
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """A run with gradients, and the weight of these."""
+
+    run: GradientPass
+    weight: float
+
+
+class _SiteBatch:
+    """The work for one batch."""
+
+    def __init__(self, job: Job, batch: Batch, total: Float[Tensor, "*units"]) -> None:
+        self.job, self.batch, self.total, self.model = job, batch, total, job.model
+        self.replacement = job.ablation.replacement(self.model, batch)
+        seen, self.logits = record(self.model, batch.clean)
+        self.clean = outputs_of(self.model, batch.clean, seen)
+        self.block_in = seen["block_in"]
+        self.edges = job.level == "edge"
+        self.post_norm = self.model.layers[0].post_attention is not None
+        wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
+        self.points = (*wanted, "attention") if self.edges and self.post_norm else wanted
+        self.delta: Delta = delta_between(self.clean, self.replacement, self.model.sum_dtype)
+
+    def score(self, points: Sequence[PathPoint], *, own: bool) -> None:
+        """Add this batch's score sums."""
+        sites = sites_of(self.model.graph)
+        everything = slice(0, self.model.graph.n_src)
+        if not own:
+            share = 1 / len(sites)
+            for site in sites:
+                self._add(self._path(site, points, share, first=0), everything)
+            return
+        clean_weight = sum(point.weight for point in points if point.alpha == 1)
+        if clean_weight:
+            self._add(iter([_Weighted(self._run(None), clean_weight)]), everything)
+        inner = [point for point in points if point.alpha != 1]
+        for site in sites if inner else ():
+            self._add(self._path(site, inner, 1.0, first=site.layer), site.sources)
+
+    def _path(
+        self, site: Site, points: Sequence[PathPoint], share: float, *, first: int
+    ) -> Iterator[_Weighted]:
+        for point in points:
+            value = self._between(site, point.alpha)
+            if site.point == "block_in":
+                run = self._run(value)
+            else:
+                start = self.block_in[first]
+                run = self._run(start, partial(SiteRun, first=first, site=site, value=value))
+            yield _Weighted(run, share * point.weight)
+
+    def _between(self, site: Site, alpha: float) -> Tensor:
+        """The site's value; that of the input node is the first block's input."""
+        if site.point == "block_in":
+            change = self.replacement.embedded - self.clean.embedded
+            return self.block_in[0] + (1 - alpha) * change
+        clean, replaced = (
+            (outputs.mixed if site.point == "mixed" else outputs.mlp)[site.layer]
+            for outputs in (self.clean, self.replacement)
+        )
+        return torch.lerp(clean, replaced.expand_as(clean), 1 - alpha)
+
+    def _run(self, start: Residual | None, run_type: RunType = NativeRun) -> GradientPass:
+        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
+            return self.job.metric(logits, self.batch, self.logits)
+
+        inputs = self.batch.clean
+        return run_with_gradients(self.model, inputs, metric, self.points, start, run_type=run_type)
+
+    def _add(self, runs: Iterator[_Weighted], sources: slice) -> None:
+        """Contract some runs' gradients with the differences of some sources."""
+        gradients: DestinationGradients | None = None
+        outputs: OutputGradients | None = None
+        for item in runs:
+            if not self.edges:
+                outputs = add_output_gradients(outputs, self.model, item.run, item.weight)
+                continue
+            gradients = gradients or DestinationGradients()
+            add_destination_gradients(gradients, self.model, item.run, item.weight)
+            if self.post_norm:
+                self._contract(gradients, sources, item.run.seen["attention"])
+                gradients = None
+        if gradients is not None:
+            self._contract(gradients, sources, None)
+        if outputs is not None:
+            neurons = self.job.level == "neuron"
+            out = contract_outputs(self.model, self.delta, outputs, neurons=neurons)
+            self.total[sources] += out[sources]
+
+    def _contract(
+        self,
+        gradients: DestinationGradients,
+        sources: slice,
+        attention: dict[int, Tensor] | None,
+    ) -> None:
+        contract_edges(self.model, self.delta, gradients, self.total, attention, sources=sources)
+
+
+METHODS.register("EAP-IG-activations")(
+    Method(
+        function=eap_ig_activations,
+        options={"ig_steps": 5, "ig_rule": "right", "sites": "own"},
+        source="Marks et al. 2024, arXiv 2403.19647; Hanna et al. 2024, arXiv 2403.17806",
+    )
+)

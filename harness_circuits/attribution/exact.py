@@ -1,0 +1,167 @@
+"""Exact patching: the metric's fall when one unit alone is replaced.
+
+Node by node as in Wang et al. 2023 (arXiv 2211.00593), edge by edge as in Conmy et al. 2023
+(arXiv 2304.14997):
+
+    score(unit) = m(clean run) - m(clean run with this unit replaced),   mean over examples
+
+An edge is replaced for its destination alone; a node for all that read it; a neuron is one
+component of a node's output, again for all readers. What follows is recomputed. One patched run per
+unit and batch: several units share a pass, and each starts at its own layer, but this is still
+orders of magnitude dearer than any gradient method.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.graph import QKV, Graph
+from harness_circuits.passes.changes import Changes
+from harness_circuits.passes.native import OUTPUTS, outputs_of, record
+from harness_circuits.passes.patched import Patch, run_patched
+from harness_circuits.progress import progress
+from harness_circuits.scores import Scores
+from harness_circuits.tokenise import Batch
+
+logger = logging.getLogger("lm_eval")
+
+TOKENS_PER_PASS = 4096
+MANY_RUNS = 20_000
+
+Unit = tuple[int, int]  # (source, destination), (source, 0) or (source, neuron)
+Point = tuple[int, str, int]  # (layer, point, head) of harness_circuits.passes.patched
+
+
+def exact(job: Job) -> Scores:
+    """Score every unit by running the model with it replaced."""
+    n_runs = job.space.n_units * len(job.batches)
+    if n_runs > MANY_RUNS:
+        logger.warning(
+            "method=exact runs the model once per unit: %d %ss x %d batches = %d patched runs of up"
+            " to %d prompts each on %s. The progress bar shows the time left; fewer pairs "
+            "(n_discovery), level=node, or a gradient method such as EAP-IG-inputs take less.",
+            job.space.n_units,
+            job.level,
+            len(job.batches),
+            n_runs,
+            max(len(batch) for batch in job.batches),
+            job.model.name,
+        )
+    sums = job.sums()
+    with progress(n_runs, "discovery", "patched runs") as advance:
+        for batch in job.batches:
+            _ExactBatch(job, batch).add_to(sums.total, advance)
+            sums.batch_done()
+    return job.scores(sums)
+
+
+class _ExactBatch:
+    """The work for one batch."""
+
+    def __init__(self, job: Job, batch: Batch) -> None:
+        self.job, self.batch, self.model = job, batch, job.model
+        replacement = job.ablation.replacement(self.model, batch)
+        self.seen, self.logits = record(self.model, batch.clean, (*OUTPUTS, "attention"))
+        self.base = job.metric(self.logits, batch, self.logits)
+        clean = outputs_of(self.model, batch.clean, self.seen)
+        self.changes = Changes(self.model, clean, replacement, self.seen["attention"])
+
+    @torch.no_grad()
+    def add_to(self, total: Float[Tensor, "*units"], advance: Callable[[int], object]) -> None:
+        """Add this batch's score sums."""
+        per_pass = max(1, TOKENS_PER_PASS // self.batch.clean.ids.numel())
+        flat = total.view(total.shape[0], -1)
+        for layer, units, points in _groups(self.job.level, self.model.graph):
+            for first in range(0, len(units), per_pass):
+                chosen = slice(first, first + per_pass)
+                fall = self._fall(layer, units[chosen], points[chosen])
+                sources, others = np.array(units[chosen]).T
+                flat[torch.from_numpy(sources), torch.from_numpy(others)] += fall.to(flat)
+                advance(len(units[chosen]))
+
+    def _fall(self, layer: int, units: list[Unit], points: list[Point]) -> Float[Tensor, "unit"]:
+        change = torch.stack([self._change(*unit) for unit in units])
+        kinds, heads = zip(*((point, head) for _, point, head in points), strict=True)
+        logits = run_patched(
+            self.model, self.batch.clean, self.seen, Patch(layer, kinds, heads, change)
+        )
+        falls = [self.base - self.job.metric(row, self.batch, self.logits) for row in logits]
+        return torch.stack(falls).sum(1, dtype=torch.float64)
+
+    def _change(self, source: int, other: int) -> Float[Tensor, "batch pos model"]:
+        """What replacing a unit adds at its point."""
+        if self.job.level == "edge":
+            return self.changes.residual(source)
+        change = self.changes.output(source)
+        if self.job.level == "node":
+            return change
+        one = torch.zeros_like(change)
+        one[..., other] = change[..., other]
+        return one
+
+
+def _groups(level: str, graph: Graph) -> Iterator[tuple[int, list[Unit], list[Point]]]:
+    """Units that can share a pass: they are patched in the same layer, at points that agree."""
+    if level == "edge":
+        for columns in _destination_groups(graph):
+            units = [(u, v) for v in columns for u in range(graph.n_visible[v])]
+            points = [_input_point(graph, v) for _, v in units]
+            yield points[0][0], units, points
+        return
+    others = range(graph.d_model) if level == "neuron" else range(1)
+    for sources in _source_groups(graph):
+        units = [(u, i) for u in sources for i in others]
+        points = [_output_point(graph, u) for u, _ in units]
+        yield points[0][0], units, points
+
+
+def _destination_groups(graph: Graph) -> Iterator[range]:
+    for layer in range(graph.n_layers):
+        attention, mlp = graph.attention_slice(layer), graph.mlp_destination(layer)
+        yield range(attention.start, attention.stop)
+        yield range(mlp, mlp + 1)
+    yield range(graph.n_dst - 1, graph.n_dst)
+
+
+def _source_groups(graph: Graph) -> Iterator[range]:
+    yield range(1)
+    for layer in range(graph.n_layers):
+        heads, mlp = graph.head_slice(layer), graph.mlp_source(layer)
+        yield range(heads.start, heads.stop)
+        yield range(mlp, mlp + 1)
+
+
+def _input_point(graph: Graph, destination: int) -> Point:
+    """Where the input of a destination is patched."""
+    if destination == graph.n_dst - 1:
+        return graph.n_layers - 1, "final", 0
+    layer = destination // graph.destinations_per_layer
+    if destination == graph.mlp_destination(layer):
+        return layer, "mlp_in", 0
+    starts = {kind: graph.head_destination(layer, kind) for kind in QKV}
+    kind = max((kind for kind in QKV if starts[kind] <= destination), key=starts.__getitem__)
+    return layer, kind, destination - starts[kind]
+
+
+def _output_point(graph: Graph, source: int) -> Point:
+    """Where the output of a source is patched."""
+    if source == 0:
+        return 0, "block_in", 0
+    layer, part = divmod(source - 1, graph.sources_per_layer)
+    return layer, "mlp" if part == graph.n_heads else "attention", 0
+
+
+METHODS.register("exact")(
+    Method(
+        function=exact,
+        gradients=False,
+        source="Wang et al. 2023, arXiv 2211.00593; Conmy et al. 2023, arXiv 2304.14997",
+    )
+)

@@ -1,0 +1,96 @@
+"""Attention recomputed with patched queries or keys (the QK fix of AtP*, arXiv 2403.00745).
+
+A gradient underrates what a query or key does where the softmax is saturated. Here the head input
+of one edge u -> v is changed as corrupting that edge changes it, the head's queries (or keys) follow
+exactly, through norm, rotary embedding, mask and softmax, and so do its mixed values z:
+
+    fix(u -> v) = sum over positions of  < z(patched) - z , d metric / d z >
+
+As z = A v_values, this equals the paper's sum over the attention pattern's entries,
+< A(patched) - A, d metric / d A >. All positions of a head's query or key are patched together, as
+they are when the edge is corrupted. (For queries that is the paper's sum over single positions, as
+a row of the pattern depends on no other query; the paper's nodes for keys are single positions.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.passes.native import Tapped
+
+Arguments = dict[int, dict[str, Any]]
+
+
+class QueryKeyFix:
+    """Effects of changed query and key inputs in one batch, for any number of gradients.
+
+    Attributes:
+        model: The model.
+        inputs: The clean prompts.
+        clean: Their recorded `block_in`, `q`, `k`, `v` and `mixed`.
+    """
+
+    def __init__(self, model: CircuitModel, inputs: Inputs, clean: Tapped) -> None:
+        """Note what the clean run was."""
+        self.model = model
+        self.inputs = inputs
+        self.clean = clean
+        self._arguments: dict[int, Arguments] = {}
+
+    @torch.no_grad()
+    def effects(
+        self,
+        layer: int,
+        change: Float[Tensor, "unit batch pos model"],
+        gradients: Float[Tensor, "run batch pos head d_head"],
+    ) -> dict[str, Float[Tensor, "run unit dst"]]:
+        """Estimated rise of the summed metric, for each query (`q`) and key (`k`) destination.
+
+        Args:
+            layer: The layer of the destinations.
+            change: What each unit adds to their residual input.
+            gradients: Gradients at the heads' mixed values, of one or more runs.
+        """
+        n_units, parts = change.shape[0], self.model.layers[layer]
+        arguments = self._of_size(n_units)[layer]
+        names = ("block_in", "q", "k", "v", "mixed")
+        x, q, k, v, mixed = (
+            at.repeat(n_units, *[1] * (at.ndim - 1))
+            for at in (self.clean[name][layer] for name in names)
+        )
+        new_q, new_k, _ = parts.project(x + change.flatten(0, 1))
+        found = {}
+        for kind, query, key in (("q", new_q, k), ("k", q, new_k)):
+            moved = (parts.core(query, key, v, arguments) - mixed).unflatten(0, (n_units, -1))
+            effect = torch.einsum(
+                "ubphd,rbphd->ruh",
+                moved.to(self.model.sum_dtype),
+                gradients.to(self.model.sum_dtype),
+            )
+            n_dst = self.model.graph.n_heads if kind == "q" else self.model.graph.n_kv_heads
+            found[kind] = effect.unflatten(-1, (n_dst, -1)).sum(-1)
+        return found
+
+    def _of_size(self, n_units: int) -> Arguments:
+        """The arguments of every block's attention, for the inputs repeated some times."""
+        if n_units not in self._arguments:
+            self._arguments[n_units] = _arguments(self.model, self.inputs.repeated(n_units))
+        return self._arguments[n_units]
+
+
+@torch.no_grad()
+def _arguments(model: CircuitModel, inputs: Inputs) -> Arguments:
+    """What the model passes to its blocks beside the hidden states."""
+    found: Arguments = {}
+
+    def function(index: int, x: Tensor, arguments: dict[str, Any]) -> Tensor:
+        found[index] = arguments
+        return x
+
+    model.forward(inputs, function)
+    return found
