@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import psutil
 import torch
 
+from harness_circuits.answer_tree import answer_tree
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.contract import CHUNK_BYTES
-from harness_circuits.tokenise import TokenPair, answer_tree
+from harness_circuits.tokenise import TokenPair
 
 SHARE_OF_FREE = 0.25
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU

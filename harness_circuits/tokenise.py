@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from harness_circuits.answer_tree import AnswerTree, answer_tree, tree_layout
 from harness_circuits.errors import PairError
 from harness_circuits.models.circuit_model import Inputs
 from harness_circuits.pairs import Pair
@@ -44,22 +45,6 @@ class TokenPair:
     correct: tuple[int, ...]
     incorrect: tuple[int, ...]
     index: int = 0
-
-
-@dataclass(frozen=True)
-class AnswerTree:
-    """Proper prefixes of the answers, as appended tokens.
-
-    Attributes:
-        tokens: The appended tokens.
-        parents: For each, the index of its parent among them, or -1 for the prompt.
-        paths: For each answer, the (read, token) steps; read 0 is the prompt's last token,
-            read i + 1 is appended token i.
-    """
-
-    tokens: tuple[int, ...]
-    parents: tuple[int, ...]
-    paths: tuple[tuple[tuple[int, int], ...], ...]
 
 
 @dataclass(frozen=True)
@@ -182,28 +167,6 @@ def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
         )
 
 
-def answer_tree(answers: Sequence[Sequence[int]]) -> AnswerTree:
-    """Arrange the answers' proper prefixes as a tree."""
-    nodes: dict[tuple[int, ...], int] = {}
-    tokens: list[int] = []
-    parents: list[int] = []
-    for answer in answers:
-        for end in range(1, len(answer)):
-            prefix = tuple(answer[:end])
-            if prefix not in nodes:
-                nodes[prefix] = len(tokens)
-                tokens.append(prefix[-1])
-                parents.append(nodes[prefix[:-1]] if end > 1 else -1)
-    paths = tuple(
-        tuple(
-            (nodes[tuple(answer[:step])] + 1 if step else 0, token)
-            for step, token in enumerate(answer)
-        )
-        for answer in answers
-    )
-    return AnswerTree(tuple(tokens), tuple(parents), paths)
-
-
 def make_batches(
     pairs: Iterable[TokenPair], batch_size: int, *, whole_answers: bool = True
 ) -> list[Batch]:
@@ -234,7 +197,7 @@ def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int) -> Batch:
     reads = torch.tensor([n_prompt - 1, *range(n_prompt, n_prompt + len(parents))])
     positions, mask = None, None
     if parents:
-        positions, mask = _tree_layout(parents, n_prompt, len(pairs))
+        positions, mask = tree_layout(parents, n_prompt, len(pairs))
     appended = torch.tensor([tree.tokens for tree in trees], dtype=torch.long)
 
     def inputs(prompts: list[tuple[int, ...]]) -> Inputs:
@@ -248,24 +211,6 @@ def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int) -> Batch:
         tuple(pair.index for pair in pairs),
         n_prompt,
     )
-
-
-def _tree_layout(
-    parents: tuple[int, ...], n_prompt: int, n_batch: int
-) -> tuple[Int[Tensor, "batch pos"], Float[Tensor, "batch 1 pos pos"]]:
-    """Positions and attention mask of a prompt with an answer tree behind it."""
-    size = n_prompt + len(parents)
-    seen = torch.zeros(size, size, dtype=torch.bool)
-    seen[:n_prompt, :n_prompt] = torch.ones(n_prompt, n_prompt, dtype=torch.bool).tril()
-    depth = list(range(n_prompt))
-    for node, parent in enumerate(parents):
-        above = n_prompt - 1 if parent < 0 else n_prompt + parent
-        seen[n_prompt + node] = seen[above]
-        seen[n_prompt + node, n_prompt + node] = True
-        depth.append(depth[above] + 1)
-    mask = torch.zeros(size, size).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
-    positions = torch.tensor(depth)[None].expand(n_batch, -1)
-    return positions, mask[None, None].expand(n_batch, 1, -1, -1)
 
 
 def _answers(members: list[tuple[TokenPair, AnswerTree]]) -> Answers:

@@ -20,9 +20,8 @@ from harness_circuits.tokenise import (
     TokenPair,
     answer_tree,
     check_first_tokens,
-    encode_answer,
+    encode_answers,
     encode_prompt,
-    keeps_prompt,
     make_batches,
     tokenise_pair,
 )
@@ -53,7 +52,8 @@ def test_prompts_and_answers_are_encoded_as_by_lm_eval() -> None:
 
 
 def test_answers_may_have_several_tokens() -> None:
-    answer = encode_answer(TOKENIZER, "The war lasted", " one two\nthree")
+    ((answer, stays),) = encode_answers(TOKENIZER, "The war lasted", [" one two\nthree"])
+    assert stays
     assert [TOKENIZER.decode(token) for token in answer] == [" one", " two", "\n", "three"]
 
 
@@ -62,7 +62,9 @@ def test_bos_is_added_once() -> None:
     assert encode_prompt(tokenizer, "The cat") == [0, *TOKENIZER.encode("The cat")]
     written = encode_prompt(tokenizer, f"{tokenizer.bos_token}The cat")
     assert written == encode_prompt(tokenizer, "The cat")
-    assert encode_answer(tokenizer, "The cat", " Mary") == tuple(TOKENIZER.encode(" Mary"))
+    assert encode_answers(tokenizer, "The cat", [" Mary"]) == [
+        (tuple(TOKENIZER.encode(" Mary")), True)
+    ]
 
 
 def test_lengths_that_differ_are_refused_with_the_first_difference() -> None:
@@ -92,10 +94,8 @@ def test_identical_prompts_are_refused() -> None:
 
 def test_an_answer_that_would_merge_with_the_prompt_keeps_its_own_tokens() -> None:
     tokenizer = word_tokenizer(["The", "cat", "cats", "dog", "s"])
-    assert encode_answer(tokenizer, "The cat", "s") == tuple(tokenizer.encode("s"))
-    assert not keeps_prompt(tokenizer, "The cat", "s")
-    assert keeps_prompt(tokenizer, "The cat ", "s")
-    assert encode_answer(tokenizer, "The cat ", "s") == tuple(tokenizer.encode(" s"))
+    assert encode_answers(tokenizer, "The cat", ["s"]) == [(tuple(tokenizer.encode("s")), False)]
+    assert encode_answers(tokenizer, "The cat ", ["s"]) == [(tuple(tokenizer.encode(" s")), True)]
 
 
 def test_an_answer_without_a_token_of_its_own_is_refused() -> None:
@@ -107,7 +107,7 @@ def test_an_answer_without_a_token_of_its_own_is_refused() -> None:
         "plural, pair 1: the answer '~' has no token of its own after the prompt 'The cat'; the "
         "tokenizer drops it."
     )
-    assert not keeps_prompt(tokenizer, "The cat", "~")
+    assert encode_answers(tokenizer, "The cat", ["~"]) == [((), False)]
 
 
 def test_answers_with_the_same_first_token_are_refused() -> None:

@@ -7,6 +7,7 @@ responses are the full model's log-likelihoods with the evaluation attached.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections import defaultdict
@@ -20,12 +21,15 @@ from lm_eval.models.huggingface import HFLM
 
 from harness_circuits import __version__, taskdata
 from harness_circuits.artifacts import check_folder, write_artifacts
+from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
-from harness_circuits.harness.options import read_options
+from harness_circuits.formats import load_circuit_file
+from harness_circuits.harness.options import circuit_path, read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
+from harness_circuits.scores import Scores
 from harness_circuits.summary import example_records
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -52,6 +56,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         started = time.perf_counter()
         self.circuit_model = load_model(**self.options.model)
         self.load_seconds = time.perf_counter() - started
+        self.given = self._given()
         with _without_warning("Passed an already-initialized model"):
             super().__init__(
                 pretrained=self.circuit_model.hf,
@@ -109,7 +114,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 "architecture": type(model.hf).__name__,
                 "device": str(model.device),
                 "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
-                "settings": self.settings.to_dict(),
+                **self._settings(),
                 "versions": {
                     "harness_circuits": __version__,
                     **{package: metadata.version(package) for package in VERSIONED},
@@ -118,6 +123,28 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 "tasks": tasks,
             },
         }
+
+    def _given(self) -> Scores | Circuit | None:
+        """The scores or circuit that `circuit=` names."""
+        if "circuit" not in self.options.run:
+            return None
+        return load_circuit_file(str(self.options.run["circuit"]), self.circuit_model.graph)
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings that were in force; a given file leaves no method."""
+        settings = self.settings.to_dict()
+        if self.given is None:
+            return {"settings": settings, "given": None}
+        file = circuit_path(self.options.run["circuit"])
+        given = {
+            "file": str(self.options.run["circuit"]),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "kind": "circuit" if isinstance(self.given, Circuit) else "scores",
+            "provenance": dict(getattr(self.given, "provenance", {})),
+        }
+        level = self.given.space.level
+        settings |= {"method": None, "method_options": {}, "level": level}
+        return {"settings": settings, "given": given}
 
     def _curves(self, name: str) -> dict[str, Any]:
         summary = self._tasks[name].summary
@@ -137,6 +164,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             evaluation,
             task_metric=task.metric,
             task=name,
+            given=self.given,
         )
 
     def _run(
@@ -177,21 +205,16 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 )
 
     def _log(self, name: str, experiment: Experiment, result: Result) -> None:
-        graph, facts = self.circuit_model.graph, result.facts
+        graph, facts, settings = self.circuit_model.graph, result.facts, self.settings
+        what = f"{settings.method} at {settings.level} level"
+        if self.given is not None:
+            what = f"{self.given.space.level} scores or circuit from {self.options.run['circuit']}"
+        circuits = sum(len(curve.circuits) for curve in result.curves)
         logger.info(
-            "%s: %s, %d nodes and %d edges, %s at %s level; discovery on %d pairs %.1f s, evaluation "
-            "of %d circuits on %d pairs %.1f s",
-            name,
-            self.circuit_model.name,
-            graph.n_src + 1,
-            graph.n_edges,
-            self.settings.method,
-            self.settings.level,
-            facts["n_discovery"],
-            facts["discovery_seconds"],
-            sum(len(curve.circuits) for curve in result.curves),
-            facts["n_evaluation"],
-            facts["evaluation_seconds"],
+            f"{name}: {self.circuit_model.name}, {graph.n_src + 1} nodes and {graph.n_edges} edges, "
+            f"{what}; discovery on {facts['n_discovery']} pairs {facts['discovery_seconds']:.1f} s, "
+            f"evaluation of {circuits} circuits on {facts['n_evaluation']} pairs "
+            f"{facts['evaluation_seconds']:.1f} s"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import OptionError
@@ -24,7 +25,7 @@ HARNESS_KEYS = (
     "enable_thinking",
     "chat_template_args",
 )
-RUN_KEYS = ("artifacts",)
+RUN_KEYS = ("artifacts", "circuit")
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,19 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
     for key in given:
         if key not in known:
             raise OptionError(unknown_name("argument", key, known))
+    if "circuit" in given and not circuit_path(given["circuit"]).is_file():
+        raise OptionError(f"circuit={given['circuit']}: there is no such file.")
     model, harness, run = ({k: v for k, v in given.items() if k in group} for group in groups)
     chosen = {key: value for key, value in given.items() if key in settings}
     size = _pairs_per_pass(harness.get("batch_size"))
     if size is not None:
         chosen.setdefault("pairs_per_pass", size)
     return Options(model, harness, run, Settings.from_arguments(chosen))
+
+
+def circuit_path(circuit: Any) -> Path:
+    """The file that `circuit=` names, without the name of one circuit in it (`FILE#NAME`)."""
+    return Path(str(circuit).partition("#")[0]).expanduser()
 
 
 def _pairs_per_pass(batch_size: Any) -> int | None:
