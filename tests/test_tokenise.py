@@ -31,6 +31,16 @@ tokens = st.integers(0, 4)
 answer_sets = st.lists(st.lists(tokens, min_size=1, max_size=4).map(tuple), min_size=2, max_size=5)
 
 
+def encode_answer(tokenizer: Any, prompt: str, answer: str) -> tuple[int, ...]:
+    ((own, _),) = encode_answers(tokenizer, prompt, [answer])
+    return own
+
+
+def keeps_prompt(tokenizer: Any, prompt: str, answer: str) -> bool:
+    ((_, kept),) = encode_answers(tokenizer, prompt, [answer])
+    return kept
+
+
 def pair(clean: str, corrupted: str, *choices: str) -> Pair:
     return Pair(clean, corrupted, choices or (" Mary", " John"), (0,), (1,))
 
@@ -122,6 +132,14 @@ def test_answers_with_the_same_first_token_are_refused() -> None:
     with pytest.raises(PairError, match=r"share their first token token \d+,"):
         check_first_tokens(None, found, "years")
     check_first_tokens(TOKENIZER, replace(found, answers=((1, 2), (2, 2))), "years")
+
+
+def test_answers_are_encoded_one_by_one() -> None:
+    tokenizer = word_tokenizer(["The", "cat", "cats", "s", "John"], bos=True)
+    answers = [" John", "s", " cat cats"]
+    together = encode_answers(tokenizer, "The cat", answers)
+    assert together == [encode_answers(tokenizer, "The cat", [one])[0] for one in answers]
+    assert [kept for _, kept in together] == [True, False, True]
 
 
 @given(answer_sets)
