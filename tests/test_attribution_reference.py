@@ -249,6 +249,21 @@ def test_a_metric_without_gradient_is_refused() -> None:
         attribute(job, "EAP")
 
 
+@pytest.mark.parametrize("method", ["EAP", "RelP", "AtP-star"])
+@pytest.mark.parametrize("name", ["kl", "js"])
+def test_a_divergence_has_no_gradient_where_it_is_zero(name: str, method: str) -> None:
+    """On the clean run itself; what autograd returns there is rounding noise."""
+    level = "node" if method == "AtP-star" else "edge"
+    job = Job(tiny_model("llama"), token_batches(2), METRICS.get(name), level)  # type: ignore[arg-type]
+    with pytest.raises(OptionError) as error:
+        attribute(job, method)
+    assert f"method={method} takes its gradients on the clean run, where the metric" in str(
+        error.value
+    )
+    assert "Use method=EAP-IG-inputs" in str(error.value)
+    assert attribute(job, "EAP-IG-inputs").values.any()
+
+
 def test_scores_that_are_all_zero_or_not_finite_are_refused() -> None:
     model, batches = tiny_model("gpt2"), token_batches(2)
 

@@ -177,6 +177,7 @@ def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
 METHODS.register("AtP-star")(
     Method(
         function=atp_star,
+        clean_only=True,
         options={"qk_fix": True, "grad_drop": True},
         levels=("edge", "node"),
         samples=False,

@@ -111,6 +111,8 @@ class Method:
         levels: Levels it is defined at.
         ablations: Ablations it is defined for.
         gradients: Whether it needs a differentiable metric.
+        clean_only: Whether all its gradients are taken on the clean run, where a divergence from
+            that run has none.
         samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
         source: The paper.
     """
@@ -121,6 +123,7 @@ class Method:
     levels: tuple[Level, ...] = ("edge", "node", "neuron")
     ablations: tuple[str, ...] = ("patching", "zero", "mean", "mean-positional")
     gradients: bool = True
+    clean_only: bool = False
     samples: bool = True
     source: str
 
@@ -149,6 +152,12 @@ def check_method(name: str, level: str, ablation: str, metric: Metric) -> Method
         raise OptionError(
             f"method={name} needs a metric with gradients: {metric.description} has none. "
             "Set attribution_metric=logit_diff, prob_diff, kl, js or normalised_logit."
+        )
+    if method.clean_only and metric.needs_clean:
+        raise OptionError(
+            f"method={name} takes its gradients on the clean run, where the metric "
+            f"({metric.description}) has none. Use method=EAP-IG-inputs, or "
+            "attribution_metric=logit_diff."
         )
     return method
 
