@@ -113,7 +113,11 @@ def test_undefined_combinations_are_refused(
         ("EAP-IG-activations", {"sites": "some"}, "sites is 'own' or 'all', got 'some'"),
         ("EAP-IG-activations", {"ig_steps": 0}, "ig_steps is a whole number of at least 1, got 0"),
         ("EAP-IG-activations", {"ig_rule": "simpson"}, "Unknown ig_rule 'simpson'"),
-        ("information-flow-routes", {"head_outputs": 1}, "head_outputs is 'raw' or 'normed', got 1"),
+        (
+            "information-flow-routes",
+            {"head_outputs": 1},
+            "head_outputs is 'raw' or 'normed', got 1",
+        ),
         ("RelP", {"ln_rule": "on"}, "ln_rule is true or false, got 'on'"),
         ("RelP", {"ah_rule": 1}, "ah_rule is true or false, got 1"),
         ("AtP-star", {"qk_fix": None}, "qk_fix is true or false, got None"),

@@ -22,7 +22,11 @@ from harness_circuits.tokenise import TokenPair, make_batches
 
 MODULE = import_module("harness_circuits.attribution.exact")
 LOGIT_DIFF = METRICS.get("logit_diff")
-NEURON_CASES = {("gemma2-grouped", "patching"), ("gpt2-ungrouped", "mean"), ("gpt_neox-ungrouped", "zero")}
+NEURON_CASES = {
+    ("gemma2-grouped", "patching"),
+    ("gpt2-ungrouped", "mean"),
+    ("gpt_neox-ungrouped", "zero"),
+}
 
 
 @pytest.mark.parametrize(
