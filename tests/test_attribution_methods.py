@@ -1,4 +1,4 @@
-"""What all attribution methods have in common: parity, refusals, invariances, nothing left behind."""
+"""What attribution methods have in common: parity, refusals, invariances, nothing left behind."""
 
 from __future__ import annotations
 

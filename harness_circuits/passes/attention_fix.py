@@ -1,8 +1,8 @@
 """Attention recomputed with patched queries or keys (the QK fix of AtP*, arXiv 2403.00745).
 
 A gradient underrates what a query or key does where the softmax is saturated. Here the head input
-of one edge u -> v is changed as corrupting that edge changes it, the head's queries (or keys) follow
-exactly, through norm, rotary embedding, mask and softmax, and so do its mixed values z:
+of one edge u -> v is changed as corrupting that edge changes it, the head's queries (or keys)
+follow exactly, through norm, rotary embedding, mask and softmax, and so do its mixed values z:
 
     fix(u -> v) = sum over positions of  < z(patched) - z , d metric / d z >
 
