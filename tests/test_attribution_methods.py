@@ -1,4 +1,4 @@
-"""What all attribution methods have in common: parity, refusals, invariances, nothing left behind."""
+"""What attribution methods have in common: parity, refusals, invariances, nothing left behind."""
 
 from __future__ import annotations
 
@@ -217,3 +217,15 @@ def test_one_step_of_activations_at_the_clean_end_is_eap() -> None:
     )
     np.testing.assert_array_equal(own, eap)
     assert np.abs(every - eap).max() > 1e-2 * np.abs(eap).max()
+
+
+@pytest.mark.parametrize(("method", "level"), [x for x in DEFINED if x[0] != "random"])
+def test_narrow_dtypes_and_answers_of_several_tokens(method: str, level: Level) -> None:
+    """In bfloat16 every method runs, and gives about the scores of float32."""
+    pairs = [replace(pair, answers=((1, 2, 3), (4, 9))) for pair in token_pairs(3)]
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = tiny_model("gpt2", dtype=dtype)
+        job = Job(model, make_batches(pairs, 3), METRICS.get("prob_diff"), level)
+        found.append(attribute(job, method).values)
+    assert np.corrcoef(*(values.ravel() for values in found))[0, 1] > 0.9

@@ -74,7 +74,7 @@ def test_relevance_is_conserved(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", ["llama", "olmo2"])
 def test_what_enters_a_node_leaves_it(architecture: str) -> None:
-    """Conservation inside the model: an MLP's and a value's incoming scores are its outgoing ones."""
+    """Conservation inside the model, for MLPs and values: scores in are scores out."""
     model, batches = tiny_model(architecture), token_batches()
     with exact_float64():
         job = Job(model, batches, LOGIT_DIFF, "edge", Zero())
@@ -122,7 +122,7 @@ def test_identity_rule_by_hand() -> None:
 
 
 def test_half_rule_by_hand() -> None:
-    """down(silu(g x) * (u x)): half through each factor, the gate by sigmoid(g x) instead of silu'."""
+    """down(silu(g x) * (u x)): half through each factor, the gate by sigmoid(g x), not silu'."""
     model = tiny_model("llama")
     mlp: Any = model.layers[0].mlp
     x = torch.linspace(-1, 1, model.graph.d_model, dtype=torch.float64)

@@ -7,12 +7,12 @@ of its edges' scores (without the fix that is AtP), so that the fix concerns wha
 queries and keys that read it directly.
 
 **GradDrop.** Direct and indirect effects that cancel hide a unit. For every layer l, gradients are
-taken with the residual contributions of layer l (attention and MLP) cut off: scores S_l. The
-result is the mean of |S_l| over layers, and never negative. A unit has no S_l in its own layer (its
+taken with the residual contributions of layer l (attention and MLP) cut off: scores S_l. The result
+is the mean of |S_l| over layers, and never negative. A unit has no S_l in its own layer (its
 gradient is zero there), so that L - 1 layers count, as in the paper, or all L where a unit lies in
 none. The layer of a node is its own (the input has none), that of an edge its destination's (the
-logits have none). |S_l| is taken of the mean over examples, so that scores are not a mean over
-examples themselves.
+logits have none). |S_l| is taken of the mean over examples, so that the scores themselves are no
+mean over examples.
 
 Neurons are not defined here: the effect of a query input is not a sum over its components.
 """
@@ -177,7 +177,6 @@ def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
 METHODS.register("AtP-star")(
     Method(
         function=atp_star,
-        clean_only=True,
         options={"qk_fix": True, "grad_drop": True},
         levels=("edge", "node"),
         samples=False,

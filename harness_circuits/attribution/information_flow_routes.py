@@ -62,33 +62,28 @@ def _add_batch(
     """Add one batch's sums over examples."""
     points = (*OUTPUTS, "mlp_in", "final", "attention")
     seen, _ = record(model, batch.clean, points)
-    seen = _prompt_only(seen, batch.n_prompt, model.sum_dtype)
     outputs = outputs_of(model, batch.clean, seen)
+
+    def flat(x: Tensor) -> Tensor:
+        """Prompt tokens: appended answer tokens are no part of the prompt."""
+        return x[:, : batch.n_prompt].to(model.sum_dtype).flatten(0, 1)
+
     parts = Delta(
-        outputs.embedded.flatten(0, 1),
-        [mixed.flatten(0, 1) for mixed in outputs.mixed],
-        [mlp.flatten(0, 1) for mlp in outputs.mlp],
+        flat(outputs.embedded),
+        [flat(mixed) for mixed in outputs.mixed],
+        [flat(mlp) for mlp in outputs.mlp],
     )
     graph, n_tokens = model.graph, parts.embedded.shape[0]
     step = tokens_per_chunk(model, n_tokens, 2 * graph.n_src)
-    attention = seen["attention"] if normed else None
+    cropped = {layer: x[:, : batch.n_prompt] for layer, x in seen["attention"].items()}
+    attention = cropped if normed else None
     for first in range(0, n_tokens, step):
         tokens = slice(first, min(first + step, n_tokens))
         rows = parts.embedded.new_empty((graph.n_src, tokens.stop - first, graph.d_model))
         fill(model, parts, tokens, rows, attention, post_norm="frozen" if normed else "skipped")
         for columns, visible, x in _inputs(model, seen):
-            share = _shares(x.flatten(0, 1)[tokens], rows[:visible]).sum(1, keepdim=True)
+            share = _shares(flat(x)[tokens], rows[:visible]).sum(1, keepdim=True)
             total[:visible, columns] += (share / batch.n_prompt).to(total.dtype)
-
-
-def _prompt_only(seen: Tapped, n_prompt: int, dtype: torch.dtype) -> Tapped:
-    """Leave out appended answer tokens, which are no part of the prompt."""
-    return Tapped(
-        {
-            point: {layer: x[:, :n_prompt].to(dtype) for layer, x in layers.items()}
-            for point, layers in seen.at.items()
-        }
-    )
 
 
 def _inputs(model: CircuitModel, seen: Tapped) -> Iterator[tuple[slice, int, Tensor]]:

@@ -199,7 +199,11 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     before = dict(job.model.counts)
     scores = method.function(job, **chosen)
     assert scores.samples is not None or not job.keep_samples, f"{name} adds without job.sums()"
-    passes = {k: n - before.get(k, 0) for k, n in sorted(job.model.counts.items())}
+    passes = {
+        k: n - before.get(k, 0)
+        for k, n in sorted(job.model.counts.items())
+        if n != before.get(k, 0)
+    }
     return scores.describe(
         method=name,
         ablation=job.ablation.name,

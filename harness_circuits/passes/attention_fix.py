@@ -1,8 +1,8 @@
 """Attention recomputed with patched queries or keys (the QK fix of AtP*, arXiv 2403.00745).
 
 A gradient underrates what a query or key does where the softmax is saturated. Here the head input
-of one edge u -> v is changed as corrupting that edge changes it, the head's queries (or keys) follow
-exactly, through norm, rotary embedding, mask and softmax, and so do its mixed values z:
+of one edge u -> v is changed as corrupting that edge changes it, the head's queries (or keys)
+follow exactly, through norm, rotary embedding, mask and softmax, and so do its mixed values z:
 
     fix(u -> v) = sum over positions of  < z(patched) - z , d metric / d z >
 
@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from harness_circuits.models.architecture import Layer
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.native import Tapped
 
@@ -65,15 +66,20 @@ class QueryKeyFix:
         )
         new_q, new_k, _ = parts.project(x + change.flatten(0, 1))
         found = {}
-        for kind, query, key in (("q", new_q, k), ("k", q, new_k)):
-            moved = (parts.core(query, key, v, arguments) - mixed).unflatten(0, (n_units, -1))
-            effect = torch.einsum(
-                "ubphd,rbphd->ruh",
-                moved.to(self.model.sum_dtype),
-                gradients.to(self.model.sum_dtype),
-            )
+        for kind, old, new in (("q", q, new_q), ("k", k, new_k)):
             n_dst = self.model.graph.n_heads if kind == "q" else self.model.graph.n_kv_heads
-            found[kind] = effect.unflatten(-1, (n_dst, -1)).sum(-1)
+
+            def effect(patched: Tensor, kind: str = kind) -> Float[Tensor, "run unit head"]:
+                queries, keys = (patched, k) if kind == "q" else (q, patched)
+                moved = parts.core(queries, keys, v, arguments) - mixed
+                moved = moved.unflatten(0, (n_units, -1)).to(self.model.sum_dtype)
+                return torch.einsum("ubphd,rbphd->ruh", moved, gradients.to(moved.dtype))
+
+            if not _heads_share_a_norm(parts):
+                found[kind] = effect(new).unflatten(-1, (n_dst, -1)).sum(-1)
+                continue
+            alone = (_with_one(old, new, dst, n_dst) for dst in range(n_dst))
+            found[kind] = torch.stack([effect(patched).sum(-1) for patched in alone], dim=-1)
         return found
 
     def _of_size(self, n_units: int) -> Arguments:
@@ -81,6 +87,22 @@ class QueryKeyFix:
         if n_units not in self._arguments:
             self._arguments[n_units] = _arguments(self.model, self.inputs.repeated(n_units))
         return self._arguments[n_units]
+
+
+def _heads_share_a_norm(layer: Layer) -> bool:
+    """Whether a norm of queries or keys spans heads (OLMo 2), so that one head moves the others."""
+    norms = (layer.core.module._modules.get(name) for name in ("q_norm", "k_norm"))
+    weights = (getattr(norm, "weight", None) for norm in norms)
+    return any(weight is not None and weight.numel() > layer.d_head for weight in weights)
+
+
+def _with_one(old: Tensor, new: Tensor, dst: int, n_dst: int) -> Tensor:
+    """Queries or keys [row, pos, head, d_head] of which one destination's are new."""
+    width = old.shape[2] // n_dst
+    heads = slice(dst * width, (dst + 1) * width)
+    patched = old.clone()
+    patched[:, :, heads] = new[:, :, heads]
+    return patched
 
 
 @torch.no_grad()
