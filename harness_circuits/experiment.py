@@ -122,31 +122,40 @@ class Experiment:
         self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
         self.given = given
         self.sizes = settings.sizes
-        if given is not None:
-            check_graph(model, given)
-        else:
-            check_method(
-                settings.method, settings.level, settings.ablation, self.attribution_metric
-            )
-        if isinstance(given, Circuit):
-            self.sizes = (given.n_kept / given.space.n_units,)
-        else:
-            options = settings.chosen_selection_options()
-            level = self.space.level
-            check_selection(settings.selection, level, settings.rankings, options, self.space)
+        self._check_combination()
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
         if not training:
             raise TaskDataError(f"{task} has no training pairs to discover circuits on.")
-        metrics = (self.metric, self.attribution_metric)
-        chosen = training[: settings.n_discovery]
+        self._batch(training[: settings.n_discovery], evaluation)
+
+    def _check_combination(self) -> None:
+        """Check method, selection and what is given against each other and the model."""
+        settings = self.settings
+        if self.given is not None:
+            check_graph(self.model, self.given)
+        else:
+            metric = self.attribution_metric
+            check_method(settings.method, settings.level, settings.ablation, metric)
+        if isinstance(self.given, Circuit):
+            self.sizes = (self.given.n_kept / self.given.space.n_units,)
+        else:
+            options = settings.chosen_selection_options()
+            level = self.space.level
+            check_selection(settings.selection, level, settings.rankings, options, self.space)
+
+    def _batch(self, training: Sequence[Pair], evaluation: Sequence[Pair]) -> None:
+        """Encode all pairs and put them into batches that fit the memory."""
+        settings, metrics = self.settings, (self.metric, self.attribution_metric)
         self.fingerprints = {
-            "discovery_pairs": fingerprint(chosen),
+            "discovery_pairs": fingerprint(training),
             "evaluation_pairs": fingerprint(evaluation),
         }
-        train = tokenise(model, chosen, metrics, f"{task} (training split)")
-        test = tokenise(model, evaluation, metrics, f"{task} (evaluation split)")
-        size = settings.pairs_per_pass or pairs_per_pass(model, train + test, settings.max_memory)
+        train = tokenise(self.model, training, metrics, f"{self.task} (training split)")
+        test = tokenise(self.model, evaluation, metrics, f"{self.task} (evaluation split)")
+        size = settings.pairs_per_pass or pairs_per_pass(
+            self.model, train + test, settings.max_memory
+        )
         whole = self.attribution_metric.whole_answers
         samples = settings.n_samples  # a sample is never smaller than a batch
         training_size = min(size, -(-len(train) // samples)) if samples else size
