@@ -15,7 +15,7 @@ from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.attribution import Job, attribute, check_method
 from harness_circuits.circuit import Circuit
 from harness_circuits.curve import CurveValues, check_gap
-from harness_circuits.errors import CircuitFileError, TaskDataError
+from harness_circuits.errors import CircuitFileError, OptionError, TaskDataError
 from harness_circuits.evaluate import Evaluation, evaluate_circuits
 from harness_circuits.memory import pairs_per_pass
 from harness_circuits.metrics import METRICS, Metric
@@ -131,7 +131,9 @@ class Experiment:
 
     def _check_combination(self) -> None:
         """Check method, selection and what is given against each other and the model."""
-        settings = self.settings
+        settings, graph = self.settings, self.model.graph
+        if settings.compat == "mib" and graph.n_kv_heads != graph.n_heads:
+            raise OptionError("compat=mib needs kv_heads=ungrouped: MIB scores every query head.")
         if self.given is not None:
             check_graph(self.model, self.given)
         else:
@@ -184,6 +186,7 @@ class Experiment:
             settings.level,  # type: ignore[arg-type]
             self.ablation(self.training),
             settings.n_samples,
+            raw_heads=settings.compat == "mib",
         )
         method = check_method(
             settings.method, settings.level, settings.ablation, self.attribution_metric

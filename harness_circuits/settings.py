@@ -21,6 +21,8 @@ from harness_circuits.scores import LEVELS
 from harness_circuits.selection import SELECTORS, check_selection
 
 RANKINGS = ("both", "absolute", "signed")
+COMPAT = ("none", "mib")
+MIB_OPTIONS = {"sites": "reference"}
 WHOLE_NUMBERS = {
     "n_discovery": 1,
     "bootstrap_iters": 0,
@@ -55,6 +57,7 @@ class Settings:
         max_memory: Bytes that passes may use beside the model; None for a share of what is free.
         keep_samples: Keep score sums of at most this many groups of training pairs; None for what
             the selector needs.
+        compat: `mib` reproduces MIB's published protocol where ours differs from it at edge level.
     """
 
     method: str = "EAP-IG-inputs"
@@ -74,6 +77,7 @@ class Settings:
     pairs_per_pass: int | None = None
     max_memory: int | None = None
     keep_samples: int | None = None
+    compat: str = "none"
 
     def __post_init__(self) -> None:
         method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
@@ -82,6 +86,12 @@ class Settings:
                 METRICS.get(name)
         _one_of("level", self.level, LEVELS)
         _one_of("ranking", self.ranking, RANKINGS)
+        _one_of("compat", self.compat, COMPAT)
+        if self.compat == "mib" and (self.level, self.ablation) != ("edge", "patching"):
+            raise OptionError(
+                "compat=mib reproduces MIB's published protocol at level=edge with "
+                f"ablation=patching only, got level={self.level}, ablation={self.ablation}."
+            )
         check_ablation(self.ablation, self.mean_over)
         check_sizes(self.sizes)
         _known_options("method", self.method, self.method_options, method.options)
@@ -128,7 +138,9 @@ class Settings:
     def chosen_method_options(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The method's options: defaults, the run's seed, and what was set."""
         seed = {"seed": self.seed} if "seed" in defaults else {}
-        return {**defaults, **seed, **self.method_options}
+        published = MIB_OPTIONS if self.compat == "mib" else {}
+        preset = {name: value for name, value in published.items() if name in defaults}
+        return {**defaults, **seed, **preset, **self.method_options}
 
     def chosen_selection_options(self) -> dict[str, Any]:
         """The selector's options: defaults, the run's seed, and what was set."""

@@ -18,7 +18,7 @@ EAP-IG's code.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -46,12 +46,12 @@ from harness_circuits.passes.gradients import (
     add_output_gradients,
     run_with_gradients,
 )
-from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
+from harness_circuits.passes.native import NativeRun, Residual, Tapped, outputs_of, record
 from harness_circuits.passes.sites import Site, SiteRun, sites_of
 from harness_circuits.scores import Scores
 from harness_circuits.tokenise import Batch
 
-SITES = ("own", "all")
+SITES = ("own", "all", "reference")
 
 
 def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> Scores:
@@ -61,18 +61,22 @@ def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> 
         job: Model, data, metric, level and ablation.
         ig_steps: Number of points per path.
         ig_rule: Where they lie, one of `harness_circuits.attribution.eap_ig_inputs.RULES`.
-        sites: `own`: a source is scored on its own site's path; `all`: on the paths of all sites.
+        sites: `own`: a source is scored on its own site's path; `all`: on the paths of all sites;
+            `reference`: the same with a defect of EAP-IG's code, which loses the gradients at the
+            first layer's inputs on the input node's path in models without learned positions.
 
     Raises:
         OptionError: An option has a value it cannot have.
     """
     check_ig(ig_steps, ig_rule)
     if sites not in SITES:
-        raise OptionError(f"sites is 'own' or 'all', got {sites!r}.")
+        raise OptionError(f"sites is 'own', 'all' or 'reference', got {sites!r}.")
     sums = job.sums()
     points = even_points(ig_rule, ig_steps)
     for batch in job.watched("discovery", sums):
-        _SiteBatch(job, batch, sums.total).score(points, own=sites == "own")
+        site_batch = _SiteBatch(job, batch, sums.total)
+        lost = sites == "reference" and job.model.position_table is None
+        site_batch.score(points, own=sites == "own", without_first=lost)
     return job.scores(sums)
 
 
@@ -94,19 +98,23 @@ class _SiteBatch:
         self.clean = outputs_of(self.model, batch.clean, seen)
         self.block_in = seen["block_in"]
         self.edges = job.level == "edge"
-        self.post_norm = self.model.layers[0].post_attention is not None
+        post_norm = self.model.layers[0].post_attention is not None
+        self.post_norm = post_norm and not job.raw_heads
         wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
         self.points = (*wanted, "attention") if self.edges and self.post_norm else wanted
         self.delta: Delta = delta_between(self.clean, self.replacement, self.model.sum_dtype)
 
-    def score(self, points: Sequence[PathPoint], *, own: bool) -> None:
+    def score(self, points: Sequence[PathPoint], *, own: bool, without_first: bool = False) -> None:
         """Add this batch's score sums."""
         sites = sites_of(self.model.graph)
         everything = slice(0, self.model.graph.n_src)
         if not own:
             share = 1 / len(sites)
             for site in sites:
-                self._add(self._path(site, points, share, first=0), everything)
+                runs = self._path(site, points, share, first=0)
+                if site.point == "block_in" and without_first:
+                    runs = map(self._without_first_inputs, runs)
+                self._add(runs, everything)
             return
         clean_weight = sum(point.weight for point in points if point.alpha == 1)
         if clean_weight:
@@ -126,6 +134,14 @@ class _SiteBatch:
                 start = self.block_in[first]
                 run = self._run(start, partial(SiteRun, first=first, site=site, value=value))
             yield _Weighted(run, share * point.weight)
+
+    def _without_first_inputs(self, item: _Weighted) -> _Weighted:
+        """The gradients without those at the inputs of the first layer, which the reference loses."""
+        gradients = {name: dict(layers) for name, layers in item.run.gradients.at.items()}
+        lost = ("q", "k", "v", "mlp_in") if self.model.graph.parallel else ("q", "k", "v")
+        for name in lost if self.edges else ():
+            gradients[name][0] = torch.zeros_like(gradients[name][0])
+        return replace(item, run=replace(item.run, gradients=Tapped(gradients)))
 
     def _between(self, site: Site, alpha: float) -> Tensor:
         """The site's value; that of the input node is the first block's input."""
@@ -171,7 +187,10 @@ class _SiteBatch:
         sources: slice,
         attention: dict[int, Tensor] | None,
     ) -> None:
-        contract_edges(self.model, self.delta, gradients, self.total, attention, sources=sources)
+        raw = self.job.raw_heads
+        contract_edges(
+            self.model, self.delta, gradients, self.total, attention, sources, raw_heads=raw
+        )
 
 
 METHODS.register("EAP-IG-activations")(

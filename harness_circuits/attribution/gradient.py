@@ -85,7 +85,8 @@ class _PathBatch:
         self.job, self.batch, self.points, self.run_type = job, batch, points, run_type
         self.model: CircuitModel = job.model
         self.edges = job.level == "edge"
-        self.post_norm = self.model.layers[0].post_attention is not None
+        post_norm = self.model.layers[0].post_attention is not None
+        self.post_norm = post_norm and not job.raw_heads
         self.replacement = job.ablation.replacement(self.model, batch)
         self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
         self.clean: Outputs | None = None
@@ -112,7 +113,8 @@ class _PathBatch:
             neurons = self.job.level == "neuron"
             total += contract_outputs(self.model, self._delta(), outputs, neurons=neurons)
         elif gradients is not None:
-            contract_edges(self.model, self._delta(), gradients, total)
+            raw = self.job.raw_heads
+            contract_edges(self.model, self._delta(), gradients, total, raw_heads=raw)
 
     def _run(self, point: PathPoint) -> GradientPass:
         wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS

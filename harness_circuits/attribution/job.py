@@ -34,6 +34,9 @@ class Job:
         ablation: What a removed unit's output would be replaced by.
         keep_samples: Keep score sums of at most this many groups of examples beside the scores, for
             resampling without further passes; 0 for none. A group is never smaller than a batch.
+        raw_heads: In post-norm models, take a head's output before the post-norm as what it adds
+            to the residual stream, as EAP-IG's code does. (It adds another vector: the default is
+            right.)
     """
 
     model: CircuitModel
@@ -42,6 +45,7 @@ class Job:
     level: Level = "edge"
     ablation: Ablation = field(default_factory=Patching)
     keep_samples: int = 0
+    raw_heads: bool = False
 
     @property
     def space(self) -> ScoreSpace:

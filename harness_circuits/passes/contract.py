@@ -62,6 +62,8 @@ def contract_edges(
     out: Float[Tensor, "src dst"],
     attention: dict[int, Tensor] | None = None,
     sources: slice | None = None,
+    *,
+    raw_heads: bool = False,
 ) -> None:
     """Add the edge scores of one batch to `out`, in place.
 
@@ -75,6 +77,7 @@ def contract_edges(
             the Jacobian of the post-norm there.
         sources: Score only these sources: the input, all heads of a layer or an MLP, or several
             such neighbours.
+        raw_heads: Take heads' outputs as they are before a post-norm.
     """
     graph = model.graph
     model.counts["contraction"] += 1
@@ -84,6 +87,7 @@ def contract_edges(
     step = tokens_per_chunk(model, n_tokens, n_src + graph.destinations_per_layer)
     store = delta.embedded.new_empty(n_src * step * graph.d_model)
     post_norm: PostNorm = "frozen" if gradients.frozen_norms else "jacobian"
+    post_norm = "skipped" if raw_heads else post_norm
     for first in range(0, n_tokens, step):
         tokens = slice(first, min(first + step, n_tokens))
         shape = (n_src, tokens.stop - first, graph.d_model)
