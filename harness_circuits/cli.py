@@ -21,6 +21,7 @@ PROGRAM = "harness-circuits"
 
 # Name of a command: the function that runs it, given the arguments after the name.
 COMMANDS = {
+    "compare": "harness_circuits.report.commands:compare_command",
     "export-mib": "harness_circuits.export:export_mib",
     "version": "harness_circuits.cli:print_versions",
 }
