@@ -33,10 +33,12 @@ class Examples:
     """Values of one run per evaluation example.
 
     Attributes:
+        folder: Where they were, with scores and circuits beside them.
         curves: Metric values by ranking.
         accuracy: By ranking, 1 where the circuit of a size chose right: [size, example].
     """
 
+    folder: Path
     curves: dict[str, CurveValues]
     accuracy: dict[str, Float[np.ndarray, "size example"]]
 
@@ -75,7 +77,7 @@ def _read(path: Path, run: Run) -> Examples:
         with jsonlines.open(path) as reader:
             rows = list(reader.iter(type=dict))
         rows.sort(key=lambda row: int(row["index"]))
-        examples = _examples(rows, run)
+        examples = _examples(path.parent, rows, run)
     except OSError as error:
         raise NoExamplesError(f"{path} is not readable: {error.strerror}") from error
     except (jsonlines.Error, ValueError, KeyError, TypeError) as error:
@@ -88,7 +90,7 @@ def _read(path: Path, run: Run) -> Examples:
     return examples
 
 
-def _examples(rows: list[dict[str, Any]], run: Run) -> Examples:
+def _examples(folder: Path, rows: list[dict[str, Any]], run: Run) -> Examples:
     n = len(rows)
     full, empty = (np.array([row[name] for row in rows], dtype=float) for name in ("full", "empty"))
     curves, accuracy = {}, {}
@@ -104,4 +106,4 @@ def _examples(rows: list[dict[str, Any]], run: Run) -> Examples:
             )
         curves[ranking] = CurveValues(curve.sizes, full, empty, values)
         accuracy[ranking] = hits
-    return Examples(curves, accuracy)
+    return Examples(folder, curves, accuracy)

@@ -29,12 +29,12 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], number
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def interval_text(interval: Interval, sign: str = "") -> str:
+def interval_text(interval: Interval, sign: str = "", digits: int = 3) -> str:
     """`0.81 [0.76, 0.86]`; without an interval of its own, the value only. `sign` may be `+`."""
-    value = f"{interval.value:{sign}.3f}"
+    value = f"{interval.value:{sign}.{digits}f}"
     if interval.low == interval.high:
         return value
-    return f"{value} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return f"{value} [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
 
 
 def p_text(p: float | None) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from statistics import NormalDist
 
 import numpy as np
@@ -101,7 +101,7 @@ def paired_difference(
     blocks = enumerate(range(0, iters, block), start=seed)
     draws = np.concatenate(
         [
-            differences(resample_weights(n_examples, min(block, iters - first), key))
+            differences(_weights(n_examples, min(block, iters - first), key))
             for key, first in blocks
         ],
         axis=1,
@@ -110,6 +110,11 @@ def paired_difference(
         Difference(interval(value, row, LEVEL), two_sided_p(row))
         for value, row in zip(estimates, draws, strict=True)
     ]
+
+
+@lru_cache(maxsize=2)  # a table compares many runs on the same examples
+def _weights(n_examples: int, iters: int, seed: int) -> Float[np.ndarray, "draw example"]:
+    return resample_weights(n_examples, iters, seed)
 
 
 def two_sided_p(draws: Float[np.ndarray, "draw"]) -> float:
