@@ -1,16 +1,16 @@
-"""Colours and line widths that all drawings share (Okabe and Ito's palette, safe for colour blindness)."""
+"""Colours and line widths of all drawings: Okabe and Ito's hues, fit for light and dark grounds."""
 
 from __future__ import annotations
 
 EDGE_COLOURS = {
-    "q": "#0072B2",
-    "k": "#D55E00",
-    "v": "#009E73",
-    "mlp": "#7A7A7A",
-    "logits": "#AA4499",
+    "q": "#2A88CC",
+    "k": "#D9650B",
+    "v": "#0BA077",
+    "mlp": "#858585",
+    "logits": "#BC52AC",
 }
 NODE_COLOURS = {"input": "#F0E442", "head": "#DCEBF7", "mlp": "#E6E6E6", "logits": "#F3D9EE"}
-RANKING_COLOURS = {"absolute": "#0072B2", "signed": "#D55E00"}
+RANKING_COLOURS = {"absolute": "#2A88CC", "signed": "#D9650B"}
 INK, PAPER = "#1A1A1A", "#FFFFFF"
 
 
@@ -21,4 +21,4 @@ def width(strength: float, scored: bool) -> float:
 
 def alpha(strength: float, scored: bool) -> float:
     """Opacity: weak edges step back, none disappears."""
-    return 0.4 + 0.55 * strength**0.5 if scored else 0.6
+    return 0.5 + 0.45 * strength**0.5 if scored else 0.6

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.records import Reading, ResultFileError, read_results
-from harness_circuits.report.compare import Comparison, compare
+from harness_circuits.report.compare import Comparison, compare, newest
+from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
+from harness_circuits.report.extras import needs_report
 from harness_circuits.report.markdown import comparison_markdown
+from harness_circuits.report.table import frame, leaderboard_markdown, make_leaderboard
 from harness_circuits.scores import write_atomically
 
 _COMPARE_EPILOG = """\
@@ -24,6 +27,13 @@ examples:
   harness-circuits compare results/main results/branch
   harness-circuits compare old.json new.json --fail-on regression --tolerance 0.01
   harness-circuits compare old new --output "$GITHUB_STEP_SUMMARY" --json comparison.json
+"""
+
+_DRAW_EPILOG = """\
+examples:
+  harness-circuits draw runs/ioi_circuit/scores.safetensors --keep 100 --output circuit.png
+  harness-circuits draw runs/ioi_circuit/circuits.safetensors#absolute@0.001 \\
+      --scores runs/ioi_circuit/scores.safetensors --output circuit.html
 """
 
 
@@ -48,6 +58,47 @@ def compare_command(arguments: Sequence[str]) -> int:
         write_text(options.json, json.dumps(comparison_json(comparison), indent=2) + "\n")
     failed = comparison.with_verdict("worse") or comparison.missing
     return 1 if options.fail_on == "regression" and failed else 0
+
+
+def leaderboard_command(arguments: Sequence[str]) -> None:
+    """Run `harness-circuits leaderboard`.
+
+    Raises:
+        ResultFileError: A path does not exist, or holds no usable results.
+        OptionError: The extra `report` is not installed.
+    """
+    options = _leaderboard_parser().parse_args(arguments)
+    with needs_report():
+        from harness_circuits.report.page import leaderboard_page
+    reading = read_runs(options.results)
+    notes: list[str] = []
+    board = make_leaderboard(newest(reading.runs, notes))
+    for note in notes:
+        print(f"left out {note}", file=sys.stderr)
+    files = {
+        "leaderboard.md": leaderboard_markdown(board),
+        "leaderboard.csv": frame(board).to_csv(index=False),
+        "leaderboard.html": leaderboard_page(board, reading.skipped),
+    }
+    for name, text in files.items():
+        print(write_atomically(options.output / name, text.encode()))
+
+
+def draw_command(arguments: Sequence[str]) -> None:
+    """Run `harness-circuits draw`.
+
+    Raises:
+        OptionError: Options that exclude each other, nothing to draw, or a missing extra.
+        CircuitFileError: A file cannot be read.
+    """
+    options = _draw_parser().parse_args(arguments)
+    output: Path = options.output or default_output(options.file)
+    check_output(output)
+    drawing = read_drawing(options.file, options.scores, options.keep, options.merge)
+    title = f"{Path(options.file).name}: {drawing.n_edges} edges"
+    write_atomically(output, draw(drawing, output.suffix, title))
+    merged = f", drawn as {len(drawing.edges)} between nodes" if drawing.merged else ""
+    print(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}")
 
 
 def read_runs(paths: Sequence[Path]) -> Reading:
@@ -90,6 +141,39 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 def _files(reading: Reading) -> int:
     return len({run.file for run in reading.runs})
+
+
+def _leaderboard_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits leaderboard",
+        description="Make leaderboard.md, leaderboard.csv and leaderboard.html from results.",
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="results files, or folders of them")
+    parser.add_argument(
+        "--output", type=Path, default=Path("leaderboard"), help="folder to write to (leaderboard)"
+    )
+    return parser
+
+
+def _draw_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits draw",
+        description="Draw a circuit: layers upward, colour by what an edge feeds, width by score.",
+        epilog=_DRAW_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", help="circuit or scores: .safetensors (FILE#NAME), .json or .pt")
+    parser.add_argument(
+        "--output", type=Path, help="drawing, by its suffix: .svg (default), .png, .html, .dot"
+    )
+    parser.add_argument("--scores", help="scores file for widths and signs of a circuit's edges")
+    parser.add_argument("--keep", type=int, help="of scores, draw the strongest N units (40)")
+    parser.add_argument(
+        "--merge",
+        action=argparse.BooleanOptionalAction,
+        help="one line between two nodes, whether into q, k or v (default: above 100 edges)",
+    )
+    return parser
 
 
 def _compare_parser() -> argparse.ArgumentParser:

@@ -70,6 +70,13 @@ def check_output(path: Path) -> None:
         raise OptionError(f"{path}: a drawing ends in {', '.join(SUFFIXES)}, not {path.suffix!r}.")
 
 
+def default_output(file: str) -> Path:
+    """An SVG beside the circuit file, named after the circuit in it where one is named."""
+    path, _, name = file.rpartition("#") if "#" in file else (file, "", "")
+    stem = Path(path).with_suffix("")
+    return stem.with_name(f"{stem.name}{'-' if name else ''}{name.replace('/', '-')}.svg")
+
+
 def draw(drawing: Drawing, suffix: str, title: str = "") -> bytes:
     """Render a drawing as the kind of file that a suffix stands for.
 

@@ -23,7 +23,7 @@ def draw_figure(drawing: Drawing) -> go.Figure:
     for edge in drawing.edges:
         groups[edge.kind, edge.is_negative, round(5 * edge.strength**0.5)].append(edge)
     figure = go.Figure()
-    shown: set[str] = set()
+    in_legend = {key[0]: key for key in sorted(groups, key=lambda key: (not key[1], key[2]))}
     for kind, negative, step in sorted(groups, key=lambda key: (key[2], KINDS.index(key[0]))):
         edges, strength = groups[kind, negative, step], (step / 5) ** 2
         figure.add_scatter(
@@ -38,9 +38,11 @@ def draw_figure(drawing: Drawing) -> go.Figure:
             hoverinfo="skip",
             legendgroup=kind,
             name=f"into {kind}",
-            showlegend=kind not in shown,
+            showlegend=in_legend[kind] == (kind, negative, step),
         )
-        shown.add(kind)
+    if any(edge.is_negative for edge in drawing.edges):
+        dashed = {"color": "gray", "dash": "4px,3px"}
+        figure.add_scatter(x=[None], y=[None], mode="lines", line=dashed, name="lowers the metric")
     _add_tooltips(figure, drawing)
     _add_nodes(figure, drawing)
     _set_size(figure, drawing)

@@ -163,7 +163,7 @@ def _collect(
 ) -> dict[tuple[int, int, str], _Line]:
     """Lines by lower node, upper node and kind (empty where kinds are merged)."""
     lines: dict[tuple[int, int, str], _Line] = defaultdict(_Line)
-    senders = edges.any(axis=1)
+    senders = np.asarray(edges.any(axis=1))
     for src, dst in np.argwhere(edges).tolist():
         score = 0.0 if scores is None else float(scores.values[src, dst])
         kind = _kind(graph.destination_names[dst])

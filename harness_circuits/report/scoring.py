@@ -149,7 +149,9 @@ def difference(old: Entry, new: Entry, metric: Metric) -> Difference:
         if metric.name == "accuracy":
             a, b = (e.accuracy[metric.ranking] for e in (old.examples, new.examples))
             statistic: Statistic = lambda y: log_mean(sizes, y)  # noqa: E731
-            return paired_difference(lambda w: w @ a.T, lambda w: w @ b.T, a.shape[1], [statistic])[0]
+            return paired_difference(lambda w: w @ a.T, lambda w: w @ b.T, a.shape[1], [statistic])[
+                0
+            ]
         c, d = (e.curves[metric.ranking] for e in (old.examples, new.examples))
         statistic = area_statistics(metric.ranking, sizes)[metric.name]
         return paired_difference(c.faithfulness, d.faithfulness, len(c.full), [statistic])[0]

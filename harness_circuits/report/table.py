@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
@@ -46,12 +47,9 @@ class Leaderboard:
 def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
     """Rank runs within each task on each model."""
     entries = [make_entry(run) for run in runs]
-    entries.sort(key=lambda entry: (entry.run.model, entry.run.task, _order(entry)))
-    cells: dict[tuple[str, str], list[int]] = {}
-    for at, entry in enumerate(entries):
-        cells.setdefault((entry.run.model, entry.run.task), []).append(at)
+    entries.sort(key=lambda entry: (comparable(entry.run), _order(entry)))
     marks = {metric.name: [""] * len(entries) for metric in METRICS}
-    for members in cells.values():
+    for _, members in _cells(entries):
         for metric in METRICS:
             for at, sign in zip(members, mark([entries[i] for i in members], metric), strict=True):
                 marks[metric.name][at] = sign
@@ -59,6 +57,19 @@ def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
     return Leaderboard(
         tuple(entries), {name: tuple(column) for name, column in marks.items()}, options
     )
+
+
+def comparable(run: Run) -> tuple[str, str, str, tuple[float, ...]]:
+    """What runs must share to be ranked together: areas over other sizes are other numbers."""
+    sizes = next(iter(run.curves.values())).sizes
+    return run.model, run.task, run.metric, sizes
+
+
+def _cells(entries: Sequence[Entry]) -> Iterator[tuple[tuple[str, str], list[int]]]:
+    """Model and task, and the places of entries that are ranked together."""
+    places = groupby(range(len(entries)), key=lambda at: comparable(entries[at].run))
+    for (model, task, _, _), members in places:
+        yield (model, task), list(members)
 
 
 def frame(board: Leaderboard) -> pd.DataFrame:
@@ -88,10 +99,7 @@ def frame(board: Leaderboard) -> pd.DataFrame:
 def leaderboard_markdown(board: Leaderboard) -> str:
     """A table per model and task, best values bold, those not distinguishable from them marked."""
     parts = ["# Circuit discovery leaderboard\n"]
-    cells: dict[tuple[str, str], list[int]] = {}
-    for at, entry in enumerate(board.entries):
-        cells.setdefault((entry.run.model, entry.run.task), []).append(at)
-    for (model, task), members in cells.items():
+    for (model, task), members in _cells(board.entries):
         parts.append(f"## {escape(task)} on {escape(model)}\n")
         headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.metrics)]
         rows = [
@@ -112,7 +120,7 @@ def leaderboard_markdown(board: Leaderboard) -> str:
 def value_text(board: Leaderboard, at: int, metric: Metric) -> str:
     """A value with its interval, or a dash."""
     value = board.entries[at].values.get(metric.name)
-    return "–" if value is None else interval_text(value, digits=metric.digits)
+    return "-" if value is None else interval_text(value, digits=metric.digits)
 
 
 def _cell(board: Leaderboard, at: int, metric: Metric) -> str:
@@ -131,14 +139,22 @@ def _order(entry: Entry) -> tuple[float, str]:
 
 def _options(runs: Sequence[Run]) -> tuple[str, ...]:
     """Settings and model details that differ within the runs, as `name=value`."""
-    everything = [{**run.model_details, **run.settings} for run in runs]
-    names = sorted({name for options in everything for name in options} - {*SETTINGS, "graph"})
-    texts = [
-        {name: json.dumps(options.get(name), sort_keys=True) for name in names}
-        for options in everything
-    ]
-    differing = [name for name in names if len({text[name] for text in texts}) > 1]
+    everything = [flat({**run.model_details, **run.settings}) for run in runs]
+    names = sorted({name for options in everything for name in options} - {*SETTINGS})
+    differing = [n for n in names if len({options.get(n) for options in everything}) > 1]
     return tuple(
-        ", ".join(f"{n}={text[n]}" for n in differing if text[n] not in ("null", "{}"))
-        for text in texts
+        ", ".join(f"{n}={options[n]}" for n in differing if n in options) for options in everything
     )
+
+
+def flat(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options that are set, as text: those of methods and selectors on the same level."""
+    text: dict[str, str] = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            text |= flat(value) if name != "graph" else {}
+        elif isinstance(value, list):
+            text[name] = f"{len(value)} from {min(value)} to {max(value)}" if value else "none"
+        elif value is not None:
+            text[name] = str(value)
+    return text
