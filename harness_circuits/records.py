@@ -55,7 +55,8 @@ class Run:
         task: Name of the task.
         model: Name of the model.
         model_details: Revision, dtype and graph: with the name, which model this was.
-        settings: Method, level, ablation, selection and all other options of the run.
+        settings: Method, level, ablation, selection and all other options of the run. Where a
+            given file was evaluated, the method names it.
         areas: CPR, CMD and log-axis CMD, as far as the run has them.
         curves: By ranking.
         metric: Name of the task metric.
@@ -167,10 +168,8 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
 def _run(path: Path, top: _Fields, task: str) -> Run:
     config = top.child("config")
     circuit = config.child("circuit")
-    facts, settings = circuit.child("tasks").child(task), circuit.child("settings")
+    facts = circuit.child("tasks").child(task)
     curves = facts.child("curves")
-    for name in ("method", "level", "ablation", "selection"):
-        settings.text(name)
     return Run(
         file=path,
         date=top.number("date"),
@@ -181,7 +180,7 @@ def _run(path: Path, top: _Fields, task: str) -> Run:
             "dtype": config.text("model_dtype"),
             "graph": dict(circuit.child("graph").data),
         },
-        settings=dict(settings.data),
+        settings=_settings(circuit),
         areas=_areas(top.child("results").child(task)),
         curves={name: _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
         metric=facts.text("metric"),
@@ -192,6 +191,21 @@ def _run(path: Path, top: _Fields, task: str) -> Run:
         evaluation_seconds=facts.number("evaluation_seconds"),
         artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
     )
+
+
+def _settings(circuit: _Fields) -> dict[str, Any]:
+    """Settings; where a file was evaluated, the method says so and its hash is among them."""
+    settings = circuit.child("settings")
+    result = dict(settings.data)
+    if circuit.data.get("given") is not None:
+        given = circuit.child("given")
+        file, sha256 = Path(given.text("file")).name, given.text("sha256")
+        result |= {"method": f"{given.text('kind')} from {file}", "given_sha256": sha256}
+    else:
+        settings.text("method")
+    for name in ("level", "ablation", "selection"):
+        settings.text(name)
+    return result
 
 
 def _areas(results: _Fields) -> dict[str, Interval]:

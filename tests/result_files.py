@@ -56,7 +56,21 @@ def examples(
         )
         values[np.array(sizes) == 1] = full
         circuits[ranking], hits[ranking] = values, (values > 0).astype(float)
-    header = Header(
+    return [
+        ExampleRecord(
+            _header(task, sizes),
+            at,
+            float(full[at]),
+            float(empty[at]),
+            {name: tuple(values[:, at].tolist()) for name, values in circuits.items()},
+            {name: tuple(values[:, at].tolist()) for name, values in hits.items()},
+        )
+        for at in range(n)
+    ]
+
+
+def _header(task: str, sizes: tuple[float, ...]) -> Header:
+    return Header(
         task=task,
         metric="logit_diff",
         sizes=sizes,
@@ -66,17 +80,6 @@ def examples(
         iters=500,
         seed=0,
     )
-    return [
-        ExampleRecord(
-            header,
-            at,
-            float(full[at]),
-            float(empty[at]),
-            {name: tuple(values[:, at].tolist()) for name, values in circuits.items()},
-            {name: tuple(values[:, at].tolist()) for name, values in hits.items()},
-        )
-        for at in range(n)
-    ]
 
 
 def result_json(

@@ -50,12 +50,27 @@ def test_a_single_size_has_no_areas(tmp_path: Path) -> None:
     assert run.areas == {}
 
 
+def test_a_given_file_stands_for_the_method(tmp_path: Path) -> None:
+    data = result_json(examples())
+    circuit = data["config"]["circuit"]
+    circuit["settings"]["method"] = None
+    circuit["given"] = {"file": "x/ioi.json#a", "sha256": "0ab", "kind": "scores"}
+    (run,) = read_results_file(written(tmp_path, data))
+    assert run.settings["method"] == "scores from ioi.json#a"
+    assert run.settings["given_sha256"] == "0ab"
+    assert run.label == "ioi_circuit on tiny by scores from ioi.json#a"
+
+
 DAMAGE: list[tuple[Edit, str]] = [
     (lambda d: d.pop("results"), "not a results file of lm-eval: no `results` and `config` in it"),
     (lambda d: d["config"].pop("circuit"), "a results file of lm-eval, but not of --model circuit"),
     (lambda d: d["config"]["circuit"]["tasks"].clear(), "no circuit task was run"),
     (lambda d: d.update(date="today"), "the file: 'date' is not a finite number but 'today'"),
     (lambda d: facts(d).pop("metric"), "config.circuit.tasks.ioi_circuit has no 'metric'"),
+    (
+        lambda d: d["config"]["circuit"]["settings"].update(method=None),
+        "config.circuit.settings: 'method' is not text but None",
+    ),
     (lambda d: facts(d).update(metric=3), "'metric' is not text but 3"),
     (lambda d: facts(d).update(discovery_seconds=float("nan")), "is not a finite number but nan"),
     (lambda d: facts(d).update(evaluation_seconds=True), "is not a finite number but True"),

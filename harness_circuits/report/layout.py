@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
@@ -124,7 +124,7 @@ def lay_out(circuit: Circuit, scores: Scores | None = None, merge: bool | None =
         OptionError: The circuit is empty, too large to draw, or the scores belong elsewhere.
     """
     graph = circuit.space.graph
-    edges = circuit.edges & circuit.into_kept if circuit.space.level != "edge" else circuit.edges
+    edges = edges_to_draw(circuit)
     n_edges = int(edges.sum())
     if not 0 < n_edges <= MOST_EDGES:
         raise OptionError(
@@ -152,6 +152,11 @@ def lay_out(circuit: Circuit, scores: Scores | None = None, merge: bool | None =
     return Drawing(
         tuple(nodes[at] for at in sorted(nodes)), tuple(drawn), n_edges, merge, scores is not None
     )
+
+
+def edges_to_draw(circuit: Circuit) -> Bool[np.ndarray, "src dst"]:
+    """Edges of a circuit; of a node or neuron circuit those between its nodes."""
+    return circuit.edges if circuit.space.level == "edge" else circuit.edges & circuit.into_kept
 
 
 def _total(line: _Line) -> float:

@@ -26,7 +26,7 @@ from harness_circuits.errors import CircuitError
 from harness_circuits.formats import read_circuits, read_scores
 from harness_circuits.report.curves import curves_figure
 from harness_circuits.report.draw_plotly import draw_figure
-from harness_circuits.report.layout import Drawing, lay_out
+from harness_circuits.report.layout import Drawing, edges_to_draw, lay_out
 from harness_circuits.report.scoring import Entry
 from harness_circuits.report.table import TEXT, TIED_SIGN, Leaderboard, flat
 
@@ -74,7 +74,7 @@ def circuit_to_draw(entry: Entry) -> tuple[str, Drawing]:
         raise CircuitError(entry.why_not)
     folder = entry.examples.folder
     circuits = read_circuits(folder / "circuits.safetensors")
-    edges = {name: int(circuit.edges.sum()) for name, circuit in circuits.items()}
+    edges = {name: int(edges_to_draw(circuit).sum()) for name, circuit in circuits.items()}
     small = [name for name, n in edges.items() if 0 < n <= DRAWN_EDGES]
     larger = [name for name, n in edges.items() if n > DRAWN_EDGES]
     if not small + larger:
