@@ -70,6 +70,8 @@ def test_merging_adds_scores_and_keeps_the_strongest_kind() -> None:
     assert apart[EDGES[0]].strength == 1.0 and apart[EDGES[0]].is_negative
     (one,) = [e for e in lay_out(circuit(), weights, merge=True).edges if len(e.names) == 2]
     assert (one.score, one.kind, one.names) == (-2.0, "q", (EDGES[0], EDGES[1]))
+    (plain,) = [e for e in lay_out(circuit(), merge=True).edges if len(e.names) == 2]
+    assert (plain.score, plain.kind) == (None, "qkv")
     assert one.label == f"{EDGES[0]}, {EDGES[1]}: -2"
 
 

@@ -103,7 +103,7 @@ def test_options_show_what_differs(tmp_path: Path) -> None:
 def test_markdown_of_hostile_names(tmp_path: Path) -> None:
     write_run(tmp_path, with_task(examples(1), "x\n# y | <b>"), with_examples=False)
     text = leaderboard_markdown(board_of(tmp_path))
-    assert r"## x \# y \| \<b\> on tiny" in text
+    assert r"## x \# y \| \<b\> on tiny, sizes 4 from 0.01 to 1" in text
     assert "<b>" not in text
 
 

@@ -6,6 +6,7 @@ EDGE_COLOURS = {
     "q": "#2A88CC",
     "k": "#D9650B",
     "v": "#0BA077",
+    "qkv": "#6C78C4",
     "mlp": "#858585",
     "logits": "#BC52AC",
 }

@@ -8,7 +8,11 @@ from harness_circuits.records import CurveRecord, Run
 from harness_circuits.report.colours import RANKING_COLOURS
 
 NAMES = {"absolute": "ranked by |score| (CMD)", "signed": "ranked by score (CPR)"}
-AXES = {"log axis": "log", "linear axis": "linear"}
+# Ticks of the log axis stand at 1, 2 and 5 only, so that their labels have room.
+AXES = {
+    "log axis": {"xaxis.type": "log", "xaxis.dtick": "D2"},
+    "linear axis": {"xaxis.type": "linear", "xaxis.dtick": None},
+}
 
 
 def curves_figure(run: Run) -> go.Figure:
@@ -22,6 +26,7 @@ def curves_figure(run: Run) -> go.Figure:
         margin={"l": 55, "r": 10, "t": 45, "b": 90},
         xaxis={
             "type": "log",
+            "dtick": "D2",
             "tickformat": "~g",
             "title": {"text": "circuit size (fraction of all units)"},
         },
@@ -76,7 +81,7 @@ def _axis_buttons() -> dict[str, object]:
         "bgcolor": "#DDDDDD",
         "font": {"color": "#1A1A1A"},
         "buttons": [
-            {"label": label, "method": "relayout", "args": [{"xaxis.type": kind}]}
-            for label, kind in AXES.items()
+            {"label": label, "method": "relayout", "args": [change]}
+            for label, change in AXES.items()
         ],
     }

@@ -37,6 +37,7 @@ def draw_figure(drawing: Drawing) -> go.Figure:
             opacity=alpha(strength, drawing.scored),
             hoverinfo="skip",
             legendgroup=kind,
+            legendrank=KINDS.index(kind),
             name=f"into {kind}",
             showlegend=in_legend[kind] == (kind, negative, step),
         )

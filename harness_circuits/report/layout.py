@@ -23,7 +23,7 @@ from harness_circuits.scores import Scores
 MERGE_ABOVE = 100  # edges
 MOST_EDGES = 2000
 SWEEPS = 8
-KINDS = (*QKV, "mlp", "logits")
+KINDS = (*QKV, "qkv", "mlp", "logits")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class DrawnEdge:
     Attributes:
         source: Its lower node.
         target: Its upper node.
-        kind: What it feeds: `q`, `k`, `v`, `mlp` or `logits`.
+        kind: What it feeds: `q`, `k`, `v`, `mlp`, `logits`, or `qkv` where several of the first three
+            are merged and no scores tell which is strongest.
         names: The edges it stands for, the strongest first.
         score: Sum of their scores; None without scores.
         strength: |score| over the largest of the drawing; 1 without scores.
@@ -111,6 +112,10 @@ class _Line:
 
     members: list[tuple[float, str, str]] = field(default_factory=list)  # score, kind, name
 
+    @property
+    def kinds(self) -> set[str]:
+        return {kind for _, kind, _ in self.members}
+
 
 def lay_out(circuit: Circuit, scores: Scores | None = None, merge: bool | None = None) -> Drawing:
     """Lay a circuit out.
@@ -141,7 +146,7 @@ def lay_out(circuit: Circuit, scores: Scores | None = None, merge: bool | None =
         DrawnEdge(
             nodes[a],
             nodes[b],
-            max(line.members, key=lambda member: abs(member[0]))[1],
+            _strongest_kind(line) if scores is not None or len(line.kinds) == 1 else "qkv",
             tuple(name for _, _, name in sorted(line.members, key=lambda m: -abs(m[0]))),
             None if scores is None else _total(line),
             1.0 if scores is None else abs(_total(line)) / strongest,
@@ -157,6 +162,10 @@ def lay_out(circuit: Circuit, scores: Scores | None = None, merge: bool | None =
 def edges_to_draw(circuit: Circuit) -> Bool[np.ndarray, "src dst"]:
     """Edges of a circuit; of a node or neuron circuit those between its nodes."""
     return circuit.edges if circuit.space.level == "edge" else circuit.edges & circuit.into_kept
+
+
+def _strongest_kind(line: _Line) -> str:
+    return max(line.members, key=lambda member: abs(member[0]))[1]
 
 
 def _total(line: _Line) -> float:

@@ -80,7 +80,7 @@ def _matters(row: Row) -> bool:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    headers = ["model", "task", "metric", "verdict", "test", "old", "new", "change", "p"]
+    headers = ["model", "task", "metric", "verdict", "test", "old", "new", "change", "adjusted p"]
     cells = [
         [
             escape(row.model),

@@ -65,11 +65,11 @@ def comparable(run: Run) -> tuple[str, str, str, tuple[float, ...]]:
     return run.model, run.task, run.metric, sizes
 
 
-def _cells(entries: Sequence[Entry]) -> Iterator[tuple[tuple[str, str], list[int]]]:
-    """Model and task, and the places of entries that are ranked together."""
+def _cells(entries: Sequence[Entry]) -> Iterator[tuple[tuple[str, str, str], list[int]]]:
+    """Model, task and sizes, and the places of entries that are ranked together."""
     places = groupby(range(len(entries)), key=lambda at: comparable(entries[at].run))
-    for (model, task, _, _), members in places:
-        yield (model, task), list(members)
+    for (model, task, _, sizes), members in places:
+        yield (model, task, _list_text(sizes)), list(members)
 
 
 def frame(board: Leaderboard) -> pd.DataFrame:
@@ -99,8 +99,8 @@ def frame(board: Leaderboard) -> pd.DataFrame:
 def leaderboard_markdown(board: Leaderboard) -> str:
     """A table per model and task, best values bold, those not distinguishable from them marked."""
     parts = ["# Circuit discovery leaderboard\n"]
-    for (model, task), members in _cells(board.entries):
-        parts.append(f"## {escape(task)} on {escape(model)}\n")
+    for (model, task, sizes), members in _cells(board.entries):
+        parts.append(f"## {escape(task)} on {escape(model)}, sizes {sizes}\n")
         headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.metrics)]
         rows = [
             [escape(text) for text in board.texts(at)[2:]]
@@ -154,7 +154,12 @@ def flat(options: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             text |= flat(value) if name != "graph" else {}
         elif isinstance(value, list):
-            text[name] = f"{len(value)} from {min(value)} to {max(value)}" if value else "none"
+            text[name] = _list_text(value)
         elif value is not None:
             text[name] = str(value)
     return text
+
+
+def _list_text(values: Sequence[float]) -> str:
+    """`10 from 0.001 to 1` for the only lists among the settings, which are sizes."""
+    return f"{len(values)} from {min(values):g} to {max(values):g}"
