@@ -151,6 +151,7 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
     except (OSError, ValueError, RecursionError) as error:
         raise ResultFileError(f"not readable as JSON: {error}") from error
     top = _Fields(data, "the file")

@@ -110,7 +110,7 @@ def test_markdown_of_hostile_names(tmp_path: Path) -> None:
 def test_the_page_escapes_everything_and_needs_no_network(tmp_path: Path) -> None:
     name = "</script><script>alert(1)</script>"
     write_run(tmp_path, with_task(examples(1), name), model=name, with_examples=False)
-    page = leaderboard_page(board_of(tmp_path), [(Path("a<b>.json"), "<i>")])
+    page = leaderboard_page(board_of(tmp_path), ["a<b>.json: <i>"])
     assert "<script>alert(1)" not in page
     assert "<i>" not in page and "<b>" not in page.replace("a<b>", "a&lt;b&gt;")
     assert "default-src &#39;none&#39;" in page
@@ -124,5 +124,37 @@ def test_skipped_files_are_on_the_page(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["leaderboard", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
     assert "1 files skipped, 1 used" in capsys.readouterr().err
     page = (tmp_path / "out" / "leaderboard.html").read_text()
-    assert "<summary>1 files skipped</summary>" in page
-    assert "broken.json</code>: not readable as JSON" in page
+    assert "<summary>1 left out</summary>" in page
+    assert "broken.json: not readable as JSON" in page
+    table = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "1 left out:" in table and "broken.json: not readable as JSON" in table
+
+
+def test_repetitions_are_left_out_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for date in (1, 2):
+        write_run(tmp_path / "in" / str(date), examples(date), date=date)
+    assert main(["leaderboard", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
+    assert len(pd.read_csv(tmp_path / "out" / "leaderboard.csv")) == 1
+    assert "was repeated by" in capsys.readouterr().err
+    assert "was repeated by" in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "task"),
+    [
+        ("~nobody-of-that-name/x", "t"),
+        ("out", "t" * 5000),
+        ("\0", "t"),
+        ("out", "\0"),
+        ("..", "../.."),
+    ],
+)
+def test_hostile_folders_are_only_missing_artifacts(
+    tmp_path: Path, artifacts: str, task: str
+) -> None:
+    data = result_json(with_task(examples(1, 5), task), artifacts=Path(artifacts))
+    (tmp_path / "results.json").write_text(json.dumps(data))
+    (entry,) = board_of(tmp_path).entries
+    assert entry.examples is None and "artifacts folder" in entry.why_not

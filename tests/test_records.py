@@ -109,7 +109,9 @@ def test_damage_is_named(tmp_path: Path, edit: Edit, message: str) -> None:
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[1]", "3", "null", "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, "[1]", "3", "null", "\ud800", '["\\ud800"]']
+)
 def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     path.write_bytes(text.encode(errors="surrogatepass"))

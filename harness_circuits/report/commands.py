@@ -75,10 +75,11 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
     board = make_leaderboard(newest(reading.runs, notes))
     for note in notes:
         print(f"left out {note}", file=sys.stderr)
+    left_out = [*(f"{path}: {reason}" for path, reason in reading.skipped), *notes]
     files = {
-        "leaderboard.md": leaderboard_markdown(board),
+        "leaderboard.md": leaderboard_markdown(board, left_out),
         "leaderboard.csv": frame(board).to_csv(index=False),
-        "leaderboard.html": leaderboard_page(board, reading.skipped),
+        "leaderboard.html": leaderboard_page(board, left_out),
     }
     for name, text in files.items():
         print(write_atomically(options.output / name, text.encode()))

@@ -45,8 +45,8 @@ class Examples:
 
 def artifact_folders(run: Run) -> Iterator[Path]:
     """Existing folders that may hold the artifacts of a run's task, the likeliest first."""
-    if run.artifacts is None:
-        return
+    if run.artifacts is None or run.task != Path(run.task).name or run.task == "..":
+        return  # a task's name is no way out of its folder
     given = Path(run.artifacts).expanduser()
     above = run.file.resolve().parents
     candidates = [given, *(folder / given for folder in above), above[0] / given.name]
@@ -64,7 +64,11 @@ def read_examples(run: Run) -> Examples:
     if run.artifacts is None:
         raise NoExamplesError("the run saved no artifacts (artifacts=FOLDER in --model_args)")
     reason = f"its artifacts folder {run.artifacts} is not there"
-    for folder in artifact_folders(run):
+    try:
+        folders = list(artifact_folders(run))
+    except (OSError, RuntimeError) as error:  # a name too long, or of an unknown user's home
+        raise NoExamplesError(f"its artifacts folder cannot be looked for: {error}") from error
+    for folder in folders:
         try:
             return _read(folder / EXAMPLES_FILE, run)
         except NoExamplesError as error:

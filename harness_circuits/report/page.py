@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -34,12 +33,12 @@ DRAWN_EDGES = 120
 THEMES = {"light": "plotly_white", "dark": "plotly_dark"}
 
 
-def leaderboard_page(board: Leaderboard, skipped: Sequence[tuple[Path, str]] = ()) -> str:
+def leaderboard_page(board: Leaderboard, left_out: Sequence[str] = ()) -> str:
     """The whole leaderboard as one page.
 
     Args:
         board: Runs and marks.
-        skipped: Files that were left out, with the reason.
+        left_out: A line for each file or run that is not among them.
     """
     details = [_details(entry) for entry in board.entries]
     charts = [
@@ -54,7 +53,7 @@ def leaderboard_page(board: Leaderboard, skipped: Sequence[tuple[Path, str]] = (
         value_text=lambda value, digits: f"{value:.{digits}f}",
         details=details,
         charts=charts,
-        skipped=skipped,
+        left_out=left_out,
         tied_sign=TIED_SIGN,
     )
 

@@ -96,8 +96,13 @@ def frame(board: Leaderboard) -> pd.DataFrame:
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
 
-def leaderboard_markdown(board: Leaderboard) -> str:
-    """A table per model and task, best values bold, those not distinguishable from them marked."""
+def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> str:
+    """A table per model and task, best values bold, those not distinguishable from them marked.
+
+    Args:
+        board: Runs and marks.
+        left_out: A line for each file or run that is not among them.
+    """
     parts = ["# Circuit discovery leaderboard\n"]
     for (model, task, sizes), members in _cells(board.entries):
         parts.append(f"## {escape(task)} on {escape(model)}, sizes {sizes}\n")
@@ -114,6 +119,9 @@ def leaderboard_markdown(board: Leaderboard) -> str:
         "Holm's correction, on the same examples where both runs saved them). Brackets: 95% "
         f"intervals over evaluation examples.\n\n{about}"
     )
+    if left_out:
+        parts.append(f"{len(left_out)} left out:\n")
+        parts.append("".join(f"- {escape(line)}\n" for line in left_out))
     return "\n".join(parts)
 
 
@@ -154,12 +162,13 @@ def flat(options: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             text |= flat(value) if name != "graph" else {}
         elif isinstance(value, list):
-            text[name] = _list_text(value)
+            numbers = value and all(type(item) in (int, float) for item in value)
+            text[name] = _list_text(value) if numbers else ":".join(map(str, value))
         elif value is not None:
             text[name] = str(value)
     return text
 
 
 def _list_text(values: Sequence[float]) -> str:
-    """`10 from 0.001 to 1` for the only lists among the settings, which are sizes."""
+    """Sizes in short: `10 from 0.001 to 1`."""
     return f"{len(values)} from {min(values):g} to {max(values):g}"
