@@ -8,9 +8,9 @@ from harness_circuits.records import CurveRecord, Run
 from harness_circuits.report.colours import RANKING_COLOURS
 
 NAMES = {"absolute": "ranked by |score| (CMD)", "signed": "ranked by score (CPR)"}
-# Ticks of the log axis stand at 1, 2 and 5 only, so that their labels have room.
+# Ticks of the log axis stand at powers of ten only, so that their labels have room on a phone.
 AXES = {
-    "log axis": {"xaxis.type": "log", "xaxis.dtick": "D2"},
+    "log axis": {"xaxis.type": "log", "xaxis.dtick": 1},
     "linear axis": {"xaxis.type": "linear", "xaxis.dtick": None},
 }
 
@@ -26,7 +26,7 @@ def curves_figure(run: Run) -> go.Figure:
         margin={"l": 55, "r": 10, "t": 45, "b": 90},
         xaxis={
             "type": "log",
-            "dtick": "D2",
+            "dtick": 1,
             "tickformat": "~g",
             "title": {"text": "circuit size (fraction of all units)"},
         },
