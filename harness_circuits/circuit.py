@@ -81,10 +81,11 @@ class Circuit:
         if self.space.level == "edge":
             return float(self.n_kept)
         share = self.kept.mean(axis=1) if self.space.level == "neuron" else self.kept.astype(float)
-        return float((share[:, None] * (graph.edge_mask & self._into_kept)).sum())
+        return float((share[:, None] * (graph.edge_mask & self.into_kept)).sum())
 
     @property
-    def _into_kept(self) -> Bool[np.ndarray, "dst"]:
+    def into_kept(self) -> Bool[np.ndarray, "dst"]:
+        """Destinations that a node with something kept reads, and the logits."""
         return heads_of_destinations(self.space.graph, np.append(self.nodes, True))
 
     def prune(self) -> Circuit:

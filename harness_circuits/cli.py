@@ -21,7 +21,10 @@ PROGRAM = "harness-circuits"
 
 # Name of a command: the function that runs it, given the arguments after the name.
 COMMANDS = {
+    "compare": "harness_circuits.report.commands:compare_command",
+    "draw": "harness_circuits.report.commands:draw_command",
     "export-mib": "harness_circuits.export:export_mib",
+    "leaderboard": "harness_circuits.report.commands:leaderboard_command",
     "version": "harness_circuits.cli:print_versions",
 }
 LM_EVAL_COMMANDS = ("run", "ls", "validate")

@@ -120,6 +120,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                     **{package: metadata.version(package) for package in VERSIONED},
                 },
                 "load_seconds": self.load_seconds,
+                "artifacts": None if self.artifacts is None else str(self.options.run["artifacts"]),
                 "tasks": tasks,
             },
         }

@@ -1,0 +1,299 @@
+"""Results files of lm-eval as typed records: one `Run` per circuit task of a file.
+
+Reading is strict. A file that is broken, or not of a `--model circuit` run, is refused with a message
+that names file, field and value; `read_results` collects these refusals and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness_circuits.bootstrap import Interval
+from harness_circuits.curve import check_sizes
+from harness_circuits.errors import CircuitError
+
+AREAS = ("cpr", "cmd", "cmd_log")
+RANKINGS = ("absolute", "signed")
+EXAMPLES_FILE = "examples.jsonl"
+
+
+class ResultFileError(CircuitError):
+    """A file is no results file of `--model circuit`, or a part of it is missing or malformed."""
+
+
+@dataclass(frozen=True)
+class CurveRecord:
+    """A published faithfulness curve; all tuples have one entry per size.
+
+    Attributes:
+        sizes: Requested sizes, fractions of all units, ascending.
+        points: Faithfulness with its 95% interval.
+        accuracy: Accuracy of each circuit.
+        kept: Units kept after pruning.
+        edges: Edges kept, weighted by kept neurons.
+    """
+
+    sizes: tuple[float, ...]
+    points: tuple[Interval, ...]
+    accuracy: tuple[float, ...]
+    kept: tuple[float, ...]
+    edges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One task of one results file.
+
+    Attributes:
+        file: The file.
+        date: When the run started, seconds since 1970.
+        task: Name of the task.
+        model: Name of the model.
+        model_details: Revision, dtype and graph: with the name, which model this was.
+        settings: Method, level, ablation, selection and all other options of the run. Where a
+            given file was evaluated, the method names it.
+        areas: CPR, CMD and log-axis CMD, as far as the run has them.
+        curves: By ranking.
+        metric: Name of the task metric.
+        n_discovery: Training pairs used.
+        n_evaluation: Evaluation pairs.
+        evaluation_pairs: Fingerprint of the evaluation pairs.
+        discovery_seconds: Time of discovery.
+        evaluation_seconds: Time of evaluation.
+        artifacts: Folder that scores and values per example were written to, as it was given.
+    """
+
+    file: Path
+    date: float
+    task: str
+    model: str
+    model_details: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    areas: Mapping[str, Interval]
+    curves: Mapping[str, CurveRecord]
+    metric: str
+    n_discovery: int
+    n_evaluation: int
+    evaluation_pairs: str
+    discovery_seconds: float
+    evaluation_seconds: float
+    artifacts: str | None
+
+    @property
+    def seconds(self) -> float:
+        """Discovery and evaluation, without loading the model."""
+        return self.discovery_seconds + self.evaluation_seconds
+
+    @property
+    def configuration(self) -> str:
+        """Settings and details of the model as text: equal for repetitions of one run."""
+        return json.dumps([dict(self.settings), dict(self.model_details)], sort_keys=True)
+
+    @property
+    def label(self) -> str:
+        """Task, model and method for messages."""
+        return f"{self.task} on {self.model} by {self.settings['method']}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a set of files held.
+
+    Attributes:
+        runs: In the order of files and tasks.
+        skipped: Files that were refused, with the reason.
+    """
+
+    runs: tuple[Run, ...]
+    skipped: tuple[tuple[Path, str], ...]
+
+
+def read_results(paths: Iterable[str | Path]) -> Reading:
+    """Read files, and all `.json` files below folders, other than those of artifacts.
+
+    Args:
+        paths: Files and folders.
+
+    Raises:
+        ResultFileError: A path does not exist.
+    """
+    files: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ResultFileError(f"There is no file or folder {path}.")
+        files |= dict.fromkeys(_below(path) if path.is_dir() else [path])
+    runs: list[Run] = []
+    skipped: list[tuple[Path, str]] = []
+    for file in files:
+        try:
+            runs += read_results_file(file)
+        except ResultFileError as error:
+            skipped.append((file, str(error)))
+    return Reading(tuple(runs), tuple(skipped))
+
+
+def _below(folder: Path) -> list[Path]:
+    """JSON files, without the scores and circuits that runs leave beside `examples.jsonl`."""
+    files = sorted(folder.rglob("*.json"))
+    return [file for file in files if not (file.parent / EXAMPLES_FILE).exists()]
+
+
+def read_results_file(path: Path) -> tuple[Run, ...]:
+    """Read one file.
+
+    Raises:
+        ResultFileError: It is not a results file of `--model circuit`, or damaged.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultFileError(f"not readable as JSON: {error}") from error
+    top = _Fields(data, "the file")
+    if not isinstance(data, dict) or "results" not in data or "config" not in data:
+        raise ResultFileError("not a results file of lm-eval: no `results` and `config` in it")
+    config = top.child("config")
+    if "circuit" not in config.data:
+        raise ResultFileError("a results file of lm-eval, but not of --model circuit")
+    tasks = config.child("circuit").child("tasks")
+    if not tasks.data:
+        raise ResultFileError("no circuit task was run")
+    return tuple(_run(path, top, task) for task in tasks.data)
+
+
+def _run(path: Path, top: _Fields, task: str) -> Run:
+    config = top.child("config")
+    circuit = config.child("circuit")
+    facts = circuit.child("tasks").child(task)
+    curves = facts.child("curves")
+    return Run(
+        file=path,
+        date=top.number("date"),
+        task=task,
+        model=circuit.text("model"),
+        model_details={
+            "revision": config.text("model_revision"),
+            "dtype": config.text("model_dtype"),
+            "graph": dict(circuit.child("graph").data),
+        },
+        settings=_settings(circuit),
+        areas=_areas(top.child("results").child(task)),
+        curves={name: _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
+        metric=facts.text("metric"),
+        n_discovery=int(facts.number("n_discovery")),
+        n_evaluation=int(facts.number("n_evaluation")),
+        evaluation_pairs=facts.text("evaluation_pairs"),
+        discovery_seconds=facts.number("discovery_seconds"),
+        evaluation_seconds=facts.number("evaluation_seconds"),
+        artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
+    )
+
+
+def _settings(circuit: _Fields) -> dict[str, Any]:
+    """Settings; where a file was evaluated, the method says so and its hash is among them."""
+    settings = circuit.child("settings")
+    result = dict(settings.data)
+    if circuit.data.get("given") is not None:
+        given = circuit.child("given")
+        file, sha256 = Path(given.text("file")).name, given.text("sha256")
+        result |= {"method": f"{given.text('kind')} from {file}", "given_sha256": sha256}
+    else:
+        settings.text("method")
+    for name in ("level", "ablation", "selection"):
+        settings.text(name)
+    return result
+
+
+def _areas(results: _Fields) -> dict[str, Interval]:
+    """CPR, CMD and log-axis CMD; a run at a single size has none, one ranking alone has its own."""
+    return {
+        name: results.interval(f"{name},none", f"{name}_ci95_low,none", f"{name}_ci95_high,none")
+        for name in AREAS
+        if f"{name},none" in results.data
+    }
+
+
+def _curve(fields: _Fields) -> CurveRecord:
+    sizes = fields.numbers("sizes")
+    try:
+        check_sizes(sizes)
+    except CircuitError as error:
+        raise ResultFileError(f"{fields.where}: {error}") from error
+    columns = {
+        name: fields.numbers(name, len(sizes))
+        for name in ("faithfulness", "ci95_low", "ci95_high", "accuracy", "kept", "edges")
+    }
+    low, high = columns["ci95_low"], columns["ci95_high"]
+    points = zip(columns["faithfulness"], low, high, strict=True)
+    return CurveRecord(
+        sizes,
+        tuple(fields.ordered(*point) for point in points),
+        columns["accuracy"],
+        columns["kept"],
+        columns["edges"],
+    )
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """A JSON object and where it stands, with getters that check types."""
+
+    data: Any
+    where: str
+
+    def child(self, name: str) -> _Fields:
+        value = self._get(name)
+        if not isinstance(value, dict):
+            raise self._wrong(name, "an object", value)
+        return _Fields(value, name if self.where == "the file" else f"{self.where}.{name}")
+
+    def keys(self, known: tuple[str, ...]) -> list[str]:
+        unknown = sorted(set(self.data) - set(known))
+        if unknown or not self.data:
+            raise ResultFileError(f"{self.where}: expected some of {known}, got {unknown}")
+        return [name for name in known if name in self.data]
+
+    def text(self, name: str) -> str:
+        value = self._get(name)
+        if not isinstance(value, str):
+            raise self._wrong(name, "text", value)
+        return value
+
+    def number(self, name: str) -> float:
+        value = self._get(name)
+        if not _finite(value):
+            raise self._wrong(name, "a finite number", value)
+        return float(value)
+
+    def numbers(self, name: str, length: int | None = None) -> tuple[float, ...]:
+        value = self._get(name)
+        if not isinstance(value, list) or not all(map(_finite, value)):
+            raise self._wrong(name, "a list of finite numbers", value)
+        if length is not None and len(value) != length:
+            raise self._wrong(name, f"one number for each of {length} sizes", value)
+        return tuple(map(float, value))
+
+    def interval(self, value: str, low: str, high: str) -> Interval:
+        return self.ordered(self.number(value), self.number(low), self.number(high))
+
+    def ordered(self, value: float, low: float, high: float) -> Interval:
+        if low > high:
+            raise ResultFileError(f"{self.where}: an interval from {low:g} to {high:g}")
+        return Interval(value, low, high)
+
+    def _get(self, name: str) -> Any:
+        if not isinstance(self.data, dict) or name not in self.data:
+            raise ResultFileError(f"{self.where} has no {name!r}")
+        return self.data[name]
+
+    def _wrong(self, name: str, expected: str, value: object) -> ResultFileError:
+        return ResultFileError(f"{self.where}: {name!r} is not {expected} but {value!r:.80}")
+
+
+def _finite(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

@@ -1,0 +1,201 @@
+"""`harness-circuits compare`, `leaderboard` and `draw`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness_circuits.records import Reading, ResultFileError, read_results
+from harness_circuits.report.compare import Comparison, compare, newest
+from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
+from harness_circuits.report.extras import needs_report
+from harness_circuits.report.markdown import comparison_markdown
+from harness_circuits.report.table import frame, leaderboard_markdown, make_leaderboard
+from harness_circuits.scores import write_atomically
+
+_COMPARE_EPILOG = """\
+Exit code with --fail-on regression: 1 if a number got significantly worse by more than the tolerance, or
+if an old run has no new counterpart; otherwise 0.
+
+examples:
+  harness-circuits compare results/main results/branch
+  harness-circuits compare old.json new.json --fail-on regression --tolerance 0.01
+  harness-circuits compare old new --output "$GITHUB_STEP_SUMMARY" --json comparison.json
+"""
+
+_DRAW_EPILOG = """\
+examples:
+  harness-circuits draw runs/ioi_circuit/scores.safetensors --keep 100 --output circuit.png
+  harness-circuits draw runs/ioi_circuit/circuits.safetensors#absolute@0.001 \\
+      --scores runs/ioi_circuit/scores.safetensors --output circuit.html
+"""
+
+
+def compare_command(arguments: Sequence[str]) -> int:
+    """Run `harness-circuits compare`.
+
+    Returns:
+        1 where `--fail-on` says so, else 0.
+
+    Raises:
+        ResultFileError: A path does not exist, or holds no usable results.
+        OptionError: Nothing can be compared.
+    """
+    options = _compare_parser().parse_args(arguments)
+    old, new = read_runs([options.old]), read_runs([options.new])
+    comparison = compare(old.runs, new.runs, options.tolerance)
+    text = comparison_markdown(comparison, everything=options.all)
+    print(text, end="")
+    if options.output is not None:
+        write_text(options.output, text)
+    if options.json is not None:
+        write_text(options.json, json.dumps(comparison_json(comparison), indent=2) + "\n")
+    failed = comparison.with_verdict("worse") or comparison.missing
+    return 1 if options.fail_on == "regression" and failed else 0
+
+
+def leaderboard_command(arguments: Sequence[str]) -> None:
+    """Run `harness-circuits leaderboard`.
+
+    Raises:
+        ResultFileError: A path does not exist, or holds no usable results.
+        OptionError: The extra `report` is not installed.
+    """
+    options = _leaderboard_parser().parse_args(arguments)
+    with needs_report():
+        from harness_circuits.report.page import leaderboard_page
+    reading = read_runs(options.results)
+    notes: list[str] = []
+    board = make_leaderboard(newest(reading.runs, notes))
+    for note in notes:
+        print(f"left out {note}", file=sys.stderr)
+    left_out = [*(f"{path}: {reason}" for path, reason in reading.skipped), *notes]
+    files = {
+        "leaderboard.md": leaderboard_markdown(board, left_out),
+        "leaderboard.csv": frame(board).to_csv(index=False),
+        "leaderboard.html": leaderboard_page(board, left_out),
+    }
+    for name, text in files.items():
+        print(write_atomically(options.output / name, text.encode()))
+
+
+def draw_command(arguments: Sequence[str]) -> None:
+    """Run `harness-circuits draw`.
+
+    Raises:
+        OptionError: Options that exclude each other, nothing to draw, or a missing extra.
+        CircuitFileError: A file cannot be read.
+    """
+    options = _draw_parser().parse_args(arguments)
+    output: Path = options.output or default_output(options.file)
+    check_output(output)
+    drawing = read_drawing(options.file, options.scores, options.keep, options.merge)
+    title = f"{Path(options.file).name}: {drawing.n_edges} edges"
+    write_atomically(output, draw(drawing, output.suffix, title))
+    merged = f", drawn as {len(drawing.edges)} between nodes" if drawing.merged else ""
+    print(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}")
+
+
+def read_runs(paths: Sequence[Path]) -> Reading:
+    """Read results; name every file that is left out on stderr, with a count.
+
+    Raises:
+        ResultFileError: A path does not exist, or no file is usable.
+    """
+    reading = read_results(paths)
+    for path, reason in reading.skipped:
+        print(f"skipped {path}: {reason}", file=sys.stderr)
+    if reading.skipped:
+        print(f"{len(reading.skipped)} files skipped, {_files(reading)} used", file=sys.stderr)
+    if not reading.runs:
+        raise ResultFileError(
+            f"No results of --model circuit in {', '.join(map(str, paths))}. Write some with "
+            "lm_eval --model circuit --output_path FOLDER."
+        )
+    return reading
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file; GitHub's step summary is appended to, as it is shared by a job's commands."""
+    if str(path) == os.environ.get("GITHUB_STEP_SUMMARY"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        write_atomically(path, text.encode())
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as plain JSON."""
+    return {
+        "rows": [asdict(row) for row in comparison.rows],
+        "missing": [run.label for run in comparison.missing],
+        "added": [run.label for run in comparison.added],
+        "notes": list(comparison.notes),
+    }
+
+
+def _files(reading: Reading) -> int:
+    return len({run.file for run in reading.runs})
+
+
+def _leaderboard_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits leaderboard",
+        description="Make leaderboard.md, leaderboard.csv and leaderboard.html from results.",
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="results files, or folders of them")
+    parser.add_argument(
+        "--output", type=Path, default=Path("leaderboard"), help="folder to write to (leaderboard)"
+    )
+    return parser
+
+
+def _draw_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits draw",
+        description="Draw a circuit: layers upward, colour by what an edge feeds, width by score.",
+        epilog=_DRAW_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", help="circuit or scores: .safetensors (FILE#NAME), .json or .pt")
+    parser.add_argument(
+        "--output", type=Path, help="drawing, by its suffix: .svg (default), .png, .html, .dot"
+    )
+    parser.add_argument("--scores", help="scores file for widths and signs of a circuit's edges")
+    parser.add_argument("--keep", type=int, help="of scores, draw the strongest N units (40)")
+    parser.add_argument(
+        "--merge",
+        action=argparse.BooleanOptionalAction,
+        help="one line between two nodes, whether into q, k or v (default: above 100 edges)",
+    )
+    return parser
+
+
+def _compare_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits compare",
+        description="Compare old results with new ones, example by example where both saved artifacts.",
+        epilog=_COMPARE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("old", type=Path, help="results file, or folder of them")
+    parser.add_argument("new", type=Path, help="results file, or folder of them")
+    parser.add_argument(
+        "--tolerance", type=float, default=0.0, help="changes up to this size do not count (0)"
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=("nothing", "regression"),
+        default="nothing",
+        help="when to exit with 1",
+    )
+    parser.add_argument("--all", action="store_true", help="show unchanged curve points too")
+    parser.add_argument("--output", type=Path, help="also write the Markdown table to this file")
+    parser.add_argument("--json", type=Path, help="also write all rows as JSON to this file")
+    return parser

@@ -1,0 +1,168 @@
+"""The numbers a leaderboard ranks by, and which runs are not distinguishable from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from harness_circuits.bootstrap import Interval, interval, resample_weights
+from harness_circuits.curve import cmd_log
+from harness_circuits.records import CurveRecord, Run
+from harness_circuits.report.examples import Examples, NoExamplesError, read_examples
+from harness_circuits.report.statistics import (
+    MIN_ITERS,
+    Difference,
+    Statistic,
+    area_statistics,
+    holm,
+    paired_difference,
+    unpaired_difference,
+)
+
+ALPHA = 0.05
+BEST, TIED = "best", "tied"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a run to rank by.
+
+    Attributes:
+        name: Column name.
+        title: What people read.
+        about: One sentence of definition.
+        higher_is_better: Direction.
+        ranking: Ranking whose curve it is taken from; None for seconds.
+        digits: Decimals shown.
+    """
+
+    name: str
+    title: str
+    about: str
+    higher_is_better: bool
+    ranking: str | None
+    digits: int = 3
+
+
+METRICS = (
+    Metric("cpr", "CPR", "Area under faithfulness, by signed score (MIB).", True, "signed"),
+    Metric("cmd", "CMD", "Area under |1 - faithfulness|, by |score| (MIB).", False, "absolute"),
+    Metric(
+        "cmd_log",
+        "log-axis CMD",
+        "Mean of |1 - faithfulness| over the logarithm of the size, by |score|: what small circuits "
+        "are worth.",
+        False,
+        "absolute",
+    ),
+    Metric(
+        "accuracy",
+        "accuracy",
+        "Mean accuracy of the circuits over the logarithm of the size, by |score|.",
+        True,
+        "absolute",
+    ),
+    Metric("seconds", "seconds", "Discovery and evaluation, without loading.", False, None, 1),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run with what its artifacts add.
+
+    Attributes:
+        run: The run.
+        examples: Values per example; None where there are none.
+        why_not: Why there are none.
+        values: By name of the metric; a metric the run does not have is not there.
+    """
+
+    run: Run
+    examples: Examples | None
+    why_not: str
+    values: Mapping[str, Interval]
+
+
+def make_entry(run: Run) -> Entry:
+    """Look for a run's artifacts and work out all its metrics."""
+    examples, why_not = None, ""
+    try:
+        examples = read_examples(run)
+    except NoExamplesError as error:
+        why_not = str(error)
+    values = dict(run.areas)
+    if (curve := run.curves.get("absolute")) is not None and len(curve.sizes) > 1:
+        values["accuracy"] = _accuracy(curve, examples)
+    values["seconds"] = Interval(run.seconds, run.seconds, run.seconds)
+    return Entry(run, examples, why_not, values)
+
+
+def log_mean(
+    sizes: tuple[float, ...], y: Float[np.ndarray, "*draw size"]
+) -> Float[np.ndarray, "*draw"]:
+    """Mean of y over log10(size): what `cmd_log` is of |1 - f|, for y that is never negative."""
+    return cmd_log(sizes, 1 - y)
+
+
+def _accuracy(curve: CurveRecord, examples: Examples | None) -> Interval:
+    value = float(log_mean(curve.sizes, np.array(curve.accuracy)))
+    if examples is None:
+        return Interval(value, value, value)
+    hits = examples.accuracy["absolute"]
+    draws = resample_weights(hits.shape[1], MIN_ITERS, 0) @ hits.T
+    return interval(value, log_mean(curve.sizes, draws))
+
+
+def mark(entries: Sequence[Entry], metric: Metric) -> list[str]:
+    """Which of the runs of one task on one model are best, and which may be as good.
+
+    A run counts as `tied` with the best where their difference is not significant: paired where both
+    saved values for the same examples, else by the published intervals; Holm-corrected for the
+    number of runs. Without any interval only an equal value is tied.
+
+    Returns:
+        `best`, `tied` or nothing, for each run.
+    """
+    known = [at for at, entry in enumerate(entries) if metric.name in entry.values]
+    marks = [""] * len(entries)
+    if not known:
+        return marks
+    sign = -1 if metric.higher_is_better else 1
+    best = min(known, key=lambda at: sign * entries[at].values[metric.name].value)
+    others = [at for at in known if at != best]
+    p_values = [difference(entries[best], entries[at], metric).p for at in others]
+    adjusted = holm([0.0 if p is None else p for p in p_values])
+    for at, p in zip(others, adjusted, strict=True):
+        marks[at] = TIED if p > ALPHA else ""
+    marks[best] = BEST
+    return marks
+
+
+def difference(old: Entry, new: Entry, metric: Metric) -> Difference:
+    """Difference of one metric between two runs of one task."""
+    if metric.ranking is not None and _paired(old, new, metric.ranking):
+        assert old.examples is not None and new.examples is not None
+        sizes = old.run.curves[metric.ranking].sizes
+        if metric.name == "accuracy":
+            a, b = (e.accuracy[metric.ranking] for e in (old.examples, new.examples))
+            statistic: Statistic = lambda y: log_mean(sizes, y)  # noqa: E731
+            return paired_difference(lambda w: w @ a.T, lambda w: w @ b.T, a.shape[1], [statistic])[
+                0
+            ]
+        c, d = (e.curves[metric.ranking] for e in (old.examples, new.examples))
+        statistic = area_statistics(metric.ranking, sizes)[metric.name]
+        return paired_difference(c.faithfulness, d.faithfulness, len(c.full), [statistic])[0]
+    return unpaired_difference(old.values[metric.name], new.values[metric.name])
+
+
+def _paired(old: Entry, new: Entry, ranking: str) -> bool:
+    return (
+        old.examples is not None
+        and new.examples is not None
+        and old.run.evaluation_pairs == new.run.evaluation_pairs
+        and old.run.metric == new.run.metric
+        and old.run.curves[ranking].sizes == new.run.curves[ranking].sizes
+    )

@@ -1,0 +1,174 @@
+"""The leaderboard as a pandas table, as Markdown and as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from harness_circuits.records import Run
+from harness_circuits.report.markdown import escape, interval_text, markdown_table
+from harness_circuits.report.scoring import BEST, METRICS, TIED, Entry, Metric, make_entry, mark
+
+SETTINGS = ("method", "level", "ablation", "selection")
+TEXT = ("model", "task", *SETTINGS, "options")
+TIED_SIGN = "≈"
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All runs with marks.
+
+    Attributes:
+        entries: Sorted by model, task and CMD.
+        marks: By metric, one for each entry.
+        options: For each entry, the settings that set it apart beyond `SETTINGS`.
+    """
+
+    entries: tuple[Entry, ...]
+    marks: dict[str, tuple[str, ...]]
+    options: tuple[str, ...]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics that at least one run has."""
+        return tuple(m for m in METRICS if any(m.name in entry.values for entry in self.entries))
+
+    def texts(self, at: int) -> tuple[str, ...]:
+        """The values of the columns `TEXT` of one entry."""
+        run = self.entries[at].run
+        settings = (str(run.settings[name]) for name in SETTINGS)
+        return (run.model, run.task, *settings, self.options[at])
+
+
+def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
+    """Rank runs within each task on each model."""
+    entries = [make_entry(run) for run in runs]
+    entries.sort(key=lambda entry: (comparable(entry.run), _order(entry)))
+    marks = {metric.name: [""] * len(entries) for metric in METRICS}
+    for _, members in _cells(entries):
+        for metric in METRICS:
+            for at, sign in zip(members, mark([entries[i] for i in members], metric), strict=True):
+                marks[metric.name][at] = sign
+    options = _options([entry.run for entry in entries])
+    return Leaderboard(
+        tuple(entries), {name: tuple(column) for name, column in marks.items()}, options
+    )
+
+
+def comparable(run: Run) -> tuple[str, str, str, tuple[float, ...]]:
+    """What runs must share to be ranked together: areas over other sizes are other numbers."""
+    sizes = next(iter(run.curves.values())).sizes
+    return run.model, run.task, run.metric, sizes
+
+
+def _cells(entries: Sequence[Entry]) -> Iterator[tuple[tuple[str, str, str], list[int]]]:
+    """Model, task and sizes, and the places of entries that are ranked together."""
+    places = groupby(range(len(entries)), key=lambda at: comparable(entries[at].run))
+    for (model, task, _, sizes), members in places:
+        yield (model, task, _list_text(sizes)), list(members)
+
+
+def frame(board: Leaderboard) -> pd.DataFrame:
+    """One row per run: settings, every metric with its bounds and mark, sizes of the data, file."""
+    rows = []
+    for at, entry in enumerate(board.entries):
+        run = entry.run
+        row: dict[str, object] = dict(zip(TEXT, board.texts(at), strict=True))
+        for metric in board.metrics:
+            if (value := entry.values.get(metric.name)) is not None:
+                bounds = (value.low, value.high) if value.low < value.high else (None, None)
+                row[metric.name] = value.value
+                row[f"{metric.name}_ci95_low"], row[f"{metric.name}_ci95_high"] = bounds
+                row[f"{metric.name}_mark"] = board.marks[metric.name][at]
+        rows.append(
+            row
+            | {
+                "n_discovery": run.n_discovery,
+                "n_evaluation": run.n_evaluation,
+                "evaluation_pairs": run.evaluation_pairs,
+                "file": run.file.as_posix(),
+            }
+        )
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> str:
+    """A table per model and task, best values bold, those not distinguishable from them marked.
+
+    Args:
+        board: Runs and marks.
+        left_out: A line for each file or run that is not among them.
+    """
+    parts = ["# Circuit discovery leaderboard\n"]
+    for (model, task, sizes), members in _cells(board.entries):
+        parts.append(f"## {escape(task)} on {escape(model)}, sizes {sizes}\n")
+        headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.metrics)]
+        rows = [
+            [escape(text) for text in board.texts(at)[2:]]
+            + [_cell(board, at, metric) for metric in board.metrics]
+            for at in members
+        ]
+        parts.append(markdown_table(headers, rows, numbers_from=len(TEXT) - 2))
+    about = "".join(f"- {m.title} {_arrow(m)}: {escape(m.about)}\n" for m in board.metrics)
+    parts.append(
+        f"Bold: best of its table. {TIED_SIGN}: not distinguishable from the best (p above 0.05 after "
+        "Holm's correction, on the same examples where both runs saved them). Brackets: 95% "
+        f"intervals over evaluation examples.\n\n{about}"
+    )
+    if left_out:
+        parts.append(f"{len(left_out)} left out:\n")
+        parts.append("".join(f"- {escape(line)}\n" for line in left_out))
+    return "\n".join(parts)
+
+
+def value_text(board: Leaderboard, at: int, metric: Metric) -> str:
+    """A value with its interval, or a dash."""
+    value = board.entries[at].values.get(metric.name)
+    return "-" if value is None else interval_text(value, digits=metric.digits)
+
+
+def _cell(board: Leaderboard, at: int, metric: Metric) -> str:
+    text, sign = value_text(board, at, metric), board.marks[metric.name][at]
+    return {BEST: f"**{text}**", TIED: f"{text} {TIED_SIGN}"}.get(sign, text)
+
+
+def _arrow(metric: Metric) -> str:
+    return "↑" if metric.higher_is_better else "↓"
+
+
+def _order(entry: Entry) -> tuple[float, str]:
+    value = entry.values.get("cmd") or entry.values.get("cpr")
+    return (value.value if value else float("inf")), str(entry.run.settings["method"])
+
+
+def _options(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Settings and model details that differ within the runs, as `name=value`."""
+    everything = [flat({**run.model_details, **run.settings}) for run in runs]
+    names = sorted({name for options in everything for name in options} - {*SETTINGS})
+    differing = [n for n in names if len({options.get(n) for options in everything}) > 1]
+    return tuple(
+        ", ".join(f"{n}={options[n]}" for n in differing if n in options) for options in everything
+    )
+
+
+def flat(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options that are set, as text: those of methods and selectors on the same level."""
+    text: dict[str, str] = {}
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            text |= flat(value) if name != "graph" else {}
+        elif isinstance(value, list):
+            numbers = value and all(type(item) in (int, float) for item in value)
+            text[name] = _list_text(value) if numbers else ":".join(map(str, value))
+        elif value is not None:
+            text[name] = str(value)
+    return text
+
+
+def _list_text(values: Sequence[float]) -> str:
+    """Sizes in short: `10 from 0.001 to 1`."""
+    return f"{len(values)} from {min(values):g} to {max(values):g}"
