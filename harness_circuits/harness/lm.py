@@ -22,6 +22,7 @@ from lm_eval.models.huggingface import HFLM
 from harness_circuits import __version__, taskdata
 from harness_circuits.artifacts import check_folder, write_artifacts
 from harness_circuits.circuit import Circuit
+from harness_circuits.default_model import DISPLAY_NAME
 from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
 from harness_circuits.formats import load_circuit_file
@@ -66,6 +67,18 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
+
+    @classmethod
+    def create_from_arg_obj(
+        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
+    ) -> CircuitLM:
+        """Make the model from `--model_args`, into which the default model's name is written.
+
+        lm-eval names the folder of the results after `pretrained`, and makes up a name without it.
+        """
+        arg_dict.setdefault("pretrained", DISPLAY_NAME)
+        lm: CircuitLM = super().create_from_arg_obj(arg_dict, additional_config)
+        return lm
 
     def set_cache_hook(self, cache_hook: Any) -> NoReturn:
         """Refuse lm-eval's response cache.

@@ -90,7 +90,7 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         DefaultModelError: The default model is wanted and not installed.
         GgufError: A GGUF file cannot be read.
     """
-    if pretrained is None:
+    if pretrained is None or pretrained == DISPLAY_NAME:
         return str(default_model_folder()), DISPLAY_NAME
     if str(pretrained).endswith(".gguf"):
         return str(convert_gguf(pretrained)), Path(pretrained).stem
