@@ -9,9 +9,24 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {  # public name: module that defines it
+    "MIB_SIZES": "harness_circuits.curve",
+    "Circuit": "harness_circuits.circuit",
+    "Faithfulness": "harness_circuits.api",
+    "Graph": "harness_circuits.graph",
+    "Pair": "harness_circuits.pairs",
+    "Scores": "harness_circuits.scores",
     "convert_gguf": "harness_circuits.default_model",
     "default_model_folder": "harness_circuits.default_model",
+    "discover": "harness_circuits.api",
+    "faithfulness": "harness_circuits.api",
+    "load_circuit_file": "harness_circuits.formats",
+    "load_model": "harness_circuits.models.load",
+    "make_pairs": "harness_circuits.pairs",
+    "pairs_from_docs": "harness_circuits.pairs",
+    "pairs_from_frame": "harness_circuits.pairs",
     "register": "harness_circuits.harness.plugin",
+    "save_circuit_file": "harness_circuits.formats",
+    "select": "harness_circuits.api",
     "tasks_folder": "harness_circuits.harness.plugin",
 }
 

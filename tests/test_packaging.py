@@ -34,7 +34,7 @@ experiment
 taskdata summary records
 artifacts
 harness sweep report export
-cli
+api cli
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 

