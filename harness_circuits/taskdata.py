@@ -16,7 +16,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from harness_circuits.errors import CircuitError, OptionError, PairError, TaskDataError
 from harness_circuits.metrics import METRICS, Metric
@@ -30,6 +30,7 @@ SPLITS = ("train", "validation", "test")
 PAIRS_PER_SPLIT = 200
 MOST_CANDIDATES = 200  # tried per wanted pair, before a split is left short
 
+T = TypeVar("T")
 Candidate = Mapping[str, Any]
 Candidates = Callable[..., Iterable[Candidate]]
 
@@ -194,6 +195,18 @@ def split_of(task: str, key: str) -> str:
     """The split that everything with this key belongs to: a third of all keys each."""
     digest = hashlib.sha256(f"{task}\n{key}".encode()).digest()
     return SPLITS[digest[0] % len(SPLITS)]
+
+
+def pools(task: str, items: Iterable[T]) -> dict[str, list[T]]:
+    """Items of a finite source by the split they belong to.
+
+    Every split has items of its own, and pairs are made within a split: the corrupted prompt, too,
+    then holds nothing from another split. The key of such a pair is `str` of an item.
+    """
+    found: dict[str, list[T]] = {split: [] for split in SPLITS}
+    for item in items:
+        found[split_of(task, str(item))].append(item)
+    return found
 
 
 def left_out(task: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from harness_circuits.default_model import DISPLAY_NAME
 from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
 from harness_circuits.formats import load_circuit_file
+from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.options import circuit_path, read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
@@ -189,16 +191,23 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         numbers = list(dict.fromkeys(request.doc_id for request in requests))
         result = experiment.run()
         records = example_records(experiment, result, numbers)
+        docs = {request.doc_id: request.doc for request in requests}
+        accuracy = accuracy_and_chance(
+            result.evaluation.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
+        )
         if self.artifacts is not None and self.rank == 0:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
         self._runs[name] = {
             "metric": experiment.metric_name,
             **result.facts,
+            "accuracy": asdict(accuracy),
             "left_out": taskdata.left_out(name),
             "scores": dict(result.scores.provenance) if result.scores is not None else {},
         }
         self._log(name, experiment, result)
+        if accuracy.near_chance:
+            logger.warning(near_chance_warning(accuracy, name, self.circuit_model.name))
         log_probs = dict(zip(numbers, result.evaluation.log_probs, strict=True))
         greedy = dict(zip(numbers, result.evaluation.greedy, strict=True))
         return [

@@ -14,17 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.taskdata import TaskData
-
-NAMES = (
-    "Aaron Adam Alan Alex Alice Amy Anderson Andre Andrew Andy Anna Anthony Arthur Austin Blake "
-    "Brandon Brian Carter Charles Charlie Christian Christopher Clark Cole Collins Connor Crew "
-    "Daniel David Dean Edward Elizabeth Emily Eric Eva Ford Frank George Georgia Graham Grant "
-    "Henry Ian Jack Jacob Jake James Jamie Jane Jason Jay Jennifer Jeremy Jessica John Jonathan "
-    "Jordan Joseph Joshua Justin Kate Kelly Kevin Kyle Laura Leon Lewis Lisa Louis Luke Madison "
-    "Marco Marcus Maria Mark Martin Mary Matthew Max Michael Michelle Morgan Patrick Paul Peter "
-    "Prince Rachel Richard River Robert Roman Rose Ruby Russell Ryan Sarah Scott Sean Simon "
-    "Stephen Steven Sullivan Taylor Thomas Tyler Victoria Warren William"
-).split()
+from harness_circuits.words import NAMES
 
 PLACES = (
     "market library harbor station museum kitchen garden office theater bakery stadium workshop "

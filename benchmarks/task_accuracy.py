@@ -1,0 +1,103 @@
+"""Clean accuracy and mean metric of a model on every offline circuit task, as a Markdown table.
+
+Run it from the repository: `python benchmarks/task_accuracy.py [--pretrained MODEL] [--tasks ...]`.
+The table for the default model stands in `tasks/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from lm_eval.tasks import TaskManager
+
+from harness_circuits import taskdata
+from harness_circuits.experiment import tokenise
+from harness_circuits.harness.chance import accuracy_and_chance
+from harness_circuits.harness.plugin import tasks_folder
+from harness_circuits.harness.task import CircuitTask
+from harness_circuits.metrics import METRICS, accuracy
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.load import load_model
+from harness_circuits.pairs import pairs_from_docs
+from harness_circuits.taskdata import PAIRS_PER_SPLIT, SPLITS
+from harness_circuits.tokenise import make_batches
+
+GROUP = "circuit_suite"
+BATCH = 20
+HEAD = (
+    "| task | option | train / validation / test | left out | metric | clean | corrupted | accuracy "
+    "(95%) | chance |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    """Print a row per task, and per value of its options."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pretrained", help="as in --model_args; by default SmolLM2-135M-Instruct")
+    parser.add_argument("--tasks", help="comma-separated; by default the group circuit_suite")
+    parser.add_argument("--n-test", type=int, default=PAIRS_PER_SPLIT, help="pairs to measure on")
+    arguments = parser.parse_args()
+    model = load_model(arguments.pretrained)
+    taskdata.set_active_tokenizer(model.tokenizer, arguments.pretrained)
+    names = arguments.tasks.split(",") if arguments.tasks else members()
+    print(HEAD)
+    for name in names:
+        options = options_of(name)
+        for option in [{}, *({key: v} for key in options for v in options[key][1:])]:
+            print(row(model, name, option, arguments.n_test), flush=True)
+
+
+def manager(**metadata: object) -> TaskManager:
+    """lm-eval's task manager over our tasks alone."""
+    return TaskManager(
+        include_defaults=False, include_path=str(tasks_folder()), metadata=dict(metadata)
+    )
+
+
+def members() -> list[str]:
+    """Names of the tasks of the group."""
+    return list(manager().load([GROUP])["tasks"])
+
+
+def load(name: str, **options: object) -> CircuitTask:
+    """Build one task."""
+    task: CircuitTask = manager(**options).load([name])["tasks"][name]
+    return task
+
+
+def options_of(name: str) -> dict[str, tuple[str, ...]]:
+    """A task's options and their values."""
+    return {
+        key: tuple(v) for key, v in load(name, n_validation=0).config.custom_dataset.options.items()
+    }
+
+
+@torch.no_grad()
+def row(model: CircuitModel, name: str, option: dict[str, str], n_test: int) -> str:
+    """One row: pairs, and the full model's values on the test split."""
+    task = load(name, **option, n_test=n_test)
+    pairs = pairs_from_docs(task.test_docs(), name)
+    metric = METRICS.get(task.metric)
+    batches = make_batches(tokenise(model, pairs, [metric], name), BATCH)
+    clean, corrupted, hits = 0.0, 0.0, [0.0] * len(pairs)
+    for batch in batches:
+        logits = model.forward(batch.clean)
+        clean += float(metric(logits, batch).sum())
+        corrupted += float(metric(model.forward(batch.corrupted), batch).sum())
+        for index, hit in zip(batch.indices, accuracy(logits, batch).tolist(), strict=True):
+            hits[index] = hit
+    found = accuracy_and_chance(hits, pairs)
+    sizes = " / ".join(str(len(task.dataset[split])) for split in SPLITS)
+    left = sum(taskdata.left_out(name).values())
+    mark = " (!)" if found.near_chance else ""
+    shown = ", ".join(f"{key}={value}" for key, value in option.items()) or "default"
+    return (
+        f"| `{name}` | {shown} | {sizes} | {left} | {task.metric} | {clean / len(pairs):.2f} | "
+        f"{corrupted / len(pairs):.2f} | {found.value:.2f} ({found.low:.2f}-{found.high:.2f}){mark} | "
+        f"{found.chance:.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
