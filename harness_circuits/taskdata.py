@@ -76,6 +76,7 @@ class TaskData:
 
         Raises:
             OptionError: An option has a value the task does not know.
+            PairError: A candidate is malformed.
             TaskDataError: No candidate fits the tokenizer.
         """
         from datasets import Dataset
@@ -152,11 +153,14 @@ class _Fit:
 
     def __call__(self, doc: dict[str, Any]) -> dict[str, Any] | None:
         """Return a document, if it aligns."""
+        Pair.from_doc(doc)  # what is malformed is the task's mistake, not the tokenizer's
         if self.tokenizer is None:
-            Pair.from_doc(doc)
             return doc
         if not self.scored_by_us:
             doc = self._without_merging_choices(doc)
+            if not doc["correct"] or not doc["incorrect"]:
+                self.reasons["all answers of one kind merge with the prompt"] += 1
+                return None
         try:
             tokens = tokenise_pair(self.tokenizer, Pair.from_doc(doc), 0, self.task)
         except PairError as error:
@@ -242,7 +246,7 @@ def tokenizer_in_use(metadata: Mapping[str, Any]) -> tuple[Any, bool]:
 
 def _count(metadata: Mapping[str, Any], name: str) -> int:
     value = metadata.get(name, PAIRS_PER_SPLIT)
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise OptionError(f"{name} is a whole number of pairs, got {value!r}.")
     return value
 
@@ -253,4 +257,4 @@ def _reason(message: str) -> str:
         "are the same": "clean and corrupted are the same",
         "has no token of its own": "an answer has no token of its own",
     }
-    return next((reason for text, reason in known.items() if text in message), "malformed")
+    return next(reason for text, reason in known.items() if text in message)

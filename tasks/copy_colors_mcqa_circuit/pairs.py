@@ -1,8 +1,9 @@
 """Multiple choice by copying a color (as in Wiegreffe et al. 2024, arXiv 2407.15018, and MIB).
 
 A color is stated, then asked for, with lettered options; the answer is the letter. The corrupted
-prompt has the right color at another letter (`answer-position`), or other letters, here those that
-follow in the alphabet (`symbols`). Incorrect are the other letters. Sentences and lists are our own.
+prompt has the right color at another letter (`answer-position`), or other letters (`symbols`).
+Incorrect are the other letters. In the layout `color-first` options read "brown = A", which small
+models can do; in `letter-first` "A. brown", as in MIB. Sentences and lists are our own.
 
 Splits share no combination of a noun with a color.
 """
@@ -23,7 +24,9 @@ NOUNS = (
 LETTERS, OTHER_LETTERS = "ABCD", "WXYZ"
 
 
-def candidates(generator: random.Random, *, corruption: str) -> Iterator[dict[str, Any]]:
+def candidates(
+    generator: random.Random, *, corruption: str, layout: str
+) -> Iterator[dict[str, Any]]:
     """Yield documents without end."""
     while True:
         noun, colors = generator.choice(NOUNS), generator.sample(COLORS, 4)
@@ -35,22 +38,28 @@ def candidates(generator: random.Random, *, corruption: str) -> Iterator[dict[st
             letters = OTHER_LETTERS
         yield {
             "key": f"{noun}/{colors[right]}",
-            "clean": question(noun, colors[right], colors, LETTERS),
-            "corrupted": question(noun, colors[right], changed, letters),
+            "clean": question(layout, noun, colors[right], colors, LETTERS),
+            "corrupted": question(layout, noun, colors[right], changed, letters),
             "choices": [f" {letter}" for letter in LETTERS],
             "correct": [right],
             "incorrect": [n for n in range(4) if n != right],
         }
 
 
-def question(noun: str, color: str, colors: list[str], letters: str) -> str:
+def question(layout: str, noun: str, color: str, colors: list[str], letters: str) -> str:
     """The statement, the question and its options."""
-    options = "\n".join(f"{letter}. {c}" for letter, c in zip(letters, colors, strict=True))
-    return f"The {noun} is {color}. What color is the {noun}?\n{options}\nAnswer:"
+    start = f"Question: The {noun} is {color}. What color is the {noun}?\n"
+    options = zip(letters, colors, strict=True)
+    if layout == "letter-first":
+        return start + "\n".join(f"{letter}. {c}" for letter, c in options) + "\nAnswer:"
+    return start + "\n".join(f"{c} = {letter}" for letter, c in options) + f"\nAnswer: {color} ="
 
 
 dataset = TaskData(
     "copy_colors_mcqa_circuit",
     candidates,
-    options={"corruption": ("answer-position", "symbols")},
+    options={
+        "corruption": ("answer-position", "symbols"),
+        "layout": ("color-first", "letter-first"),
+    },
 )

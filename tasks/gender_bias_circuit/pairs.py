@@ -19,7 +19,7 @@ from harness_circuits.taskdata import SPLITS, TaskData, pools
 FEMALE = (
     "nurse secretary receptionist librarian dancer teacher maid nanny housekeeper hairdresser "
     "midwife stylist babysitter cheerleader dietitian florist homemaker model singer therapist "
-    "cleaner clerk assistant counselor designer tailor baker cashier caregiver governess"
+    "counselor caregiver governess"
 ).split()
 MALE = (
     "engineer mechanic doctor carpenter plumber pilot soldier farmer lawyer captain miner sailor "

@@ -76,6 +76,16 @@ SCHEMAS = (
     ),
 )
 PRONOUNS = ("he", "she")
+OPENINGS = (
+    "",
+    "Yesterday ",
+    "This morning ",
+    "Last week ",
+    "On Monday ",
+    "One day ",
+    "In the end ",
+    "At noon ",
+)
 
 
 def candidates(generator: random.Random, *, pronoun: str) -> Iterator[dict[str, Any]]:
@@ -87,7 +97,8 @@ def candidates(generator: random.Random, *, pronoun: str) -> Iterator[dict[str, 
         which = generator.choice(PRONOUNS) if pronoun == "both" else pronoun
         speaks_of = generator.randrange(2)
         people = (occupation, participant)
-        start = event.format(*people)
+        opening = generator.choice(OPENINGS)
+        start = opening + (event[0].lower() + event[1:] if opening else event).format(*people)
         clean, corrupted = (
             f"{start} {which} {end}. The person who {end} was the"
             for end in (endings[speaks_of], endings[1 - speaks_of])
