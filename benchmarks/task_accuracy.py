@@ -42,10 +42,8 @@ def main() -> None:
     taskdata.set_active_tokenizer(model.tokenizer, arguments.pretrained)
     names = arguments.tasks.split(",") if arguments.tasks else members()
     print(HEAD)
-    for name in names:
-        options = options_of(name)
-        for option in [{}, *({key: v} for key in options for v in options[key][1:])]:
-            print(row(model, name, option, arguments.n_test), flush=True)
+    for name, option in cases(names):
+        print(row(model, name, option, arguments.n_test), flush=True)
 
 
 def manager(**metadata: object) -> TaskManager:
@@ -66,10 +64,24 @@ def load(name: str, **options: object) -> CircuitTask:
     return task
 
 
+def cases(names: list[str]) -> list[tuple[str, dict[str, str]]]:
+    """All tasks with their defaults, then every other value of each option."""
+    others = [
+        (name, {key: value})
+        for name in names
+        for key, values in options_of(name).items()
+        for value in values[1:]
+    ]
+    return [*((name, {}) for name in names), *others]
+
+
 def options_of(name: str) -> dict[str, tuple[str, ...]]:
     """A task's options and their values."""
     return {
-        key: tuple(v) for key, v in load(name, n_validation=0).config.custom_dataset.options.items()
+        key: tuple(v)
+        for key, v in load(
+            name, n_train=1, n_validation=0, n_test=1
+        ).config.custom_dataset.options.items()
     }
 
 

@@ -85,6 +85,14 @@ OPENINGS = (
     "One day ",
     "In the end ",
     "At noon ",
+    "Last month ",
+    "That evening ",
+    "On Friday ",
+    "Two days ago ",
+    "Before lunch ",
+    "In the afternoon ",
+    "Later that day ",
+    "This week ",
 )
 
 
