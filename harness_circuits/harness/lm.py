@@ -20,6 +20,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness_circuits import __version__, taskdata
+from harness_circuits.agreement import agreement, overlap_with_known
 from harness_circuits.artifacts import check_folder, write_artifacts
 from harness_circuits.circuit import Circuit
 from harness_circuits.default_model import DISPLAY_NAME
@@ -188,7 +189,9 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         name = task.config.task
         numbers = list(dict.fromkeys(request.doc_id for request in requests))
         result = experiment.run()
-        records = example_records(experiment, result, numbers)
+        graph, scores = self.circuit_model.graph, result.scores
+        known = agreement(scores, task.true_circuit(graph))
+        records = example_records(experiment, result, numbers, known)
         if self.artifacts is not None and self.rank == 0:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
@@ -196,7 +199,8 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             "metric": experiment.metric_name,
             **result.facts,
             "left_out": taskdata.left_out(name),
-            "scores": dict(result.scores.provenance) if result.scores is not None else {},
+            "scores": dict(scores.provenance) if scores is not None else {},
+            "known_circuits": overlap_with_known(scores if self.given is None else self.given, name),
         }
         self._log(name, experiment, result)
         log_probs = dict(zip(numbers, result.evaluation.log_probs, strict=True))
