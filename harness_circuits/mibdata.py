@@ -23,7 +23,6 @@ OTHER_OPERATOR = "another operator"
 SAME_ANSWER = "the counterfactual has the same answer"
 
 
-
 def n_tokens(tokenizer: Any, text: str) -> int:
     """Tokens of a text on its own; 1 where no tokenizer is known, so that filters pass."""
     return 1 if tokenizer is None else len(tokenizer.encode(text, add_special_tokens=False))
@@ -86,7 +85,12 @@ def _document(row: Row, other: Row | None, right: str, wrong: str) -> dict[str, 
 
 
 ioi = HubData(
-    "mib_ioi_circuit", "mib-bench/ioi", read_ioi, "s2_io_flip", revision="e5f3468f3af4c0883be35cd3bced8c711c95d286", n_train=1000
+    "mib_ioi_circuit",
+    "mib-bench/ioi",
+    read_ioi,
+    "s2_io_flip",
+    revision="e5f3468f3af4c0883be35cd3bced8c711c95d286",
+    n_train=1000,
 )
 mcqa = HubData(
     "mib_mcqa_circuit",

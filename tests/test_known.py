@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tiny_tasks import evaluate, values, write_task
+from tiny_tokenizer import save_tiny_model
 
 from harness_circuits.agreement import (
     agreement,
@@ -17,27 +21,35 @@ from harness_circuits.agreement import (
     recall_at_true_size,
 )
 from harness_circuits.circuit import Circuit
-from harness_circuits.errors import CircuitFileError, UnknownNameError
+from harness_circuits.errors import CircuitFileError, OptionError, UnknownNameError
 from harness_circuits.graph import Graph
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.options import circuit_path, read_options
 from harness_circuits.known import KNOWN_FOR_TASK, NAMES, known_circuit
 from harness_circuits.scores import Scores, ScoreSpace
 
 GPT2 = Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=768)
 IOI, GREATER = NAMES
 
-ranked = st.integers(2, 40).flatmap(
-    lambda n: st.tuples(
-        st.lists(st.booleans(), min_size=n, max_size=n),
-        st.lists(st.integers(0, 6), min_size=n, max_size=n),
+ranked = (
+    st.integers(2, 40)
+    .flatmap(
+        lambda n: st.tuples(
+            st.lists(st.booleans(), min_size=n, max_size=n),
+            st.lists(st.integers(0, 6), min_size=n, max_size=n),
+        )
     )
-).filter(lambda pair: 0 < sum(pair[0]) < len(pair[0]))
+    .filter(lambda pair: 0 < sum(pair[0]) < len(pair[0]))
+)
 
 
 @given(ranked)
 def test_areas_are_those_of_scikit_learn(pair: tuple[list[bool], list[int]]) -> None:
     labels, values = np.array(pair[0]), np.array(pair[1], dtype=float)
     assert auroc(labels, values) == pytest.approx(roc_auc_score(labels, values), abs=1e-12)
-    assert auprc(labels, values) == pytest.approx(average_precision_score(labels, values), abs=1e-12)
+    assert auprc(labels, values) == pytest.approx(
+        average_precision_score(labels, values), abs=1e-12
+    )
 
 
 @given(ranked)
@@ -126,6 +138,34 @@ def test_errors() -> None:
     other = Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=64)
     with pytest.raises(CircuitFileError, match="one of GPT-2 small .* width 64"):
         known_circuit(IOI, other)
+
+
+def test_circuit_accepts_the_names(tmp_path: Path) -> None:
+    for name in NAMES:
+        options = read_options({"circuit": name})
+        assert options.run["circuit"] == name
+        assert circuit_path(name).is_file()
+    with pytest.raises(OptionError, match="no known circuit of this name. Known.*ioi-gpt2-small"):
+        read_options({"circuit": "ioi-gpt3"})
+    with pytest.raises(CircuitFileError, match="one of GPT-2 small"):
+        CircuitLM(pretrained=str(save_tiny_model(tmp_path)), circuit=IOI)
+
+
+@pytest.mark.slow
+def test_a_known_circuit_is_evaluated_and_compared_in_a_model_of_its_size(tmp_path: Path) -> None:
+    sizes = {"n_layer": 12, "n_head": 12, "n_embd": 768}
+    lm = CircuitLM(
+        pretrained=str(save_tiny_model(tmp_path / "model", **sizes)),
+        circuit=IOI,
+        bootstrap_iters=10,
+    )
+    (tmp_path / "task").mkdir()
+    results = evaluate(lm, ["ioi_circuit"], write_task(tmp_path / "task", task="ioi_circuit"))
+    run = results["config"]["circuit"]["tasks"]["ioi_circuit"]
+    assert run["known_circuits"][IOI]["edges"]["jaccard"] == 1
+    assert results["config"]["circuit"]["given"]["file"] == IOI
+    n = known_circuit(IOI, GPT2).n_kept
+    assert n in values(results, "ioi_circuit").values()
 
 
 def test_overlap_with_the_known_circuit() -> None:

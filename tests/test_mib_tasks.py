@@ -18,11 +18,7 @@ from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.hubdata import HubData
 
 NAMES = ("Mary", "John", "Anna", "Tom")
-DATA = {
-    data.task: data
-    for data in vars(mibdata).values()
-    if isinstance(data, HubData)
-}
+DATA = {data.task: data for data in vars(mibdata).values() if isinstance(data, HubData)}
 TASKS = tuple(DATA)
 
 

@@ -109,7 +109,10 @@ class Builder:
             out: The feature it adds to.
         """
         attention = self.model.transformer.h[layer].attn
-        d_model, rows = self.model.config.n_embd, slice(head * self.d_head, (head + 1) * self.d_head)
+        d_model, rows = (
+            self.model.config.n_embd,
+            slice(head * self.d_head, (head + 1) * self.d_head),
+        )
         for kind, parts in enumerate((queries, keys, [value])):
             for feature, table in parts:
                 written = self.read(feature) @ table

@@ -29,6 +29,7 @@ from harness_circuits.experiment import Experiment, Result
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.harness.options import circuit_path, read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
+from harness_circuits.known import NAMES, known_circuit
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
 from harness_circuits.scores import Scores
@@ -143,7 +144,10 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         """The scores or circuit that `circuit=` names."""
         if "circuit" not in self.options.run:
             return None
-        return load_circuit_file(str(self.options.run["circuit"]), self.circuit_model.graph)
+        circuit, graph = str(self.options.run["circuit"]), self.circuit_model.graph
+        return (
+            known_circuit(circuit, graph) if circuit in NAMES else load_circuit_file(circuit, graph)
+        )
 
     def _settings(self) -> dict[str, Any]:
         """The settings that were in force; a given file leaves no method."""
@@ -200,7 +204,9 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             **result.facts,
             "left_out": taskdata.left_out(name),
             "scores": dict(scores.provenance) if scores is not None else {},
-            "known_circuits": overlap_with_known(scores if self.given is None else self.given, name),
+            "known_circuits": overlap_with_known(
+                scores if self.given is None else self.given, name
+            ),
         }
         self._log(name, experiment, result)
         log_probs = dict(zip(numbers, result.evaluation.log_probs, strict=True))
