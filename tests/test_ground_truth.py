@@ -20,7 +20,8 @@ from harness_circuits.experiment import Experiment
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.ground_truth import GROUND_TRUTH, TRUTH_FILE, ground_truth_folder
 from harness_circuits.ground_truth.folder import PAIRS_FILE, tokenizer
-from harness_circuits.ground_truth.models import ID, LETTERS, VOCABULARY
+from harness_circuits.ground_truth.models import ID
+from harness_circuits.ground_truth.prompts import LETTERS, VOCABULARY
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.load import load_model
@@ -234,9 +235,9 @@ def test_models_without_a_known_circuit_are_refused(tmp_path: Path) -> None:
     from harness_circuits.truthdata import TruthData
 
     data = TruthData("ground_truth_circuit")
-    with pytest.raises(TaskDataError, match="true circuit is not known.*ground-truth:NAME"):
+    with pytest.raises(TaskDataError, match=r"true circuit is not known.*ground-truth:NAME"):
         data(pretrained="gpt2")
-    with pytest.raises(TaskDataError, match="truth.json and pairs.jsonl not found"):
+    with pytest.raises(TaskDataError, match=r"truth\.json and pairs\.jsonl not found"):
         data(pretrained=str(tmp_path))
     with pytest.raises(UnknownNameError, match="Did you mean 'induction'"):
         data(pretrained="ground-truth:inductoin")

@@ -136,7 +136,7 @@ def test_errors() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'ioi-gpt2-small'"):
         known_circuit("ioi-gpt2", GPT2)
     other = Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=64)
-    with pytest.raises(CircuitFileError, match="one of GPT-2 small .* width 64"):
+    with pytest.raises(CircuitFileError, match=r"one of GPT-2 small .* width 64"):
         known_circuit(IOI, other)
 
 
@@ -145,7 +145,7 @@ def test_circuit_accepts_the_names(tmp_path: Path) -> None:
         options = read_options({"circuit": name})
         assert options.run["circuit"] == name
         assert circuit_path(name).is_file()
-    with pytest.raises(OptionError, match="no known circuit of this name. Known.*ioi-gpt2-small"):
+    with pytest.raises(OptionError, match=r"no known circuit of this name. Known.*ioi-gpt2-small"):
         read_options({"circuit": "ioi-gpt3"})
     with pytest.raises(CircuitFileError, match="one of GPT-2 small"):
         CircuitLM(pretrained=str(save_tiny_model(tmp_path)), circuit=IOI)

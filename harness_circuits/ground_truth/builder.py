@@ -13,6 +13,7 @@ one-hot up to exp(-SHARPNESS) = 2e-22.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -58,28 +59,7 @@ class Builder:
             place[index, d_model // 2 + start + index] = -1.0
             self.places[name] = place
             start += width
-        config = GPT2Config(
-            vocab_size=len(vocabulary),
-            n_positions=n_positions,
-            n_embd=d_model,
-            n_layer=n_layers,
-            n_head=n_heads,
-            n_inner=64,
-            activation_function="relu",
-            layer_norm_epsilon=EPSILON,
-            scale_attn_weights=False,
-            tie_word_embeddings=False,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
-        self.model = GPT2LMHeadModel(config).eval()
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                norm = "ln_" in name and name.endswith("weight")
-                parameter.fill_(EPSILON**0.5 if norm else 0.0)
+        self.model: Any = _empty_model(len(vocabulary), n_positions, d_model, n_layers, n_heads)
         self._write(self.model.transformer.wte.weight, self.places["token"])
         self._write(self.model.transformer.wpe.weight, self.places["position"])
         self._write(self.model.transformer.wpe.weight, self.places["one"].expand(n_positions, -1))
@@ -151,6 +131,35 @@ class Builder:
     def _write(parameter: Tensor, values: Tensor) -> None:
         with torch.no_grad():
             parameter.add_(values)
+
+
+def _empty_model(
+    n_words: int, n_positions: int, d_model: int, n_layers: int, n_heads: int
+) -> GPT2LMHeadModel:
+    """A model whose norms are the identity and whose other weights are zero."""
+    config = GPT2Config(
+        vocab_size=n_words,
+        n_positions=n_positions,
+        n_embd=d_model,
+        n_layer=n_layers,
+        n_head=n_heads,
+        n_inner=64,
+        activation_function="relu",
+        layer_norm_epsilon=EPSILON,
+        scale_attn_weights=False,
+        tie_word_embeddings=False,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            norm = "ln_" in name and name.endswith("weight")
+            parameter.fill_(EPSILON**0.5 if norm else 0.0)
+    return model
 
 
 def one_to(entries: int, rows: int = 1, scale: float = 1.0, at: int = 0) -> Tensor:

@@ -22,7 +22,8 @@ from harness_circuits.default_model import CacheError, cache_folder
 from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.graph import Graph
-from harness_circuits.ground_truth.models import GROUND_TRUTH, SPECIAL, VOCABULARY, GroundTruth
+from harness_circuits.ground_truth.models import GROUND_TRUTH, GroundTruth
+from harness_circuits.ground_truth.prompts import SPECIAL, VOCABULARY
 from harness_circuits.registry import unknown_name
 
 PREFIX = "ground-truth:"
