@@ -190,7 +190,8 @@ def test_a_step_that_is_a_threshold_hides_from_few_integration_steps() -> None:
     for edge in ("input->a0.h0<k>", "a0.h0->m0"):
         assert score("reverse", "exact", edge) > 0.1
         assert abs(score("reverse", "EAP", edge)) < 1e-6
-    assert measures("reverse", "EAP")["auroc"] < 1
+        assert abs(score("reverse", "EAP-IG-inputs", edge)) < 1e-6
+    assert measures("reverse", "EAP")["auroc"] < measures("reverse", "EAP-IG-inputs")["auroc"] < 1
 
 
 def test_a_backup_head_hides_the_primary_heads_input_from_exact_patching() -> None:
@@ -206,6 +207,12 @@ def test_the_backup_heads_own_edges_are_missed_by_exact_and_eap() -> None:
         for method in ("exact", "EAP"):
             assert score("backup", method, edge) == pytest.approx(0, abs=1e-6)
     assert measures("backup", "EAP")["recall@true_size"] < 1
+
+
+def test_eap_ig_sees_the_backup_head_read_but_not_what_it_writes() -> None:
+    """Integration silences head 0.0 half way, but the backup writes nothing in either run."""
+    assert score("backup", "EAP-IG-inputs", "input->a1.h0<v>") > 0.1
+    assert score("backup", "EAP-IG-inputs", "a1.h0->logits") == pytest.approx(0, abs=1e-6)
 
 
 def test_the_backup_takes_over_when_its_trigger_is_removed() -> None:
