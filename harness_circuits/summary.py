@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Header:
         edges: Per ranking and size, kept edges, weighted by kept neurons.
         iters: Bootstrap resamples.
         seed: Their seed.
+        agreement: How well the scores find a circuit that is known (see `agreement`), if one is.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Header:
     edges: dict[str, list[float]]
     iters: int
     seed: int
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,14 @@ def metric_names(header: Header) -> list[str]:
         prefix = POINT_PREFIX[ranking]
         for size in map(size_name, header.sizes):
             names += [f"faithfulness{prefix}@{size}", f"edges{prefix}@{size}"]
-    return names
+    return [*names, *header.agreement]
 
 
 def example_records(
-    experiment: Experiment, result: Result, numbers: Sequence[int]
+    experiment: Experiment,
+    result: Result,
+    numbers: Sequence[int],
+    agreement: Mapping[str, float] | None = None,
 ) -> dict[int, ExampleRecord]:
     """Records of all evaluation pairs, by the number of their document."""
     settings = experiment.settings
@@ -97,6 +102,7 @@ def example_records(
         edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
         iters=settings.bootstrap_iters,
         seed=settings.seed,
+        agreement=agreement or {},
     )
     values = result.evaluation
     return {
@@ -126,6 +132,7 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
     full = np.array([record.full for record in records])
     empty = np.array([record.empty for record in records])
     metrics = {"full_metric": float(full.mean()), "corrupted_metric": float(empty.mean())}
+    metrics |= header.agreement
     curves: dict[str, Any] = {}
     for ranking in header.rankings:
         circuits = np.array([record.circuits[ranking] for record in records]).T

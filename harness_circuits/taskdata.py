@@ -84,12 +84,16 @@ class TaskData:
         options = {name: self._option(name, metadata) for name in self.options}
         wanted = {split: _count(metadata, f"n_{split}") for split in SPLITS}
         generator = random.Random(f"{self.task}/{metadata.get('data_seed', 0)}")
-        tokenizer, scored_by_us = tokenizer_in_use(metadata)
-        metric = METRICS.get(metadata.get("task_metric", "logit_diff"))
-        fit = _Fit(self.task, metric, tokenizer, scored_by_us)
+        fit = self.fitting(metadata)
         rows = self._fill(self.candidates(generator, **options), wanted, fit)
         self._report(rows, wanted, fit)
         return {split: Dataset.from_list(rows[split]) for split in SPLITS}
+
+    def fitting(self, metadata: Mapping[str, Any]) -> _Fit:
+        """What keeps the documents that align under the tokenizer in use."""
+        tokenizer, scored_by_us = tokenizer_in_use(metadata)
+        metric = METRICS.get(metadata.get("task_metric", "logit_diff"))
+        return _Fit(self.task, metric, tokenizer, scored_by_us)
 
     def _option(self, name: str, metadata: Mapping[str, Any]) -> Any:
         known = self.options[name]

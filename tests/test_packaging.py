@@ -22,6 +22,7 @@ errors progress
 registry graph default_model answer_tree bootstrap curve samples words
 scores
 circuit formats
+ground_truth known agreement
 models
 pairs
 tokenise
@@ -31,7 +32,7 @@ models.checks memory ablation
 attribution selection evaluate
 settings
 experiment
-taskdata summary records
+taskdata hubdata truthdata mibdata summary records
 artifacts
 harness sweep report export
 api cli

@@ -179,6 +179,7 @@ METHODS.register("AtP-star")(
         function=atp_star,
         options={"qk_fix": True, "grad_drop": True},
         levels=("edge", "node"),
+        clean_only=True,
         samples=False,
         source="Kramar et al. 2024, arXiv 2403.00745",
     )

@@ -21,6 +21,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness_circuits import __version__, taskdata
+from harness_circuits.agreement import agreement, overlap_with_known
 from harness_circuits.artifacts import check_folder, write_artifacts
 from harness_circuits.circuit import Circuit
 from harness_circuits.default_model import DISPLAY_NAME
@@ -30,6 +31,7 @@ from harness_circuits.formats import load_circuit_file
 from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.options import circuit_path, read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
+from harness_circuits.known import NAMES, known_circuit
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
 from harness_circuits.scores import Scores
@@ -144,7 +146,10 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         """The scores or circuit that `circuit=` names."""
         if "circuit" not in self.options.run:
             return None
-        return load_circuit_file(str(self.options.run["circuit"]), self.circuit_model.graph)
+        circuit, graph = str(self.options.run["circuit"]), self.circuit_model.graph
+        return (
+            known_circuit(circuit, graph) if circuit in NAMES else load_circuit_file(circuit, graph)
+        )
 
     def _settings(self) -> dict[str, Any]:
         """The settings that were in force; a given file leaves no method."""
@@ -190,11 +195,13 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         name = task.config.task
         numbers = list(dict.fromkeys(request.doc_id for request in requests))
         result = experiment.run()
-        records = example_records(experiment, result, numbers)
         docs = {request.doc_id: request.doc for request in requests}
         accuracy = accuracy_and_chance(
             result.evaluation.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
         )
+        graph, scores = self.circuit_model.graph, result.scores
+        known = agreement(scores, task.true_circuit(graph))
+        records = example_records(experiment, result, numbers, known)
         if self.artifacts is not None and self.rank == 0:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
@@ -203,7 +210,10 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             **result.facts,
             "accuracy": asdict(accuracy),
             "left_out": taskdata.left_out(name),
-            "scores": dict(result.scores.provenance) if result.scores is not None else {},
+            "scores": dict(scores.provenance) if scores is not None else {},
+            "known_circuits": overlap_with_known(
+                scores if self.given is None else self.given, name
+            ),
         }
         self._log(name, experiment, result)
         if accuracy.near_chance:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import OptionError
+from harness_circuits.known import FOLDER, NAMES
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
@@ -53,7 +54,10 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
         if key not in known:
             raise OptionError(unknown_name("argument", key, known))
     if "circuit" in given and not circuit_path(given["circuit"]).is_file():
-        raise OptionError(f"circuit={given['circuit']}: there is no such file.")
+        raise OptionError(
+            f"circuit={given['circuit']}: there is no such file, and no known circuit of this name. "
+            f"Known circuits: {', '.join(NAMES)}."
+        )
     model, harness, run = ({k: v for k, v in given.items() if k in group} for group in groups)
     chosen = {key: value for key, value in given.items() if key in settings}
     size = _pairs_per_pass(harness.get("batch_size"))
@@ -63,7 +67,12 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
 
 
 def circuit_path(circuit: Any) -> Path:
-    """The file that `circuit=` names, without the name of one circuit in it (`FILE#NAME`)."""
+    """The file that `circuit=` names, without the name of one circuit in it (`FILE#NAME`).
+
+    A circuit of the literature (`known.NAMES`) is a file of this package.
+    """
+    if circuit in NAMES:
+        return FOLDER / f"{circuit}.json"
     return Path(str(circuit).partition("#")[0]).expanduser()
 
 

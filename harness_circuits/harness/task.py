@@ -17,10 +17,13 @@ import numpy as np
 from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
+from harness_circuits.circuit import Circuit
 from harness_circuits.errors import TaskDataError
+from harness_circuits.graph import Graph
 from harness_circuits.metrics import METRICS
 from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise, table
 from harness_circuits.taskdata import TaskData
+from harness_circuits.truthdata import TruthData
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -74,6 +77,15 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
             self.dataset = self.config.custom_dataset(**(self.config.metadata or {}))
         else:
             super().download(dataset_kwargs, **kwargs)
+
+    def true_circuit(self, graph: Graph) -> Circuit | None:
+        """The circuit that discovery should find, where the task knows it.
+
+        Raises:
+            CircuitFileError: It is another model's.
+        """
+        data = self.config.custom_dataset
+        return data.circuit(graph) if isinstance(data, TruthData) else None
 
     @property
     def behaviour(self) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from harness_circuits.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
 from harness_circuits.errors import OptionError, UnsupportedModelError
+from harness_circuits.ground_truth import PREFIX, ground_truth_folder
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -94,6 +95,8 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         return str(default_model_folder()), DISPLAY_NAME
     if str(pretrained).endswith(".gguf"):
         return str(convert_gguf(pretrained)), Path(pretrained).stem
+    if str(pretrained).startswith(PREFIX):
+        return str(ground_truth_folder(pretrained.removeprefix(PREFIX))), pretrained
     path = Path(pretrained).expanduser()
     if path.is_dir():
         return str(path), path.resolve().name

@@ -42,7 +42,7 @@ def leaderboard_page(board: Leaderboard, left_out: Sequence[str] = ()) -> str:
     """
     details = [_details(entry) for entry in board.entries]
     charts = [
-        {"curves": _plain(curves_figure(entry.run)), "drawing": detail["drawing"]}
+        {"curves": _plain(curves_figure(entry.run.curves)), "drawing": detail["drawing"]}
         for entry, detail in zip(board.entries, details, strict=True)
     ]
     return _render(

@@ -1,0 +1,119 @@
+"""Model folders with a known circuit: config and weights, tokenizer, true circuit, pairs.
+
+FOLDER/truth.json    the true circuit, as EAP-IG and MIB write binary circuits
+FOLDER/pairs.jsonl   documents with the fields of a pair, and optionally a `key` (see `taskdata`)
+
+The hand-written models are saved this way in the user's cache; others can be given as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+from filelock import FileLock
+
+from harness_circuits.circuit import Circuit
+from harness_circuits.default_model import CacheError, cache_folder
+from harness_circuits.errors import TaskDataError, UnknownNameError
+from harness_circuits.formats import save_circuit_file
+from harness_circuits.graph import Graph
+from harness_circuits.ground_truth.models import GROUND_TRUTH, GroundTruth
+from harness_circuits.ground_truth.prompts import SPECIAL, VOCABULARY
+from harness_circuits.registry import unknown_name
+
+PREFIX = "ground-truth:"
+TRUTH_FILE, PAIRS_FILE = "truth.json", "pairs.jsonl"
+FORMAT_VERSION = 1  # part of the folder's name: raise it when a model or its pairs change
+N_DOCUMENTS = 2000
+
+
+def ground_truth_folder(name: str) -> Path:
+    """The folder of a hand-written model, made on first use.
+
+    Raises:
+        UnknownNameError: There is no such model.
+        CacheError: The cache folder cannot be written.
+    """
+    if name not in GROUND_TRUTH:
+        raise UnknownNameError(unknown_name("ground-truth model", name, GROUND_TRUTH))
+    target = cache_folder() / "ground-truth" / f"{name}-v{FORMAT_VERSION}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not target.is_dir():
+                _write(GROUND_TRUTH[name], target)
+    except OSError as error:
+        raise CacheError(
+            f"Cannot write {target}: {error.strerror or error}. Set HARNESS_CIRCUITS_CACHE to "
+            "another folder."
+        ) from error
+    return target
+
+
+def truth_folder(pretrained: Any) -> Path:
+    """The folder of a model whose circuit is known, from what `pretrained=` says.
+
+    Raises:
+        TaskDataError: It is no folder, or lacks the true circuit or the pairs.
+        UnknownNameError: There is no hand-written model of that name.
+    """
+    text = str(pretrained)
+    if text.startswith(PREFIX):
+        return ground_truth_folder(text.removeprefix(PREFIX))
+    folder = Path(text).expanduser()
+    missing = [name for name in (TRUTH_FILE, PAIRS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise TaskDataError(
+            f"pretrained={pretrained}: its true circuit is not known ({' and '.join(missing)} not "
+            f"found in such a folder). Use pretrained={PREFIX}NAME with one of "
+            f"{', '.join(GROUND_TRUTH)}, or put these files beside your model's weights."
+        )
+    return folder
+
+
+def _write(truth: GroundTruth, target: Path) -> None:
+    """Write a working folder beside the target, then rename it. The caller holds the lock."""
+    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        model = truth.build()
+        config = model.config
+        model.save_pretrained(work)
+        tokenizer().save_pretrained(work)
+        graph = Graph(
+            n_layers=config.n_layer,
+            n_heads=config.n_head,
+            n_kv_heads=config.n_head,
+            d_model=config.n_embd,
+        )
+        save_circuit_file(work / TRUTH_FILE, Circuit.of_edges(graph, list(truth.edges)))
+        with jsonlines.open(work / PAIRS_FILE, "w") as file:
+            file.write_all(truth.documents(N_DOCUMENTS))
+        os.chmod(work, 0o755)
+        os.replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def tokenizer() -> Any:
+    """The hand-written models' tokenizer: one token per word, after a beginning-of-text token."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    begin, unknown = SPECIAL
+    ids = {word: number for number, word in enumerate(VOCABULARY)}
+    words = Tokenizer(WordLevel(ids, unk_token=unknown))
+    words.pre_tokenizer = WhitespaceSplit()
+    words.post_processor = TemplateProcessing(
+        single=f"{begin} $A", pair=f"{begin} $A $B", special_tokens=[(begin, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token=begin, eos_token=begin, pad_token=begin, unk_token=unknown
+    )
