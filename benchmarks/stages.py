@@ -80,14 +80,21 @@ def ten(scores: Scores, *, absolute: bool) -> list[Circuit]:
 def forward(model: CircuitModel, ids: torch.Tensor) -> None:
     """One forward pass of the plain model."""
     with torch.no_grad():
-        model.hf(input_ids=ids, use_cache=False, logits_to_keep=1)
+        model.hf(input_ids=ids, use_cache=False, logits_to_keep=last(ids))
 
 
 def forward_backward(model: CircuitModel, ids: torch.Tensor) -> None:
     """One forward pass, and the gradient of a logit per prompt at the embeddings."""
     embedded = model.hf.get_input_embeddings()(ids).detach().requires_grad_(True)
-    logits = model.hf(inputs_embeds=embedded, use_cache=False, logits_to_keep=1).logits
+    logits = model.hf(
+        inputs_embeds=embedded, use_cache=False, logits_to_keep=last(ids)
+    ).logits
     torch.autograd.grad((logits[:, -1, 0] - logits[:, -1, 1]).sum(), embedded)
+
+
+def last(ids: torch.Tensor) -> torch.Tensor:
+    """The last position. As an index: the number 1 gives a view, whose unembedding is slow."""
+    return torch.tensor([ids.shape[1] - 1])
 
 
 class Contraction:
