@@ -95,7 +95,7 @@ def show(found: dict[str, Any]) -> str:
         lines += [
             "lm_eval --model circuit --tasks ioi_circuit, start to finish: "
             f"{run['total']:.0f} s, forward passes {run['forward']:.0f} s, backward passes "
-            f"{run['backward']:.0f} s: {run['inside']:.0%} inside the passes."
+            f"{run['backward']:.0f} s: {run['inside']:.0%} inside forward and backward passes."
         ]
     return "\n".join(lines)
 

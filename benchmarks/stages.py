@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from benchmarks.cases import Case, load, pairs
@@ -15,7 +16,8 @@ from harness_circuits.evaluate import evaluate_circuits
 from harness_circuits.memory import pairs_per_pass
 from harness_circuits.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.scores import Scores
+from harness_circuits.passes.contract import CHUNK_BYTES
+from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection import select
 from harness_circuits.tokenise import Batch, make_batches
 
@@ -26,7 +28,7 @@ Stage = Callable[[], object]
 class Workload:
     """One case, loaded."""
 
-    def __init__(self, case: Case, max_memory: int | None = None, check: bool = True) -> None:
+    def __init__(self, case: Case, max_memory: int | None = None) -> None:
         self.model = load(case)
         own = pairs(case, self.model)
         self.pairs_per_pass = pairs_per_pass(self.model, own, max_memory)
@@ -49,12 +51,18 @@ class Workload:
             "EAP-IG-inputs": lambda: self.attribute("EAP-IG-inputs", ig_steps=STEPS),
         }
 
-    def curves(self) -> dict[str, Stage]:
-        """Ten-point curves; scores and circuits are made here, outside of what is timed."""
-        edges = self.attribute("EAP")
+    def curves(self, *, random: bool = False) -> dict[str, Stage]:
+        """Ten-point curves; scores and circuits are made here, outside of what is measured.
+
+        Args:
+            random: Use random scores: nothing is run, and the circuits reach more nodes than those
+                of a method.
+        """
+        edges = self.random_scores("edge") if random else self.attribute("EAP")
         absolute = ten(edges, absolute=True)
         both = [*absolute, *ten(edges, absolute=False)]
-        nodes = ten(self.attribute("EAP", level="node"), absolute=True)
+        node_scores = self.random_scores("node") if random else self.attribute("EAP", "node")
+        nodes = ten(node_scores, absolute=True)
         return {
             "curve, edges": lambda: self.evaluate(absolute),
             "curve, edges, both rankings": lambda: self.evaluate(both),
@@ -65,6 +73,12 @@ class Workload:
         """Scores of one method."""
         job = Job(self.model, self.batches, self.metric, level)  # type: ignore[arg-type]
         return attribute(job, method, **options)
+
+    def random_scores(self, level: str) -> Scores:
+        """Scores that need no pass."""
+        space = ScoreSpace(self.model.graph, level)  # type: ignore[arg-type]
+        values = np.random.default_rng(0).standard_normal(space.shape)
+        return Scores(space, values * space.real, {})
 
     def evaluate(self, circuits: list[Circuit]) -> object:
         """Metric values of circuits."""
@@ -102,7 +116,7 @@ class Contraction:
 
     def __init__(self, model: CircuitModel, n_tokens: int) -> None:
         self.graph = model.graph
-        step = max(1, 192 * 2**20 // (4 * model.graph.n_src * model.graph.d_model))
+        step = max(1, CHUNK_BYTES // (4 * model.graph.n_src * model.graph.d_model))
         self.chunks = [min(step, n_tokens - first) for first in range(0, n_tokens, step)]
 
     def __call__(self) -> None:
