@@ -100,9 +100,7 @@ def forward(model: CircuitModel, ids: torch.Tensor) -> None:
 def forward_backward(model: CircuitModel, ids: torch.Tensor) -> None:
     """One forward pass, and the gradient of a logit per prompt at the embeddings."""
     embedded = model.hf.get_input_embeddings()(ids).detach().requires_grad_(True)
-    logits = model.hf(
-        inputs_embeds=embedded, use_cache=False, logits_to_keep=last(ids)
-    ).logits
+    logits = model.hf(inputs_embeds=embedded, use_cache=False, logits_to_keep=last(ids)).logits
     torch.autograd.grad((logits[:, -1, 0] - logits[:, -1, 1]).sum(), embedded)
 
 
@@ -120,6 +118,7 @@ class Contraction:
         self.chunks = [min(step, n_tokens - first) for first in range(0, n_tokens, step)]
 
     def __call__(self) -> None:
+        """Multiply."""
         graph = self.graph
         n_dst = graph.destinations_per_layer - 1
         for n_tokens in self.chunks:

@@ -32,13 +32,16 @@ def pairs_per_pass(model: CircuitModel, pairs: Sequence[TokenPair], max_memory: 
     longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
     bound = max_memory if max_memory is not None else int(free_memory(model.device) * SHARE_OF_FREE)
     per_pair = longest * bytes_per_token(model, longest)
-    room = int(bound * SHARE_USED) - min(CHUNK_BYTES, len(pairs) * longest * _contracted(model))
-    if room < per_pair:
+    contracted = longest * _contracted(model)
+    room = int(bound * SHARE_USED)
+    # The contraction takes as much as its tokens need, or a full chunk.
+    n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
+    if n < 1:
         raise OptionError(
             f"One pair of {longest} tokens needs about {per_pair / 2**30:.2f} GiB beside the model, "
             f"max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
         )
-    return max(1, min(room // per_pair, MOST_TOKENS // longest))
+    return max(1, min(n, MOST_TOKENS // longest))
 
 
 def bytes_per_token(model: CircuitModel, length: int) -> int:
