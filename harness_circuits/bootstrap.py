@@ -6,6 +6,7 @@ same resamples serve full model, empty circuit and all sizes, so that what they 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from jaxtyping import Float
 
 from harness_circuits.errors import OptionError
 
-_BLOCK = 1000
+_MOST_ROWS = 1000
+_MOST_WEIGHTS = 2**21  # numbers per block: a few times 16 MiB
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,28 @@ def resample_weights(n_examples: int, iters: int, seed: int) -> Float[np.ndarray
     Raises:
         OptionError: The number of resamples is negative.
     """
+    blocks = list(weight_blocks(n_examples, iters, seed))
+    return np.concatenate([np.empty((0, n_examples)), *blocks])
+
+
+def weight_blocks(
+    n_examples: int, iters: int, seed: int
+) -> Iterator[Float[np.ndarray, "draw example"]]:
+    """The rows of `resample_weights` in blocks of bounded size, made as they are asked for.
+
+    Raises:
+        OptionError: The number of resamples is negative.
+    """
     if iters < 0:
         raise OptionError(f"bootstrap_iters is at least 0, got {iters}.")
     generator = np.random.default_rng(seed)
-    weights = np.empty((iters, n_examples), dtype=np.float64)
-    for first in range(0, iters, _BLOCK):
-        n = min(_BLOCK, iters - first)
+    rows = max(1, min(_MOST_ROWS, _MOST_WEIGHTS // n_examples))
+    for first in range(0, iters, rows):
+        n = min(rows, iters - first)
         draws = generator.integers(0, n_examples, size=(n, n_examples))
-        flat = (draws + np.arange(n)[:, None] * n_examples).ravel()
-        weights[first : first + n] = np.bincount(flat, minlength=n * n_examples).reshape(n, -1)
-    return weights / n_examples
+        draws += np.arange(n)[:, None] * n_examples
+        counts = np.bincount(draws.ravel(), minlength=n * n_examples)
+        yield counts.reshape(n, -1) / n_examples
 
 
 def interval(value: float, draws: Float[np.ndarray, "draw"], level: float = 0.95) -> Interval:

@@ -14,6 +14,7 @@ from harness_circuits.passes.contract import CHUNK_BYTES
 from harness_circuits.tokenise import TokenPair
 
 SHARE_OF_FREE = 0.25
+SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
 
 
@@ -31,13 +32,16 @@ def pairs_per_pass(model: CircuitModel, pairs: Sequence[TokenPair], max_memory: 
     longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
     bound = max_memory if max_memory is not None else int(free_memory(model.device) * SHARE_OF_FREE)
     per_pair = longest * bytes_per_token(model, longest)
-    room = bound - min(CHUNK_BYTES, bound // 4)
-    if room < per_pair:
+    contracted = longest * _contracted(model)
+    room = int(bound * SHARE_USED)
+    # The contraction takes as much as its tokens need, or a full chunk.
+    n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
+    if n < 1:
         raise OptionError(
             f"One pair of {longest} tokens needs about {per_pair / 2**30:.2f} GiB beside the model, "
             f"max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
         )
-    return max(1, min(room // per_pair, MOST_TOKENS // longest))
+    return max(1, min(n, MOST_TOKENS // longest))
 
 
 def bytes_per_token(model: CircuitModel, length: int) -> int:
@@ -54,6 +58,12 @@ def bytes_per_token(model: CircuitModel, length: int) -> int:
     attention = 3 * graph.n_heads * length
     discovery = graph.n_layers * (30 * graph.d_model + 5 * mlp + attention)
     return size * (max(evaluation, discovery) + 2 * int(config.vocab_size) // length)
+
+
+def _contracted(model: CircuitModel) -> int:
+    """Bytes per token of the contraction's operands."""
+    rows = model.graph.n_src + model.graph.destinations_per_layer
+    return rows * model.graph.d_model * torch.finfo(model.sum_dtype).bits // 8
 
 
 def free_memory(device: torch.device) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from harness_circuits.bootstrap import interval, resample_weights
+from harness_circuits.bootstrap import interval, weight_blocks
 from harness_circuits.curve import CurveValues, cmd, cmd_log, cpr
 from harness_circuits.experiment import Experiment, Result
 
@@ -128,17 +129,21 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
     header = records[0].header
     n = len(records)
     uniform = np.full(n, 1 / n)
-    draws = resample_weights(n, header.iters, header.seed)
     full = np.array([record.full for record in records])
     empty = np.array([record.empty for record in records])
     metrics = {"full_metric": float(full.mean()), "corrupted_metric": float(empty.mean())}
     metrics |= header.agreement
     curves: dict[str, Any] = {}
+    values = {
+        ranking: CurveValues(
+            header.sizes, full, empty, np.array([record.circuits[ranking] for record in records]).T
+        )
+        for ranking in header.rankings
+    }
+    draws = _resampled(values, header, n)
     for ranking in header.rankings:
-        circuits = np.array([record.circuits[ranking] for record in records]).T
         hits = np.array([record.accuracy[ranking] for record in records])
-        values = CurveValues(header.sizes, full, empty, circuits)
-        f, f_draws = values.faithfulness(uniform), values.faithfulness(draws)
+        f, f_draws = values[ranking].faithfulness(uniform), draws[ranking]
         curves[ranking] = curve = _curve(header, ranking, f, f_draws, hits.mean(0))
         if len(header.sizes) > 1:
             for name, area in AREAS[ranking].items():
@@ -151,6 +156,17 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
             metrics[f"faithfulness{prefix}@{size}"] = curve["faithfulness"][at]
             metrics[f"edges{prefix}@{size}"] = curve["edges"][at]
     return Summary(metrics, curves)
+
+
+def _resampled(
+    values: Mapping[str, CurveValues], header: Header, n: int
+) -> dict[str, Float[np.ndarray, "draw size"]]:
+    """Faithfulness per ranking in every resample: the weights of all at once would take too much."""
+    draws = {ranking: [np.empty((0, len(header.sizes)))] for ranking in values}
+    for weights in weight_blocks(n, header.iters, header.seed):
+        for ranking, curve in values.items():
+            draws[ranking].append(curve.faithfulness(weights))
+    return {ranking: np.concatenate(blocks) for ranking, blocks in draws.items()}
 
 
 def _curve(

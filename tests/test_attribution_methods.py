@@ -110,7 +110,11 @@ def test_undefined_combinations_are_refused(
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("EAP-IG-activations", {"sites": "some"}, "sites is 'own', 'all' or 'reference', got 'some'"),
+        (
+            "EAP-IG-activations",
+            {"sites": "some"},
+            "sites is 'own', 'all' or 'reference', got 'some'",
+        ),
         ("EAP-IG-activations", {"ig_steps": 0}, "ig_steps is a whole number of at least 1, got 0"),
         ("EAP-IG-activations", {"ig_rule": "simpson"}, "Unknown ig_rule 'simpson'"),
         (

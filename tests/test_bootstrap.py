@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_circuits.bootstrap import Interval, interval, resample_weights
+from harness_circuits import bootstrap
+from harness_circuits.bootstrap import Interval, interval, resample_weights, weight_blocks
 from harness_circuits.errors import OptionError
 
 seeds = st.integers(0, 2**32 - 1)
@@ -32,6 +33,18 @@ def test_seeds_differ_and_fewer_resamples_are_the_first() -> None:
     assert (resample_weights(5, 20, 0) != resample_weights(5, 20, 1)).any()
     more = resample_weights(5, 1000, 0)
     np.testing.assert_array_equal(resample_weights(5, 2500, 0)[:1000], more)
+
+
+@pytest.mark.parametrize("most", [1, 7, 40, 10_000])
+def test_the_size_of_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    expected = resample_weights(7, 23, 5)
+    monkeypatch.setattr(bootstrap, "_MOST_WEIGHTS", most)
+    np.testing.assert_array_equal(resample_weights(7, 23, 5), expected)
+
+
+def test_blocks_are_small_for_many_examples() -> None:
+    blocks = weight_blocks(1_000_000, 10_000, 0)
+    assert next(blocks).nbytes < 32 * 2**20
 
 
 def test_resamples_behave_like_a_multinomial() -> None:

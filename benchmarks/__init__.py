@@ -1,0 +1,1 @@
+"""Speed and memory against the plain model: `python -m benchmarks.run`."""

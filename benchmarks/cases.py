@@ -1,0 +1,94 @@
+"""Models and prompts that are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.load import load_model
+from harness_circuits.tokenise import TokenPair
+
+NAMES = "Mary John Anna Mark Paul Peter Sarah David James Laura Kate Max".split()
+SENTENCE = "When {} and {} went to the store, {} gave a drink to"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the size of one batch for it.
+
+    Attributes:
+        sizes: Sizes of a random GPT-2; None for the default model and IOI prompts.
+        n_pairs: Prompts.
+        n_tokens: Length of a random prompt; IOI prompts have their own 14.
+    """
+
+    sizes: dict[str, int] | None = None
+    n_pairs: int = 20
+    n_tokens: int = 14
+
+
+def gpt2(layers: int, heads: int, width: int, **how: int) -> Case:
+    """A random model of GPT-2's architecture."""
+    return Case({"n_layer": layers, "n_head": heads, "n_embd": width}, **how)
+
+
+CASES = {
+    "smollm2-ioi": Case(),
+    "gpt2-small": gpt2(12, 12, 768),
+    "gpt2-small-256-tokens": gpt2(12, 12, 768, n_pairs=4, n_tokens=256),
+    "gpt2-4x-edges": gpt2(24, 12, 768, n_pairs=20),
+    "quick": gpt2(6, 6, 384, n_tokens=24),
+}
+# Cost against one size at a time.
+SCALING = {
+    **{f"layers-{n}": gpt2(n, 8, 512, n_pairs=16, n_tokens=16) for n in (4, 8, 16)},
+    **{f"heads-{n}": gpt2(8, n, 512, n_pairs=16, n_tokens=16) for n in (4, 16)},
+    **{f"tokens-{n}": gpt2(8, 8, 512, n_pairs=1024 // n, n_tokens=n) for n in (16, 64, 256)},
+}
+CASES |= SCALING
+
+
+def load(case: Case) -> CircuitModel:
+    """The model of a case."""
+    if case.sizes is None:
+        return load_model(device="cpu")
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("gpt2", **case.sizes)
+    hf = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    return CircuitModel(hf, name="random GPT-2")
+
+
+def pairs(case: Case, model: CircuitModel) -> list[TokenPair]:
+    """Pairs of one token length."""
+    return _ioi(case, model) if case.sizes is None else _random(case, model)
+
+
+def _ioi(case: Case, model: CircuitModel) -> list[TokenPair]:
+    encode = model.tokenizer.encode  # type: ignore[union-attr]
+    found = []
+    for index in range(case.n_pairs):
+        io, s, other = (NAMES[(index + shift) % len(NAMES)] for shift in (0, 1 + index % 4, 6))
+        clean = tuple(encode(SENTENCE.format(io, s, s)))
+        corrupted = tuple(encode(SENTENCE.format(io, s, other)))
+        answers = tuple(tuple(encode(f" {name}")) for name in (io, s))
+        found.append(TokenPair(clean, corrupted, answers, (0,), (1,), index))
+    lengths = {len(ids) for pair in found for ids in (pair.clean, pair.corrupted)}
+    assert lengths == {case.n_tokens}, lengths
+    return found
+
+
+def _random(case: Case, model: CircuitModel) -> list[TokenPair]:
+    vocabulary = int(model.hf.config.vocab_size)
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for index in range(case.n_pairs):
+        clean = torch.randint(vocabulary, (case.n_tokens,), generator=generator)
+        corrupted = clean.clone()
+        corrupted[case.n_tokens // 2] = (clean[case.n_tokens // 2] + 1) % vocabulary
+        right, wrong = torch.randperm(vocabulary, generator=generator)[:2].tolist()
+        ids = (tuple(clean.tolist()), tuple(corrupted.tolist()))
+        found.append(TokenPair(*ids, ((right,), (wrong,)), (0,), (1,), index))
+    return found

@@ -1,0 +1,124 @@
+"""Measure this package against the plain HuggingFace model, and print a table.
+
+    python -m benchmarks.run                 all cases, on one core; about half an hour
+    python -m benchmarks.run --quick         one small random model; under three minutes
+    python -m benchmarks.run --quick --check exit code 1 where a ratio is far over its usual value
+    python -m benchmarks.run --json FILE     the same numbers as JSON
+
+Ratios are between CPU times of one process, where plain passes and ours take turns. Every
+measurement has a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import SCALING
+from benchmarks.table import check, memory_table, outside_table, time_table
+
+ROOT = Path(__file__).resolve().parent.parent
+MIB = 2**20
+MEASURED_MEMORY: tuple[tuple[str, str, int | None], ...] = (
+    ("smollm2-ioi", "EAP-IG-inputs", None),
+    ("smollm2-ioi", "curve, edges, both rankings", None),
+    ("gpt2-small-256-tokens", "EAP-IG-inputs", 1024 * MIB),
+    ("gpt2-small-256-tokens", "curve, edges", 1024 * MIB),
+    ("gpt2-4x-edges", "EAP-IG-inputs", 1024 * MIB),
+    ("gpt2-4x-edges", "curve, edges", 1024 * MIB),
+)
+
+
+def measure(threads: int, module: str = "benchmarks.child", **request: Any) -> dict[str, Any]:
+    """Run one measurement in a process of its own.
+
+    Raises:
+        subprocess.CalledProcessError: It failed; its messages are on stderr.
+    """
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    command = [sys.executable, "-m", module, json.dumps(request)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All measurements that were asked for."""
+    threads, repeats = arguments.threads, arguments.repeats
+    cases = ["quick"] if arguments.quick else ["smollm2-ioi", "gpt2-small"]
+    if not arguments.quick and not arguments.no_scaling:
+        cases += list(SCALING)
+    found: dict[str, Any] = {"machine": measure(threads, kind="machine"), "threads": threads}
+    found["times"] = {
+        case: measure(threads, kind="times", case=case, repeats=repeats) for case in cases
+    }
+    found["llama"] = measure(threads, kind="llama")
+    memory = [("quick", "EAP-IG-inputs", 256 * MIB)] if arguments.quick else MEASURED_MEMORY
+    found["memory"] = [
+        {"case": case, "stage": stage}
+        | measure(threads, kind="peak", case=case, stage=stage, max_memory=bound)
+        for case, stage, bound in memory
+    ]
+    if not arguments.quick:
+        found["end_to_end"] = measure(threads, kind="end to end")
+    return found
+
+
+def show(found: dict[str, Any]) -> str:
+    """All tables, as Markdown."""
+    machine = found["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines = [
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}; {found['threads']} thread(s); load {machine['load_average']}",
+        versions,
+        "",
+        *(line for case, times in found["times"].items() for line in time_table(case, times)),
+        *outside_table(found),
+        *memory_table(found["memory"]),
+    ]
+    if "end_to_end" in found:
+        run = found["end_to_end"]
+        lines += [
+            "lm_eval --model circuit --tasks ioi_circuit, start to finish: "
+            f"{run['total']:.0f} s, forward passes {run['forward']:.0f} s, backward passes "
+            f"{run['backward']:.0f} s: {run['inside']:.0%} inside forward and backward passes."
+        ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="one small random model")
+    parser.add_argument("--check", action="store_true", help="fail where a ratio is far too high")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3, help="rounds; the best one counts")
+    parser.add_argument("--no-scaling", action="store_true", help="leave out cost against size")
+    arguments = parser.parse_args()
+    found = run(arguments)
+    print(show(found))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    problems = check(found) if arguments.check else []
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

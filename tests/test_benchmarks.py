@@ -1,0 +1,52 @@
+"""The benchmark runs, and finds nothing far slower than it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from environments import ROOT
+
+sys.path.insert(0, str(ROOT))
+from benchmarks.table import FLOORS, LIMITS, check, ratios
+
+
+def times(slowdown: float) -> dict[str, object]:
+    """What the quick mode usually finds, with every stage of ours slowed down."""
+    usual = {stage: limit / 1.7 for stage, limit in LIMITS.items()}
+    stages = {name: {"cpu": 1.0} for name in ("forward", "forward-backward", "contraction")}
+    for stage, (forwards, both, contractions, _) in FLOORS.items():
+        floor = forwards + both + contractions
+        stages[stage] = {"cpu": usual[stage] * floor * slowdown}
+    return {
+        "times": {"quick": {"stages": stages}},
+        "memory": [],
+        "llama": {"outside": {"JSON": 1.0}},
+    }
+
+
+def test_the_check_lets_noise_pass_and_stops_a_slowdown() -> None:
+    assert check(times(1.0)) == check(times(1.5)) == []
+    assert len(check(times(2.0))) == len(LIMITS) == len(FLOORS)
+
+
+def test_the_check_stops_memory_over_its_bound_and_slow_selection() -> None:
+    found = times(1.0)
+    row = {"case": "quick", "stage": "EAP", "peak_bytes": 3 * 2**20, "max_memory": 2**21}
+    found |= {"memory": [row], "llama": {"outside": {"JSON": 11.0}}}
+    memory, llama = check(found)
+    assert memory == "quick: EAP needs 3 MiB; max_memory is 2 MiB."
+    assert llama == "Llama-3.1-8B's graph: 11.0 s outside the passes; the limit is 10."
+
+
+@pytest.mark.slow
+def test_the_quick_mode_stays_within_its_limits(tmp_path: Path) -> None:
+    file = tmp_path / "benchmark.json"
+    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--check", "--json", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(file.read_text())
+    assert set(ratios(found["times"]["quick"])) == set(FLOORS)
