@@ -177,6 +177,7 @@ def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
 METHODS.register("AtP-star")(
     Method(
         function=atp_star,
+        check=check_switches,
         options={"qk_fix": True, "grad_drop": True},
         levels=("edge", "node"),
         clean_only=True,

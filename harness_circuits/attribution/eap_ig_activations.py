@@ -68,9 +68,7 @@ def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> 
     Raises:
         OptionError: An option has a value it cannot have.
     """
-    check_ig(ig_steps, ig_rule)
-    if sites not in SITES:
-        raise OptionError(f"sites is 'own', 'all' or 'reference', got {sites!r}.")
+    check_options(ig_steps, ig_rule, sites)
     sums = job.sums()
     points = even_points(ig_rule, ig_steps)
     for batch in job.watched("discovery", sums):
@@ -193,9 +191,17 @@ class _SiteBatch:
         )
 
 
+def check_options(ig_steps: int, ig_rule: str, sites: str) -> None:
+    """Raise `OptionError` unless all options can be used."""
+    check_ig(ig_steps, ig_rule)
+    if sites not in SITES:
+        raise OptionError(f"sites is 'own', 'all' or 'reference', got {sites!r}.")
+
+
 METHODS.register("EAP-IG-activations")(
     Method(
         function=eap_ig_activations,
+        check=check_options,
         options={"ig_steps": 5, "ig_rule": "right", "sites": "own"},
         source="Marks et al. 2024, arXiv 2403.19647; Hanna et al. 2024, arXiv 2403.17806",
     )

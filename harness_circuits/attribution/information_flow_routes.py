@@ -48,8 +48,7 @@ def information_flow_routes(job: Job, *, head_outputs: str) -> Scores:
     Raises:
         OptionError: `head_outputs` is neither.
     """
-    if head_outputs not in HEAD_OUTPUTS:
-        raise OptionError(f"head_outputs is 'raw' or 'normed', got {head_outputs!r}.")
+    check_head_outputs(head_outputs)
     sums = job.sums()
     for batch in job.watched("discovery", sums):
         _add_batch(job.model, batch, sums.total, normed=head_outputs == "normed")
@@ -107,9 +106,16 @@ def _shares(
     return share
 
 
+def check_head_outputs(head_outputs: str) -> None:
+    """Raise `OptionError` unless the option has one of its values."""
+    if head_outputs not in HEAD_OUTPUTS:
+        raise OptionError(f"head_outputs is 'raw' or 'normed', got {head_outputs!r}.")
+
+
 METHODS.register("information-flow-routes")(
     Method(
         function=information_flow_routes,
+        check=check_head_outputs,
         options={"head_outputs": "raw"},
         levels=("edge",),
         gradients=False,

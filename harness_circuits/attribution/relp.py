@@ -43,6 +43,7 @@ def relp(job: Job, *, ln_rule: bool, identity_rule: bool, half_rule: bool, ah_ru
 METHODS.register("RelP")(
     Method(
         function=relp,
+        check=check_switches,
         clean_only=True,
         options={"ln_rule": True, "identity_rule": True, "half_rule": True, "ah_rule": False},
         source="Rezaei Jafari et al. 2025, arXiv 2508.21258",
