@@ -1,0 +1,60 @@
+"""The documentation names what exists, and links to what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from environments import ROOT
+
+from harness_circuits.ablation import ABLATIONS
+from harness_circuits.attribution import METHODS
+from harness_circuits.cli import COMMANDS
+from harness_circuits.metrics import METRICS
+from harness_circuits.selection import SELECTORS
+from harness_circuits.settings import Settings
+
+METHODS_PAGE = (ROOT / "docs" / "methods.md").read_text()
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "tasks").rglob("*.md")]
+
+
+def rows(page: str) -> dict[str, str]:
+    """Table rows by the code names in their first cell."""
+    found = {}
+    for line in page.splitlines():
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1]) if line.startswith("|") else ():
+            found.setdefault(name, line)
+    return found
+
+
+@pytest.mark.parametrize("registry", [METHODS, SELECTORS, METRICS], ids=lambda r: r.kind)
+def test_the_methods_page_has_a_row_with_all_options_for_every_name(registry) -> None:
+    table = rows(METHODS_PAGE)
+    for name in registry:
+        assert name in table
+        assert f"`{name}`" in README
+        item = registry.get(name)
+        for option in getattr(item, "options", {}):
+            assert f"`{option}`" in table[name], f"{name} has an option {option}"
+        if registry is METHODS:
+            levels = table[name].split("|")[2].strip()
+            known = "all" if len(item.levels) == 3 else ", ".join(item.levels)
+            assert levels in (known, "those of its members")
+
+
+def test_the_readme_has_every_setting_and_command() -> None:
+    options = {option for r in (METHODS, SELECTORS) for n in r for option in r.get(n).options}
+    for name in set(Settings.known_keys()) - options - {"pairs_per_pass"}:
+        assert f"`{name}`" in README or f"`{name}=" in README, name
+    for ablation in ABLATIONS:
+        assert f"`{ablation}`" in README
+    for command in set(COMMANDS) - {"version"}:
+        assert f"`harness-circuits {command} " in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
