@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
+import yaml
 from environments import ROOT
 from lm_eval.tasks import TaskManager
 from tiny_tokenizer import word_tokenizer
@@ -16,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from harness_circuits.harness.task import CircuitTask
 
 GROUP = "circuit_suite"
-TASKS = tuple(sorted(path.parent.name for path in (ROOT / "tasks").glob("*/*.yaml")))
+TASKS = tuple(sorted(yaml.safe_load((ROOT / "tasks" / f"{GROUP}.yaml").read_text())["task"]))
 
 
 def manager(**metadata: Any) -> TaskManager:

@@ -58,8 +58,15 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_yaml_file_is_known_to_lm_eval() -> None:
     """lm-eval skips a broken file without a word."""
     found = manager()
-    assert tuple(sorted(found.all_subtasks)) == TASKS
-    assert found.all_groups == [GROUP]
+    files = {path.stem for path in (ROOT / "tasks").rglob("*.yaml")} - {"circuit_defaults"}
+    assert {*found.all_subtasks, *found.all_groups} == files
+    assert set(found.all_groups) == {GROUP, "mib_circuit"}
+    assert set(TASKS) < set(found.all_subtasks)
+
+
+def test_offline_tasks_are_all_in_the_group() -> None:
+    folders = {path.parent.name for path in (ROOT / "tasks").glob("*/*.yaml")}
+    assert folders - {"mib", "ground_truth_circuit"} == set(TASKS)
 
 
 def test_the_group_has_every_task() -> None:
