@@ -1,4 +1,4 @@
-"""The benchmark runs, and finds nothing far slower than it was."""
+"""The benchmark runs and measures every stage. No test asserts a time: machines are noisy."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_the_check_stops_memory_over_its_bound_and_slow_selection() -> None:
 
 
 @pytest.mark.slow
-def test_the_quick_mode_stays_within_its_limits(tmp_path: Path) -> None:
+def test_the_quick_mode_measures_every_stage(tmp_path: Path) -> None:
     file = tmp_path / "benchmark.json"
-    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--check", "--json", str(file)]
+    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--json", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(file.read_text())
