@@ -54,7 +54,9 @@ class InstalledCircuit:
         self._one = None
         if model.position_table is None:
             ids = torch.zeros((1, 1), dtype=torch.long)
-            self._one = AblatedStream(model, Inputs(ids, torch.zeros(1, dtype=torch.long)), constant)
+            self._one = AblatedStream(
+                model, Inputs(ids, torch.zeros(1, dtype=torch.long)), constant
+            )
 
     @contextmanager
     def installed(self) -> Iterator[None]:
