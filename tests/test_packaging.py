@@ -32,7 +32,7 @@ models.checks memory ablation
 attribution selection evaluate
 settings
 experiment
-taskdata hubdata truthdata mibdata summary records
+taskdata hubdata truthdata mibdata summary records calibration
 artifacts
 harness sweep report export
 api cli

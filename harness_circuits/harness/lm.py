@@ -27,11 +27,10 @@ from harness_circuits.circuit import Circuit
 from harness_circuits.default_model import DISPLAY_NAME
 from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
-from harness_circuits.formats import load_circuit_file
 from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
+from harness_circuits.harness.given import Standin, make_standin, resolve_circuit
 from harness_circuits.harness.options import circuit_path, read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
-from harness_circuits.known import NAMES, known_circuit
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
 from harness_circuits.scores import Scores
@@ -71,6 +70,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
+        self._standin: Standin | None = None
 
     @classmethod
     def create_from_arg_obj(
@@ -98,11 +98,13 @@ class CircuitLM(HFLM):  # type: ignore[misc]
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """Answer circuit tasks' requests with an experiment each, all others as `--model hf` does."""
+        """Answer circuit tasks' requests with an experiment each, all others by the circuit."""
         responses: list[Any] = [None] * len(requests)
         by_task: dict[str, list[int]] = defaultdict(list)
         for at, request in enumerate(requests):
             by_task[request.task_name if request.task_name in TASKS else ""].append(at)
+        if "" in by_task:
+            self._use_circuit()
         own = {name: [requests[at] for at in places] for name, places in by_task.items()}
         prepared = {name: self._prepare(TASKS[name], own[name]) for name in own if name}
         for name, places in by_task.items():
@@ -113,6 +115,34 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             for at, answer in zip(places, answers, strict=True):
                 responses[at] = answer
         return responses
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Answer by the circuit."""
+        self._use_circuit()
+        found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
+        return found
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Generate with the circuit in the model's place at every step."""
+        self._use_circuit()
+        found: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        return found
+
+    def _use_circuit(self) -> Standin:
+        """The circuit of tasks without pairs, made when the first of them comes."""
+        if self._standin is None:
+            self._standin = make_standin(self.circuit_model, self.given, self.options)
+        return self._standin
+
+    def _model_call(self, *args: Any, **kwargs: Any) -> Any:
+        with self._use_circuit().circuit.installed():
+            return super()._model_call(*args, **kwargs)
+
+    def _model_generate(self, *args: Any, **kwargs: Any) -> Any:
+        with self._use_circuit().circuit.installed():
+            return super()._model_generate(*args, **kwargs)
 
     def get_model_info(self) -> dict[str, Any]:
         """Provenance for the `config` of the results."""
@@ -132,6 +162,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 "device": str(model.device),
                 "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
                 **self._settings(),
+                "ordinary_tasks": None if self._standin is None else self._standin.facts,
                 "versions": {
                     "harness_circuits": __version__,
                     **{package: metadata.version(package) for package in VERSIONED},
@@ -146,10 +177,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         """The scores or circuit that `circuit=` names."""
         if "circuit" not in self.options.run:
             return None
-        circuit, graph = str(self.options.run["circuit"]), self.circuit_model.graph
-        return (
-            known_circuit(circuit, graph) if circuit in NAMES else load_circuit_file(circuit, graph)
-        )
+        return resolve_circuit(str(self.options.run["circuit"]), self.circuit_model.graph)
 
     def _settings(self) -> dict[str, Any]:
         """The settings that were in force; a given file leaves no method."""

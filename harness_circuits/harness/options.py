@@ -26,7 +26,7 @@ HARNESS_KEYS = (
     "enable_thinking",
     "chat_template_args",
 )
-RUN_KEYS = ("artifacts", "circuit")
+RUN_KEYS = ("artifacts", "circuit", "size", "calibration", "complement")
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,25 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
             f"circuit={given['circuit']}: there is no such file, and no known circuit of this name. "
             f"Known circuits: {', '.join(NAMES)}."
         )
+    _check_ordinary(given)
     model, harness, run = ({k: v for k, v in given.items() if k in group} for group in groups)
     chosen = {key: value for key, value in given.items() if key in settings}
     size = _pairs_per_pass(harness.get("batch_size"))
     if size is not None:
         chosen.setdefault("pairs_per_pass", size)
     return Options(model, harness, run, Settings.from_arguments(chosen))
+
+
+def _check_ordinary(given: Mapping[str, Any]) -> None:
+    """Check the options of tasks without pairs."""
+    for key in ("size", "calibration", "complement"):
+        if key in given and "circuit" not in given:
+            raise OptionError(f"{key}= says which part of a circuit to run; give circuit=FILE too.")
+    size = given.get("size")
+    if size is not None and (type(size) not in (int, float) or not 0 < size <= 1):
+        raise OptionError(f"size is one fraction in (0, 1], got {size!r}.")
+    if not isinstance(given.get("complement", False), bool):
+        raise OptionError(f"complement is True or False, got {given['complement']!r}.")
 
 
 def circuit_path(circuit: Any) -> Path:

@@ -7,6 +7,8 @@ used for every circuit of every size: a circuit adds to it what its kept edges c
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -71,6 +73,26 @@ class AblatedStream:
             shape = (n_sources, self.n_batch, self.n_pos, self.model.graph.d_model)
             self._store = self.final.new_empty(shape)
         return self._store[:n_sources]
+
+    def spread(self, n_batch: int, n_pos: int) -> AblatedStream:
+        """The stream of one position at all positions of a batch, as views."""
+        assert self.n_pos == 1
+        for index in range(len(self.block_in)):
+            self.projected(index, "q")
+
+        def wide(x: Tensor) -> Tensor:
+            return x.expand(x.shape[0], n_pos, *x.shape[2:])
+
+        other = copy.copy(self)
+        other.n_batch, other.n_pos, other._store = n_batch, n_pos, None
+        for name in ("block_in", "mlp_in", "attention", "attention_out"):
+            setattr(other, name, [wide(x) for x in getattr(self, name)])
+        other.final = wide(self.final)
+        other._projected = {
+            index: {kind: wide(x) for kind, x in values.items()}
+            for index, values in self._projected.items()
+        }
+        return other
 
     def batched(self, x: Tensor) -> Tensor:
         """Expand a tensor of batch size 1 to the batch."""

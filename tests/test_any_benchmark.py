@@ -1,0 +1,146 @@
+"""Ordinary lm-eval tasks on a circuit: equal to `--model hf` at full size, refused without a circuit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval.models.huggingface import HFLM
+from test_installed import random_circuit
+from tiny_tasks import evaluate
+from tiny_tokenizer import save_tiny_model
+
+from harness_circuits.circuit import Circuit
+from harness_circuits.errors import OptionError
+from harness_circuits.formats import save_circuit_file
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.models.load import load_model
+from harness_circuits.scores import ScoreSpace
+
+SHAPES = {
+    "choice": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n",
+    "rolling": "output_type: loglikelihood_rolling\ndoc_to_target: text\n"
+    "metric_list: [{metric: word_perplexity}]\n",
+    "generation": "output_type: generate_until\ndoc_to_target: text\n"
+    "generation_kwargs: {until: ['.'], max_gen_toks: 6}\n"
+    "metric_list: [{metric: exact_match}]\n",
+}
+TEXTS = (
+    "When Mary and John went to the store",
+    "The war lasted from the year",
+    "one two three red blue green",
+    "The cat and dogs was in",
+)
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    save_tiny_model(folder / "model", request.param)
+    docs = [{"text": text, "choices": [" Mary", " red cat"], "label": 0} for text in TEXTS]
+    (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+    for name, shape in SHAPES.items():
+        query = '""' if name == "rolling" else "text"
+        (folder / f"{name}.yaml").write_text(
+            f"task: {name}\ndataset_path: json\n"
+            f"dataset_kwargs: {{data_files: {{test: {folder / 'docs.jsonl'}}}}}\n"
+            f"test_split: test\ndoc_to_text: {query}\n{shape}"
+        )
+    model = load_model(str(folder / "model"))
+    save_circuit_file(folder / "full.safetensors", Circuit.full(ScoreSpace(model.graph)))
+    save_circuit_file(folder / "part.safetensors", random_circuit(model))
+    save_circuit_file(folder / "empty.safetensors", Circuit.empty(ScoreSpace(model.graph)))
+    return folder
+
+
+def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
+    options = {"ablation": "zero", "device": "cpu", **arguments}
+    return CircuitLM(
+        pretrained=str(folder / "model"), circuit=str(folder / f"{circuit}.safetensors"), **options
+    )
+
+
+def responses(model: Any, folder: Path) -> dict[str, list[Any]]:
+    found = evaluate(model, list(SHAPES), folder, log_samples=True)
+    return {name: [s["filtered_resps"] for s in found["samples"][name]] for name in SHAPES}
+
+
+def close(left: dict[str, list[Any]], right: dict[str, list[Any]]) -> bool:
+    def flat(rows: list[Any]) -> list[float]:
+        return [float(pair[0]) for row in rows for pair in row]
+
+    same = left["generation"] == right["generation"]
+    rolling = [float(row[0]) for row in left["rolling"]]
+    other = [float(row[0]) for row in right["rolling"]]
+    choices = flat(left["choice"]) == pytest.approx(flat(right["choice"]), abs=1e-4)
+    return same and rolling == pytest.approx(other, abs=1e-4) and choices
+
+
+def test_the_full_circuit_is_the_hf_model(folder: Path) -> None:
+    hf = HFLM(pretrained=str(folder / "model"), device="cpu", batch_size=3)
+    expected = responses(hf, folder)
+    assert close(responses(lm(folder, "full", batch_size=3), folder), expected)
+    assert not close(responses(lm(folder, "part", batch_size=3), folder), expected)
+
+
+def test_batch_size_changes_nothing(folder: Path) -> None:
+    one = responses(lm(folder, "part", batch_size=1), folder)
+    assert close(responses(lm(folder, "part", batch_size=4), folder), one)
+
+
+def test_the_complement_of_nothing_is_the_model(folder: Path) -> None:
+    full = responses(lm(folder, "full"), folder)
+    assert close(responses(lm(folder, "empty", complement=True), folder), full)
+
+
+def test_means_are_stored_and_reused_and_named(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(TEXTS))
+    found = evaluate(lm(folder, "part", ablation="mean", calibration=str(text)), ["choice"], folder)
+    facts = found["config"]["circuit"]["ordinary_tasks"]
+    stored = folder / facts["calibration"]["file"]
+    assert stored.is_file() and facts["calibration"]["n_texts"] == 4
+    assert facts["kept_units"] < facts["all_units"] and facts["ablation"] == "mean"
+    before = stored.stat().st_mtime_ns
+    again = evaluate(lm(folder, "part", ablation="mean", calibration=str(text)), ["choice"], folder)
+    assert stored.stat().st_mtime_ns == before
+    assert again["results"]["choice"] == found["results"]["choice"]
+
+
+@pytest.mark.parametrize("task", list(SHAPES))
+def test_without_a_circuit_ordinary_tasks_are_refused(folder: Path, task: str) -> None:
+    model = CircuitLM(pretrained=str(folder / "model"), device="cpu")
+    with pytest.raises(OptionError, match=r"give circuit=FILE.*--model hf"):
+        evaluate(model, [task], folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ablation": "patching"}, "ablation=patching cannot be used"),
+        ({"ablation": "mean-positional"}, "ablation=mean-positional cannot be used"),
+        ({"ablation": "mean"}, "does not say which task"),
+        ({"ablation": "mean", "calibration": "no.txt"}, "there is no such file"),
+        ({"size": 0.5}, "is a circuit and has its size"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    folder: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        evaluate(lm(folder, "part", **arguments), ["choice"], folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 2.0, "circuit": __file__}, "one fraction"),
+        ({"size": 0.1}, "give circuit=FILE"),
+        ({"complement": "x", "circuit": __file__}, "True or False"),
+    ],
+)
+def test_bad_options_are_refused_before_loading(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        CircuitLM(**arguments)
