@@ -43,7 +43,7 @@ class Environment:
             env={**inherited, "HF_HUB_OFFLINE": "1", **(switches or {})},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1200,
             check=False,
         )
         if check:
