@@ -103,12 +103,14 @@ class _PathBatch:
             run = self._run(point)
             if not self.edges:
                 outputs = add_output_gradients(outputs, self.model, run, point.weight)
+                del run  # it would be kept through the next run otherwise
                 continue
             gradients = gradients or DestinationGradients()
             add_destination_gradients(gradients, self.model, run, point.weight)
             if self.post_norm:
                 contract_edges(self.model, self._delta(), gradients, total, run.seen["attention"])
                 gradients = None
+            del run  # it would be kept through the next run otherwise
         if outputs is not None:
             neurons = self.job.level == "neuron"
             total += contract_outputs(self.model, self._delta(), outputs, neurons=neurons)
