@@ -7,6 +7,7 @@ responses are the full model's log-likelihoods with the evaluation attached.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import time
@@ -29,7 +30,7 @@ from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
 from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.given import Standin, make_standin, resolve_circuit
-from harness_circuits.harness.options import circuit_path, read_options
+from harness_circuits.harness.options import Options, circuit_path, read_options
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
@@ -53,10 +54,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         Raises:
             CircuitError: An argument, the model, or their combination cannot be used.
         """
-        self.options = read_options(arguments)
-        self.settings = self.options.settings
-        folder = self.options.run.get("artifacts")
-        self.artifacts = None if folder is None else check_folder(str(folder))
+        self._use(read_options(arguments))
         started = time.perf_counter()
         self.circuit_model = load_model(**self.options.model)
         self.load_seconds = time.perf_counter() - started
@@ -68,9 +66,37 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 **self.options.harness,
             )
         taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
+
+    def _use(self, options: Options) -> None:
+        """Start anew under some options, with what is loaded."""
+        self.options, self.settings = options, options.settings
+        folder = options.run.get("artifacts")
+        self.artifacts = None if folder is None else check_folder(str(folder))
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
         self._standin: Standin | None = None
+
+    def with_arguments(self, **arguments: Any) -> CircuitLM:
+        """The same loaded model under other arguments.
+
+        Args:
+            **arguments: As for the constructor. Those of the model and of lm-eval's `hf` have to be
+                the ones that this model was made with.
+
+        Raises:
+            CircuitError: An argument cannot be used.
+        """
+        options = read_options(arguments)
+        if (options.model, options.harness) != (self.options.model, self.options.harness):
+            raise OptionError(
+                f"{self.circuit_model.name} was loaded with {self.options.model | self.options.harness}"
+                f"; arguments {options.model | options.harness} need a model of their own."
+            )
+        other = copy.copy(self)
+        other._use(options)
+        other.given = other._given()
+        taskdata.set_active_tokenizer(other.tokenizer, options.model.get("pretrained"))
+        return other
 
     @classmethod
     def create_from_arg_obj(
