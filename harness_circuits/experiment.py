@@ -6,10 +6,11 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.attribution import Job, attribute, check_method
@@ -20,10 +21,12 @@ from harness_circuits.evaluate import Evaluation, evaluate_circuits
 from harness_circuits.memory import pairs_per_pass
 from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.null_circuits import random_circuits
 from harness_circuits.pairs import Pair
 from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection import check_selection, select
 from harness_circuits.settings import Settings
+from harness_circuits.stability import check_resampling, stabilities
 from harness_circuits.tokenise import (
     Batch,
     TokenPair,
@@ -42,12 +45,18 @@ class Curve:
         values: Metric values per example.
         circuits: The circuit of each size.
         accuracy: Accuracy per size and example.
+        null: Metric values of random circuits that keep as many units, per size and circuit.
+        null_kept: Units that each of them keeps.
+        stability: Per size, the mean Jaccard index of resampled top-n units; None if not asked for.
     """
 
     ranking: str
     values: CurveValues
     circuits: tuple[Circuit, ...]
-    accuracy: np.ndarray
+    accuracy: Float[np.ndarray, "size example"]
+    null: Float[np.ndarray, "size null example"]
+    null_kept: Int[np.ndarray, "size null"]
+    stability: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,8 @@ class Experiment:
             raise OptionError("compat=mib needs kv_heads=ungrouped: MIB scores every query head.")
         if self.given is not None:
             check_graph(self.model, self.given)
+            if settings.stability_resamples:
+                check_resampling(self.given)
         else:
             metric = self.attribution_metric
             check_method(settings.method, settings.level, settings.ablation, metric)
@@ -212,25 +223,37 @@ class Experiment:
         }
 
     def evaluate(self, circuits: dict[str, list[Circuit]]) -> tuple[Evaluation, tuple[Curve, ...]]:
-        """Evaluate circuits of all rankings on the evaluation pairs.
+        """Evaluate circuits of all rankings, and random ones, on the evaluation pairs.
 
         Raises:
             NumericalError: Faithfulness is undefined.
         """
-        flat = [circuit for chosen in circuits.values() for circuit in chosen]
+        settings = self.settings
+        found = [circuit for chosen in circuits.values() for circuit in chosen]
+        null = random_circuits(found, settings.null_circuits, settings.seed)
         evaluation = evaluate_circuits(
-            self.model, self.evaluation, flat, self.metric, self.ablation(self.training)
+            self.model, self.evaluation, found + null, self.metric, self.ablation(self.training)
         )
         check_gap(evaluation.full, evaluation.empty, self.task)
+        shape = (len(found), settings.null_circuits)
+        null_values = evaluation.circuits[len(found) :].reshape(*shape, len(evaluation.indices))
+        null_kept = np.array([circuit.n_kept for circuit in null], dtype=int).reshape(shape)
         curves, first = [], 0
         for ranking, chosen in circuits.items():
             rows = slice(first, first + len(chosen))
             first += len(chosen)
-            values = CurveValues(
-                self.sizes, evaluation.full, evaluation.empty, evaluation.circuits[rows]
-            )
-            curves.append(Curve(ranking, values, tuple(chosen), evaluation.accuracy[rows]))
+            full, empty = evaluation.full, evaluation.empty
+            values = CurveValues(self.sizes, full, empty, evaluation.circuits[rows])
+            columns = evaluation.accuracy[rows], null_values[rows], null_kept[rows]
+            curves.append(Curve(ranking, values, tuple(chosen), *columns))
         return evaluation, tuple(curves)
+
+    def with_stability(self, scores: Scores, curves: Sequence[Curve]) -> tuple[Curve, ...]:
+        """Curves with the stability of their sizes' top-n units."""
+        draws, seed = self.settings.stability_resamples, self.settings.seed
+        counts = [scores.space.n_at(size) for size in self.sizes]
+        by_size = stabilities(scores, counts, [c.ranking for c in curves], draws, seed)
+        return tuple(replace(curve, stability=by_size[curve.ranking]) for curve in curves)
 
     def run(self) -> Result:
         """Discover (unless scores or a circuit are given), select and evaluate."""
@@ -243,6 +266,8 @@ class Experiment:
             scores, circuits = found, self.circuits(found)
         selected = time.perf_counter()
         evaluation, curves = self.evaluate(circuits)
+        if scores is not None and self.settings.stability_resamples:
+            curves = self.with_stability(scores, curves)
         done = time.perf_counter()
         facts = {
             "n_discovery": 0 if self.given else sum(len(batch) for batch in self.training),

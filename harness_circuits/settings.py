@@ -30,7 +30,10 @@ WHOLE_NUMBERS = {
     "pairs_per_pass": 1,
     "max_memory": 1,
     "keep_samples": 0,
+    "null_circuits": 0,
+    "stability_resamples": 0,
 }
+STABILITY_SAMPLES = 64  # groups of training pairs that `stability_resamples` has kept
 MAY_BE_NONE = ("n_discovery", "pairs_per_pass", "max_memory", "keep_samples")
 
 
@@ -56,7 +59,10 @@ class Settings:
         pairs_per_pass: Pairs in one pass; None to choose by `max_memory`.
         max_memory: Bytes that passes may use beside the model; None for a share of what is free.
         keep_samples: Keep score sums of at most this many groups of training pairs; None for what
-            the selector needs.
+            the selector and `stability_resamples` need.
+        null_circuits: Random circuits of each size to evaluate beside the found one.
+        stability_resamples: Resamples of the training pairs whose top-n units are compared; 0 for
+            none, else at least 2.
         compat: `mib` reproduces MIB's published protocol where ours differs from it at edge level.
     """
 
@@ -78,6 +84,8 @@ class Settings:
     max_memory: int | None = None
     keep_samples: int | None = None
     compat: str = "none"
+    null_circuits: int = 0
+    stability_resamples: int = 0
 
     def __post_init__(self) -> None:
         method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
@@ -104,15 +112,24 @@ class Settings:
                 continue
             if type(value) is not int or value < least:
                 raise OptionError(f"{name} is a whole number of at least {least}, got {value!r}.")
-        if selector.samples and self.n_samples < 2:
-            raise OptionError(
-                f"selection={self.selection} resamples groups of training pairs: keep_samples is "
-                f"at least 2, got {self.keep_samples}."
-            )
-        if self.n_samples and not method.samples:
-            wanted = f"selection={self.selection}" if selector.samples else "keep_samples"
-            raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
+        self._check_samples()
         method.check(**self.chosen_method_options(method.options))
+
+    def _check_samples(self) -> None:
+        """Check what resamples scores: selectors that do, `stability_resamples`, `keep_samples`."""
+        wanted = f"selection={self.selection}" if SELECTORS.get(self.selection).samples else None
+        if self.stability_resamples:
+            wanted = wanted or "stability_resamples"
+            if self.stability_resamples < 2:
+                raise OptionError("stability_resamples is 0 or at least 2: it compares resamples.")
+        if wanted and self.n_samples < 2:
+            raise OptionError(
+                f"{wanted} resamples groups of training pairs: keep_samples is at least 2, got "
+                f"{self.keep_samples}."
+            )
+        if self.n_samples and not METHODS.get(self.method).samples:
+            wanted = wanted or "keep_samples"
+            raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
 
     @property
     def rankings(self) -> tuple[str, ...]:
@@ -123,6 +140,8 @@ class Settings:
     def n_samples(self) -> int:
         """Groups of training pairs to keep score sums of, at most."""
         wanted = SELECTORS.get(self.selection).samples
+        if self.stability_resamples:
+            wanted = max(wanted, STABILITY_SAMPLES)
         return wanted if self.keep_samples is None else self.keep_samples
 
     def to_dict(self) -> dict[str, Any]:

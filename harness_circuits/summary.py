@@ -12,6 +12,7 @@ from jaxtyping import Float
 from harness_circuits.bootstrap import interval, weight_blocks
 from harness_circuits.curve import CurveValues, cmd, cmd_log, cpr
 from harness_circuits.experiment import Experiment, Result
+from harness_circuits.null_facts import null_facts
 
 # The area that each ranking is for, as in MIB: signed scores for CPR, absolute ones for CMD.
 AREAS = {"signed": {"cpr": cpr}, "absolute": {"cmd": cmd, "cmd_log": cmd_log}}
@@ -32,6 +33,9 @@ class Header:
         iters: Bootstrap resamples.
         seed: Their seed.
         agreement: How well the scores find a circuit that is known (see `agreement`), if one is.
+        null_kept: Per ranking, size and random circuit, its kept units; empty if none were asked for.
+        stability: Per ranking and size, the mean Jaccard index of resampled top-n units; empty if
+            not asked for.
     """
 
     task: str
@@ -43,11 +47,17 @@ class Header:
     iters: int
     seed: int
     agreement: Mapping[str, float] = field(default_factory=dict)
+    null_kept: dict[str, list[list[int]]] = field(default_factory=dict)
+    stability: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ExampleRecord:
-    """One evaluation example's values. Prints as its number, so that sample logs stay short."""
+    """One evaluation example's values. Prints as its number, so that sample logs stay short.
+
+    `circuits` and `accuracy` hold a value per ranking and size, `null` the metric of the random
+    circuits of each size.
+    """
 
     header: Header
     index: int
@@ -55,6 +65,7 @@ class ExampleRecord:
     empty: float
     circuits: dict[str, tuple[float, ...]]
     accuracy: dict[str, tuple[float, ...]]
+    null: dict[str, Float[np.ndarray, "size null"]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return f"example {self.index}"
@@ -83,6 +94,8 @@ def metric_names(header: Header) -> list[str]:
         prefix = POINT_PREFIX[ranking]
         for size in map(size_name, header.sizes):
             names += [f"faithfulness{prefix}@{size}", f"edges{prefix}@{size}"]
+            names += [f"null_percentile{prefix}@{size}"] if ranking in header.null_kept else []
+            names += [f"stability{prefix}@{size}"] if ranking in header.stability else []
     return [*names, *header.agreement]
 
 
@@ -104,6 +117,8 @@ def example_records(
         iters=settings.bootstrap_iters,
         seed=settings.seed,
         agreement=agreement or {},
+        null_kept={c.ranking: c.null_kept.tolist() for c in result.curves if c.null_kept.size},
+        stability={c.ranking: c.stability for c in result.curves if c.stability is not None},
     )
     values = result.evaluation
     return {
@@ -114,6 +129,7 @@ def example_records(
             float(values.empty[at]),
             {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
             {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
+            {c.ranking: c.null[:, :, at] for c in result.curves if c.null.size},
         )
         for at, number in enumerate(numbers)
     }
@@ -145,6 +161,7 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
         hits = np.array([record.accuracy[ranking] for record in records])
         f, f_draws = values[ranking].faithfulness(uniform), draws[ranking]
         curves[ranking] = curve = _curve(header, ranking, f, f_draws, hits.mean(0))
+        curve |= _controls(records, ranking, f)
         if len(header.sizes) > 1:
             for name, area in AREAS[ranking].items():
                 result = interval(float(area(header.sizes, f)), area(header.sizes, f_draws))
@@ -155,7 +172,32 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
         for at, size in enumerate(map(size_name, header.sizes)):
             metrics[f"faithfulness{prefix}@{size}"] = curve["faithfulness"][at]
             metrics[f"edges{prefix}@{size}"] = curve["edges"][at]
+            for name, column in control_columns(curve).items():
+                metrics[f"{name}{prefix}@{size}"] = column[at]
     return Summary(metrics, curves)
+
+
+def _controls(
+    records: Sequence[ExampleRecord], ranking: str, f: Float[np.ndarray, "size"]
+) -> dict[str, Any]:
+    """What random circuits and resampled scores say about a curve, as far as asked for."""
+    header, controls = records[0].header, dict[str, Any]()
+    if ranking in header.null_kept:
+        full = np.mean([record.full for record in records])
+        empty = np.mean([record.empty for record in records])
+        metric = np.mean([record.null[ranking] for record in records], axis=0)
+        null = (metric - empty) / (full - empty)
+        controls["null"] = null_facts(ranking, f, null, header.null_kept[ranking])
+    if ranking in header.stability:
+        controls["stability"] = header.stability[ranking]
+    return controls
+
+
+def control_columns(curve: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Metrics per size that `_controls` adds to a curve, by the first part of their names."""
+    columns = {"null_percentile": curve.get("null", {}).get("percentile")}
+    columns["stability"] = curve.get("stability")
+    return {name: column for name, column in columns.items() if column is not None}
 
 
 def _resampled(

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "harness_circuits"
 # A package stands for all its modules that are not named themselves.
 LAYERS = """
 errors progress
-registry graph default_model answer_tree bootstrap curve samples words
+registry graph default_model answer_tree bootstrap curve samples words null_facts
 scores
 circuit formats
 ground_truth known agreement
@@ -29,7 +29,8 @@ tokenise
 metrics
 passes
 models.checks memory ablation
-attribution selection evaluate
+attribution selection evaluate null_circuits
+stability
 settings
 experiment
 taskdata hubdata truthdata mibdata summary records calibration

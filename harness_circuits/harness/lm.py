@@ -7,20 +7,19 @@ responses are the full model's log-likelihoods with the evaluation attached.
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any, NoReturn
 
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness_circuits import __version__, taskdata
+from harness_circuits import taskdata
 from harness_circuits.agreement import agreement, overlap_with_known
 from harness_circuits.artifacts import check_folder, write_artifacts
 from harness_circuits.circuit import Circuit
@@ -29,7 +28,8 @@ from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
 from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.given import Standin, make_standin, resolve_circuit
-from harness_circuits.harness.options import circuit_path, read_options
+from harness_circuits.harness.options import Options, read_options
+from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
@@ -37,8 +37,6 @@ from harness_circuits.scores import Scores
 from harness_circuits.summary import example_records
 
 logger = logging.getLogger("lm_eval.circuit")
-
-VERSIONED = ("torch", "transformers", "transformer_lens", "lm_eval")
 
 
 class CircuitLM(HFLM):  # type: ignore[misc]
@@ -53,10 +51,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         Raises:
             CircuitError: An argument, the model, or their combination cannot be used.
         """
-        self.options = read_options(arguments)
-        self.settings = self.options.settings
-        folder = self.options.run.get("artifacts")
-        self.artifacts = None if folder is None else check_folder(str(folder))
+        self._use(read_options(arguments))
         started = time.perf_counter()
         self.circuit_model = load_model(**self.options.model)
         self.load_seconds = time.perf_counter() - started
@@ -68,9 +63,37 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 **self.options.harness,
             )
         taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
+
+    def _use(self, options: Options) -> None:
+        """Start anew under some options, with what is loaded."""
+        self.options, self.settings = options, options.settings
+        folder = options.run.get("artifacts")
+        self.artifacts = None if folder is None else check_folder(str(folder))
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
         self._standin: Standin | None = None
+
+    def with_arguments(self, **arguments: Any) -> CircuitLM:
+        """The same loaded model under other arguments.
+
+        Args:
+            **arguments: As for the constructor. Those of the model and of lm-eval's `hf` have to be
+                the ones that this model was made with.
+
+        Raises:
+            CircuitError: An argument cannot be used.
+        """
+        options = read_options(arguments)
+        if (options.model, options.harness) != (self.options.model, self.options.harness):
+            raise OptionError(
+                f"{self.circuit_model.name} was loaded with {self.options.model | self.options.harness}"
+                f"; arguments {options.model | options.harness} need a model of their own."
+            )
+        other = copy.copy(self)
+        other._use(options)
+        other.given = other._given()
+        taskdata.set_active_tokenizer(other.tokenizer, options.model.get("pretrained"))
+        return other
 
     @classmethod
     def create_from_arg_obj(
@@ -147,7 +170,6 @@ class CircuitLM(HFLM):  # type: ignore[misc]
     def get_model_info(self) -> dict[str, Any]:
         """Provenance for the `config` of the results."""
         model = self.circuit_model
-        graph = model.graph
         tasks = {
             name: {**run, "curves": self._curves(name)} for name, run in sorted(self._runs.items())
         }
@@ -157,43 +179,24 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             "model_revision": self.options.model.get("revision", "main"),
             "model_sha": str(getattr(model.hf.config, "_commit_hash", None) or ""),
             "circuit": {
-                "model": model.name,
-                "architecture": type(model.hf).__name__,
-                "device": str(model.device),
-                "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
-                **self._settings(),
+                **model_facts(model),
+                **settings_in_force(self.settings, self.given, self._circuit_option()),
                 "ordinary_tasks": None if self._standin is None else self._standin.facts,
-                "versions": {
-                    "harness_circuits": __version__,
-                    **{package: metadata.version(package) for package in VERSIONED},
-                },
+                "versions": versions(),
                 "load_seconds": self.load_seconds,
                 "artifacts": None if self.artifacts is None else str(self.options.run["artifacts"]),
                 "tasks": tasks,
             },
         }
 
+    def _circuit_option(self) -> str | None:
+        circuit = self.options.run.get("circuit")
+        return None if circuit is None else str(circuit)
+
     def _given(self) -> Scores | Circuit | None:
         """The scores or circuit that `circuit=` names."""
-        if "circuit" not in self.options.run:
-            return None
-        return resolve_circuit(str(self.options.run["circuit"]), self.circuit_model.graph)
-
-    def _settings(self) -> dict[str, Any]:
-        """The settings that were in force; a given file leaves no method."""
-        settings = self.settings.to_dict()
-        if self.given is None:
-            return {"settings": settings, "given": None}
-        file = circuit_path(self.options.run["circuit"])
-        given = {
-            "file": str(self.options.run["circuit"]),
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "kind": "circuit" if isinstance(self.given, Circuit) else "scores",
-            "provenance": dict(getattr(self.given, "provenance", {})),
-        }
-        level = self.given.space.level
-        settings |= {"method": None, "method_options": {}, "level": level}
-        return {"settings": settings, "given": given}
+        circuit = self._circuit_option()
+        return None if circuit is None else resolve_circuit(circuit, self.circuit_model.graph)
 
     def _curves(self, name: str) -> dict[str, Any]:
         summary = self._tasks[name].summary

@@ -1,0 +1,50 @@
+"""What the results say about the model, the settings and the versions behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import metadata
+from typing import Any
+
+from harness_circuits import __version__
+from harness_circuits.circuit import Circuit
+from harness_circuits.harness.options import circuit_path
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.scores import Scores
+from harness_circuits.settings import Settings
+
+VERSIONED = ("torch", "transformers", "transformer_lens", "lm_eval")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package and of those that numbers depend on."""
+    others = {package: metadata.version(package) for package in VERSIONED}
+    return {"harness_circuits": __version__, **others}
+
+
+def model_facts(model: CircuitModel) -> dict[str, Any]:
+    """Which model this was, and its graph."""
+    graph = model.graph
+    return {
+        "model": model.name,
+        "architecture": type(model.hf).__name__,
+        "device": str(model.device),
+        "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
+    }
+
+
+def settings_in_force(
+    settings: Settings, given: Scores | Circuit | None, circuit: str | None
+) -> dict[str, Any]:
+    """The settings, and what `circuit=` named, which leaves no method in force."""
+    facts = settings.to_dict()
+    if given is None or circuit is None:
+        return {"settings": facts, "given": None}
+    named = {
+        "file": circuit,
+        "sha256": hashlib.sha256(circuit_path(circuit).read_bytes()).hexdigest(),
+        "kind": "circuit" if isinstance(given, Circuit) else "scores",
+        "provenance": dict(getattr(given, "provenance", {})),
+    }
+    facts |= {"method": None, "method_options": {}, "level": given.space.level}
+    return {"settings": facts, "given": named}

@@ -1,0 +1,191 @@
+"""`sweep.yaml`: the grid of a sweep, read strictly.
+
+    models: [default, gpt2, {pretrained: my/folder, dtype: bfloat16}]
+    tasks: [ioi_circuit, greater_than_circuit]
+    methods: [EAP, {method: EAP-IG-inputs, ig_steps: 10}]
+    levels: [edge, node]
+    seeds: [0, 1]
+    options: {n_discovery: 100, null_circuits: 20}
+    limit: 50
+    exclude: [{method: EAP, level: node}]
+    include: [{method: exact, level: node, task: ioi_circuit}]
+
+The grid is the product of all axes, less the cells that an `exclude` rule matches; a cell matches a
+rule if it has one of the rule's values on every axis that the rule names. Then every `include` rule
+adds the product of its own values, with the grid's values on the axes that it does not name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness_circuits.errors import OptionError
+from harness_circuits.registry import unknown_name
+from harness_circuits.settings import Settings
+from harness_circuits.sweep.axes import AXES, AXIS_KEYS, BY_NAME, Value, read_values
+
+Rule = tuple[tuple[str, tuple[Value, ...]], ...]
+SHARED_BY_AXES = {key for axis in AXES for key in (axis.key, *axis.more)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """A sweep.
+
+    Attributes:
+        axes: Values per axis, in the order of `AXES`.
+        options: Options of all cells, as sorted (key, JSON) pairs: those of `--model_args` that
+            are no axis, such as `n_discovery`, `bootstrap_iters`, `null_circuits`.
+        exclude: Rules: per axis name, the values that it matches.
+        include: Rules: per axis name, the values that it adds.
+        limit: Evaluation documents per task; None for all.
+        metadata: lm-eval's `--metadata`, for the tasks.
+        include_path: More folders with task files.
+        results: Folder of the results.
+    """
+
+    axes: tuple[tuple[Value, ...], ...]
+    options: tuple[tuple[str, str], ...] = ()
+    exclude: tuple[Rule, ...] = ()
+    include: tuple[Rule, ...] = ()
+    limit: int | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+    include_path: tuple[str, ...] = ()
+    results: str = "results"
+
+    @classmethod
+    def from_dict(cls, data: Any) -> SweepConfig:
+        """Read what a YAML file holds.
+
+        Raises:
+            OptionError: A key is unknown, or a value cannot be used.
+        """
+        rest = {field.name for field in fields(cls)} - {"axes"}
+        known = [*(axis.plural for axis in AXES), *sorted(rest)]
+        if not isinstance(data, Mapping):
+            raise OptionError(f"A sweep is a mapping with keys such as models and tasks: {data!r}.")
+        for key in data:
+            if key not in known:
+                raise OptionError(f"sweep: {unknown_name('key', str(key), known)}")
+        if "tasks" not in data:
+            raise OptionError("sweep: tasks is missing; for example tasks: [ioi_circuit].")
+        axes = tuple(
+            read_values(axis, data.get(axis.plural, list(axis.default)), axis.plural)
+            for axis in AXES
+        )
+        chosen = {name: _READERS[name](data[name], name) for name in rest if name in data}
+        return cls(axes=axes, **chosen)
+
+    @property
+    def task_metadata(self) -> dict[str, Any]:
+        """The metadata, as Python values."""
+        return {key: json.loads(text) for key, text in self.metadata}
+
+
+def read_config(path: str | Path) -> SweepConfig:
+    """Read a sweep's YAML file.
+
+    Raises:
+        OptionError: There is no such file, it is no YAML, has a key twice, or an unknown key, or a
+            value that cannot be used.
+    """
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return SweepConfig.from_dict(data)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+
+
+class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """PyYAML's safe loader, which otherwise lets the last of two equal keys win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [str(key.value) for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"the key {twice!r} is there twice{node.start_mark}")
+        result: dict[Any, Any] = super().construct_mapping(node, deep)
+        return result
+
+
+def _rules(given: Any, where: str) -> tuple[Rule, ...]:
+    listed = given if isinstance(given, list) else [given]
+    return tuple(_rule(item, f"{where}[{at}]") for at, item in enumerate(listed))
+
+
+def _rule(given: Any, where: str) -> Rule:
+    if not isinstance(given, Mapping) or not given:
+        raise OptionError(f"{where}: a rule is a mapping such as {{method: EAP}}, got {given!r}.")
+    for key in given:
+        if key not in BY_NAME:
+            raise OptionError(f"{where}: {unknown_name('key', str(key), BY_NAME)}")
+    return tuple(
+        (name, read_values(axis, given[name], f"{where}.{name}"))
+        for name, axis in BY_NAME.items()
+        if name in given
+    )
+
+
+def _options(given: Any, where: str) -> tuple[tuple[str, str], ...]:
+    known = [key for key in Settings.known_keys() if key not in SHARED_BY_AXES]
+    pairs = _mapping(given, where)
+    for key, _ in pairs:
+        if key in AXIS_KEYS:
+            raise OptionError(f"{where}: {key} is an axis of the grid.")
+        owner = next((axis for axis in AXES if key in axis.more), None)
+        if owner is not None:
+            raise OptionError(
+                f"{where}: {key} stands beside its {owner.name}, in {owner.plural}: "
+                f"[{{{owner.key}: ..., {key}: ...}}]."
+            )
+        if key not in known:
+            raise OptionError(f"{where}: {unknown_name('option', key, known)}")
+    return pairs
+
+
+def _mapping(given: Any, where: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(given, Mapping):
+        raise OptionError(f"{where} is a mapping, got {given!r}.")
+    try:
+        return tuple(sorted((str(key), json.dumps(item)) for key, item in given.items()))
+    except TypeError:
+        raise OptionError(f"{where}: {dict(given)!r} holds what JSON cannot say.") from None
+
+
+def _limit(given: Any, where: str) -> int | None:
+    if given is not None and (type(given) is not int or given < 1):
+        raise OptionError(f"{where} is a whole number of documents of at least 1, got {given!r}.")
+    return given
+
+
+def _texts(given: Any, where: str) -> tuple[str, ...]:
+    listed = given if isinstance(given, list) else [given]
+    return tuple(_text(item, where) for item in listed)
+
+
+def _text(given: Any, where: str) -> str:
+    if not isinstance(given, str) or not given:
+        raise OptionError(f"{where} is a path, got {given!r}.")
+    return given
+
+
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "options": _options,
+    "exclude": _rules,
+    "include": _rules,
+    "limit": _limit,
+    "metadata": _mapping,
+    "include_path": _texts,
+    "results": _text,
+}

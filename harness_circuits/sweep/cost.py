@@ -1,0 +1,131 @@
+"""What a cell will roughly cost, for `--dry-run` and the time that is left.
+
+A forward pass costs 2 floating-point operations per parameter and token, a backward pass twice that
+(Kaplan et al. 2020, arXiv 2001.08361); how many of each a method makes stands in docs/methods.md.
+The unit is operations; seconds follow from results of the same model that are there, or else from
+the speed of a matrix product on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness_circuits.graph import Graph
+from harness_circuits.models.load import resolve
+from harness_circuits.scores import ScoreSpace
+from harness_circuits.settings import Settings
+from harness_circuits.sweep.job import Job
+from harness_circuits.sweep.tasks import TaskFacts
+
+CHARACTERS_PER_TOKEN = 4
+CIRCUIT = 2  # passes that the run of a circuit takes as long as
+EFFICIENCY = 0.3  # share of a matrix product's speed that small batches reach
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """What costs depend on: parameters, and the graph."""
+
+    n_parameters: int
+    graph: Graph
+
+
+def model_size(arguments: dict[str, Any]) -> ModelSize | None:
+    """Size of a model from its configuration alone; None where it does not say."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    source = resolve(arguments.get("pretrained"))[0]
+    revision = str(arguments.get("revision", "main"))
+    trusted = bool(arguments.get("trust_remote_code", False))
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trusted)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted)
+        text = config.get_text_config()
+        heads = int(text.num_attention_heads)
+        grouped = arguments.get("kv_heads") == "grouped"
+        kv = int(getattr(text, "num_key_value_heads", None) or heads) if grouped else heads
+        graph = Graph(
+            n_layers=int(text.num_hidden_layers),
+            n_heads=heads,
+            n_kv_heads=kv,
+            d_model=int(text.hidden_size),
+        )
+    except (AttributeError, OSError, ValueError, TypeError, RuntimeError):
+        return None
+    return ModelSize(sum(parameter.numel() for parameter in model.parameters()), graph)
+
+
+def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
+    """Floating-point operations of a cell, roughly."""
+    n_training = min(task.n_training, settings.n_discovery or task.n_training)
+    circuits = len(settings.rankings) * len(settings.sizes) * (1 + settings.null_circuits)
+    passes = n_training * discovery_passes(settings.method, settings, size.graph)
+    passes += task.n_evaluation * (2 + CIRCUIT * circuits)
+    tokens = max(1.0, task.characters / CHARACTERS_PER_TOKEN)
+    return 2.0 * size.n_parameters * tokens * passes
+
+
+def discovery_passes(method: str, settings: Settings, graph: Graph) -> float:
+    """Forward passes per training pair, or as long; a backward pass counts as two."""
+    options = settings.method_options
+    steps = int(options.get("ig_steps", 5))
+    units = ScoreSpace(graph, settings.level).n_units  # type: ignore[arg-type]
+    if method == "ensemble":
+        from harness_circuits.attribution import METHODS
+
+        members = options.get("methods", METHODS.get(method).options["methods"])
+        names = [name for name in str(members).split(":") if name in METHODS and name != method]
+        return sum(discovery_passes(name, settings, graph) for name in names)
+    return {
+        "EAP": 4,
+        "RelP": 4,
+        "EAP-IG-inputs": 2 + 3 * steps,
+        "EAP-IG-activations": 2 + 3 * steps * (2 * graph.n_layers + 1),
+        "clean-corrupted": 7,
+        "information-flow-routes": 1,
+        "exact": 1 + CIRCUIT * units,
+        "AtP-star": 2 + 2 * graph.n_layers,
+        "random": 0,
+    }.get(method, 4)
+
+
+def operations_per_second() -> float:
+    """Speed of a matrix product on this machine, from a few tenths of a second of them."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a = torch.ones(512, 512, device=device)
+    a @ a
+    started, count = time.perf_counter(), 0
+    while (seconds := time.perf_counter() - started) < 0.2:
+        float((a @ a)[0, 0])
+        count += 1
+    return 2 * 512**3 * count / seconds
+
+
+def measured_speed(root: Path, jobs: Iterable[Job]) -> dict[str, float]:
+    """Operations per second that finished jobs reached, by model."""
+    spent: dict[str, list[float]] = {}
+    for job in jobs:
+        try:
+            data = json.loads((root / job.file).read_text(encoding="utf-8"))
+            runs = data["config"]["circuit"]["tasks"].values()
+            seconds = sum(run["discovery_seconds"] + run["evaluation_seconds"] for run in runs)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if job.cost and seconds > 0:
+            spent.setdefault(job.cell.value("model").label, []).append(job.cost / seconds)
+    return {model: sum(speeds) / len(speeds) for model, speeds in spent.items()}
+
+
+def estimated_seconds(job: Job, measured: dict[str, float], speed: float) -> float | None:
+    """How long a job will take; None where nothing is known about its model."""
+    rate = measured.get(job.cell.value("model").label, speed * EFFICIENCY)
+    return job.cost / rate if job.cost else None

@@ -1,0 +1,87 @@
+"""The tasks of a sweep: found once, since scanning lm-eval's own takes long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from harness_circuits.errors import UnknownNameError
+from harness_circuits.harness.plugin import add_task_folder, tasks_folder
+from harness_circuits.registry import unknown_name
+from harness_circuits.sweep.identity import digest
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What planning needs to know about a task.
+
+    Attributes:
+        fingerprint: Hash of its documents, those of the training split and those to evaluate.
+        n_training: Training documents.
+        n_evaluation: Documents to evaluate.
+        characters: Mean length of a prompt.
+    """
+
+    fingerprint: str
+    n_training: int
+    n_evaluation: int
+    characters: float
+
+
+def task_manager(
+    names: Iterable[str], include_path: Sequence[str], metadata: Mapping[str, Any]
+) -> TaskManager:
+    """A task manager that knows some tasks; lm-eval's own are scanned only if they are needed.
+
+    Raises:
+        UnknownNameError: There is no such task.
+    """
+    from lm_eval.tasks import TaskManager
+
+    folders = [str(tasks_folder()), *include_path]
+    facts = dict(metadata) or None
+    manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
+    wanted = sorted(set(names) - set(manager.all_tasks))
+    if wanted:
+        add_task_folder()
+        manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
+    for name in wanted:
+        if name not in manager.all_tasks:
+            raise UnknownNameError(_unknown_task(name, manager.all_tasks))
+    return manager
+
+
+def task_facts(manager: TaskManager, name: str, limit: int | None) -> TaskFacts:
+    """Build a task, for the tokenizer that was set as the active one, and look at its documents.
+
+    Raises:
+        CircuitError: The task cannot be built.
+    """
+    training: list[Any] = []
+    evaluation: list[Any] = []
+    for task in manager.load([name])["tasks"].values():
+        if task.has_training_docs():
+            training += list(task.training_docs())
+        evaluation += list(islice(task.eval_docs, limit))
+    texts = [json.dumps(doc, sort_keys=True, default=str) for doc in evaluation]
+    parts = [[json.dumps(doc, sort_keys=True, default=str) for doc in training], texts]
+    prompts = [
+        len(str(doc.get("clean", text))) for doc, text in zip(evaluation, texts, strict=True)
+    ]
+    return TaskFacts(
+        digest(json.dumps(parts).encode()),
+        len(training),
+        len(evaluation),
+        sum(prompts) / max(1, len(prompts)),
+    )
+
+
+def _unknown_task(name: str, known: Sequence[str]) -> str:
+    message = unknown_name("task", name, known)
+    return message.partition(" Known: ")[0] + " `lm_eval ls tasks` lists all of them."
