@@ -30,6 +30,7 @@ from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.axes import AXES, AXIS_KEYS, BY_NAME, Value, read_values
 
+ARTIFACTS = ("all", "examples", "none")
 Rule = tuple[tuple[str, tuple[Value, ...]], ...]
 SHARED_BY_AXES = {key for axis in AXES for key in (axis.key, *axis.more)}
 
@@ -48,6 +49,8 @@ class SweepConfig:
         metadata: lm-eval's `--metadata`, for the tasks.
         include_path: More folders with task files.
         results: Folder of the results.
+        artifacts: What cells leave beside their results: `all` (scores, circuits, values per
+            example), `examples` (values per example, which paired comparisons need), or `none`.
     """
 
     axes: tuple[tuple[Value, ...], ...]
@@ -58,6 +61,7 @@ class SweepConfig:
     metadata: tuple[tuple[str, str], ...] = ()
     include_path: tuple[str, ...] = ()
     results: str = "results"
+    artifacts: str = "all"
 
     @classmethod
     def from_dict(cls, data: Any) -> SweepConfig:
@@ -180,6 +184,12 @@ def _text(given: Any, where: str) -> str:
     return given
 
 
+def _artifacts(given: Any, where: str) -> str:
+    if given not in ARTIFACTS:
+        raise OptionError(unknown_name(where, given, ARTIFACTS))
+    return str(given)
+
+
 _READERS: dict[str, Callable[[Any, str], Any]] = {
     "options": _options,
     "exclude": _rules,
@@ -188,4 +198,5 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "metadata": _mapping,
     "include_path": _texts,
     "results": _text,
+    "artifacts": _artifacts,
 }

@@ -20,6 +20,7 @@ class Setup:
         include_path: More folders with task files.
         metadata: lm-eval's `--metadata`.
         limit: Evaluation documents per task.
+        artifacts: `all`, `examples` or `none`.
     """
 
     results: str
@@ -27,6 +28,7 @@ class Setup:
     include_path: tuple[str, ...]
     metadata: dict[str, Any]
     limit: int | None
+    artifacts: str = "all"
 
 
 @dataclass(frozen=True)

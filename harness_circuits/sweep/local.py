@@ -17,6 +17,7 @@ from harness_circuits.sweep.runner import Runner
 
 NO_BARS = "TQDM_DISABLE"  # read by tqdm when it is imported
 _PARENT_CHECK = 1.0  # seconds
+_PATIENCE = 10.0  # seconds
 
 
 class LocalWorkers:
@@ -66,11 +67,14 @@ class LocalWorkers:
         return outcome
 
     def close(self) -> None:
-        """End the processes."""
-        for process, channel in self._slots.values():
+        """End the processes: idle ones by themselves, the others at once."""
+        for slot, (process, channel) in self._slots.items():
             channel.close()
-            process.terminate()
+            if slot in self._busy:
+                process.terminate()
         for process, _ in self._slots.values():
+            process.join(_PATIENCE)
+            process.kill()
             process.join()
         self._slots.clear()
         self._busy.clear()

@@ -59,7 +59,9 @@ def make_plan(config: SweepConfig, results: str | None = None) -> Plan:
     cells = make_grid(config)
     tasks = tuple(dict.fromkeys(cell.task for cell in cells))
     folder = results or config.results
-    setup = Setup(folder, tasks, config.include_path, config.task_metadata, config.limit)
+    setup = Setup(
+        folder, tasks, config.include_path, config.task_metadata, config.limit, config.artifacts
+    )
     state, reader = State(Path(folder)), _Reader(setup)
     jobs: list[Job] = []
     present: list[Job] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
+from harness_circuits.records import EXAMPLES_FILE
 from harness_circuits.sweep.job import Job, Outcome, Setup
 from harness_circuits.sweep.state import State
 from harness_circuits.sweep.tasks import task_manager
@@ -50,7 +51,9 @@ class Runner:
         from lm_eval import simple_evaluate
 
         arguments = {**job.cell.model, **job.cell.options}
-        arguments["artifacts"] = str((self.state.root / job.file).with_suffix(""))
+        folder = (self.state.root / job.file).with_suffix("")
+        if self.setup.artifacts != "none":
+            arguments["artifacts"] = str(folder)
         lm = self._model(job, arguments)
         if self._manager is None:
             setup = self.setup
@@ -67,6 +70,8 @@ class Runner:
             log_samples=False,
         )
         assert results is not None, "one process gets the results"
+        if self.setup.artifacts == "examples":
+            _keep_only(folder, EXAMPLES_FILE)
         results["config"]["model"] = "circuit"
         results["config"]["sweep"] = {"identity": job.identity, **job.facts}
         self.state.write_result(job.file, results)
@@ -91,6 +96,12 @@ class Runner:
             self._forget_model()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+
+def _keep_only(folder: Path, name: str) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != name:
+            path.unlink()
 
 
 def one_line(error: BaseException) -> str:
