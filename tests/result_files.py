@@ -158,7 +158,9 @@ def _result(records: list[ExampleRecord]) -> Result:
     curves = []
     for ranking in RANKINGS:
         circuits: list[Circuit] = select(scores, counts, "top-n", absolute=ranking == "absolute")
-        curves.append(Curve(ranking, values, tuple(circuits), np.zeros((len(sizes), 1))))
+        hits, null = np.zeros((len(sizes), 1)), np.zeros((len(sizes), 0, 1))
+        kept = np.zeros((len(sizes), 0), dtype=int)
+        curves.append(Curve(ranking, values, tuple(circuits), hits, null, kept))
     evaluation = Evaluation(
         (0,), nothing, nothing, values.circuits, values.circuits, nothing, [], []
     )

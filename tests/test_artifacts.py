@@ -32,7 +32,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def result(scores: Scores | None) -> Result:
     values = np.zeros(2)
     chosen = (Circuit.of_edges(SPACE.graph, ["input->logits"]), Circuit.full(SPACE))
-    curve = Curve("signed", CurveValues(SIZES, values, values, np.zeros((2, 2))), chosen, values)
+    null, kept = np.zeros((2, 0, 2)), np.zeros((2, 0), dtype=int)
+    curve_values = CurveValues(SIZES, values, values, np.zeros((2, 2)))
+    curve = Curve("signed", curve_values, chosen, values, null, kept)
     evaluation = Evaluation(
         (0, 1), values, values, np.zeros((2, 2)), np.zeros((2, 2)), values, [], []
     )
