@@ -219,8 +219,9 @@ def test_a_model_that_does_not_do_the_task_is_warned_about(
     """The same pairs, the model's own preference once called correct and once incorrect."""
     taskdata._active.clear()
     model = CircuitLM(pretrained=str(model_folder), sizes="0.1:1", method="random")
+    plain = HFLM(pretrained=str(model_folder), device="cpu")
     docs = rows(build("ioi_circuit", n_train=4, n_validation=0, n_test=8))
-    include = write_task(tmp_path, train=docs["train"], test=prefer(model, docs["test"], right))
+    include = write_task(tmp_path, train=docs["train"], test=prefer(plain, docs["test"], right))
     with caplog.at_level(logging.WARNING, logger="lm_eval.circuit"):
         results = evaluate(model, [TASK], include)
     accuracy = results["config"]["circuit"]["tasks"][TASK]["accuracy"]
@@ -228,7 +229,7 @@ def test_a_model_that_does_not_do_the_task_is_warned_about(
     assert ("faithfulness curve says nothing" in caplog.text) is not right
 
 
-def prefer(model: CircuitLM, docs: list[dict[str, Any]], right: bool) -> list[dict[str, Any]]:
+def prefer(model: HFLM, docs: list[dict[str, Any]], right: bool) -> list[dict[str, Any]]:
     """Documents whose correct answer is (or is not) the one that the model prefers."""
     made = []
     for doc in docs:
