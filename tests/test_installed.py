@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reference_model import exact_float64
 from tiny_models import ARCHITECTURES, VOCABULARY, tiny_model
 
 from harness_circuits.circuit import Circuit
@@ -52,9 +53,10 @@ def test_a_forward_of_the_model_is_a_run_of_the_circuit(architecture: str, level
     model = tiny_model(architecture)
     circuit = random_circuit(model, level)
     inputs = Inputs(IDS, torch.arange(7))
-    expected = run_circuit(model, circuit, inputs, AblatedStream(model, inputs, spread(model)))
-    # HuggingFace computes RMS norms in float32 also where the model is in float64.
-    assert torch.allclose(installed(model, circuit, input_ids=IDS), expected, atol=5e-6)
+    with exact_float64():  # transformers computes RMS norms in float32 otherwise
+        expected = run_circuit(model, circuit, inputs, AblatedStream(model, inputs, spread(model)))
+        found = installed(model, circuit, input_ids=IDS)
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
 
 
 def spread(model: CircuitModel) -> Outputs:
