@@ -25,6 +25,7 @@ COMMANDS = {
     "draw": "harness_circuits.report.commands:draw_command",
     "export-mib": "harness_circuits.export:export_mib",
     "leaderboard": "harness_circuits.report.commands:leaderboard_command",
+    "sweep": "harness_circuits.sweep.command:sweep_command",
     "version": "harness_circuits.cli:print_versions",
 }
 LM_EVAL_COMMANDS = ("run", "ls", "validate")

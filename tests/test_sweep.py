@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import lm_eval.tasks
 import pytest
 from sweep_files import result_files, sweep_data, write_sweep
 from tiny_tasks import TASK, evaluate, values, write_task
@@ -108,6 +109,32 @@ def test_each_model_is_loaded_once(
     assert code == 0
     assert loaded == ["tiny", "other"]
     assert len(result_files(tmp_path)) == 4
+
+
+def test_cells_that_cannot_be_run_are_recorded_and_stop_nothing(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = lm_eval.tasks.TaskManager
+    only_ours = lambda **how: scan(**{**how, "include_defaults": False})  # noqa: E731
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", only_ours)
+    (tmp_path / "empty").mkdir()
+    models = [str(tmp_path / "nothing"), str(tmp_path / "empty"), str(tmp_path / "tiny")]
+    code, output = sweep(
+        models=models,
+        methods=["EAP", "EAPP"],
+        tasks=[TASK, "no_task"],
+        exclude=[{"model": models[:2], "method": "EAPP"}, {"method": "EAPP", "task": "no_task"}],
+    )
+    assert code == 1
+    assert "1 cells done, 0 present, 6 failed" in output
+    errors = failures(tmp_path)
+    assert len(errors) == 6
+    text = "\n".join(errors)
+    assert "nothing (revision main) cannot be read" in text
+    assert "empty" in text
+    assert "Unknown task 'no_task'" in text
+    assert "Unknown attribution method 'EAPP'. Did you mean 'EAP'?" in text
+    assert len(result_files(tmp_path)) == 1
 
 
 def test_a_cell_that_fails_is_recorded_retried_and_forgotten_after_success(

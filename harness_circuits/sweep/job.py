@@ -16,7 +16,7 @@ class Setup:
 
     Attributes:
         results: Folder of the results.
-        tasks: Names of all tasks.
+        tasks: Names of the tasks of all jobs.
         include_path: More folders with task files.
         metadata: lm-eval's `--metadata`.
         limit: Evaluation documents per task.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ def make_plan(config: SweepConfig, results: str | None = None) -> Plan:
             refused.append((cell, failure))
             continue
         (present if state.has_result(job.file, job.identity) else jobs).append(job)
+    setup = replace(setup, tasks=tuple(dict.fromkeys(job.cell.task for job in jobs)))
     return Plan(setup, tuple(jobs), tuple(present), tuple(refused))
 
 
@@ -105,16 +106,13 @@ class _Reader:
             ("tokenizer", _key(cell)), lambda: load_tokenizer(pretrained, str(revision))
         )
         taskdata.set_active_tokenizer(tokenizer, pretrained)
-        return task_facts(self._manager(cell.task), cell.task, self.setup.limit)
+        return task_facts(self._manager(), cell.task, self.setup.limit)
 
-    def _manager(self, task: str) -> TaskManager:
-        """A manager of all tasks; if one of them does not exist, one for each task alone."""
+    def _manager(self) -> TaskManager:
         setup = self.setup
-        folders, metadata = setup.include_path, setup.metadata
-        try:
-            return self._once("manager", lambda: task_manager(setup.tasks, folders, metadata))
-        except LookupError:
-            return self._once(task, lambda: task_manager([task], folders, metadata))
+        return self._once(
+            "manager", lambda: task_manager(setup.tasks, setup.include_path, setup.metadata)
+        )
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._known:

@@ -37,23 +37,15 @@ class TaskFacts:
 def task_manager(
     names: Iterable[str], include_path: Sequence[str], metadata: Mapping[str, Any]
 ) -> TaskManager:
-    """A task manager that knows some tasks; lm-eval's own are scanned only if they are needed.
-
-    Raises:
-        UnknownNameError: There is no such task.
-    """
+    """A task manager for some tasks; lm-eval's own are scanned only if one is not among ours."""
     from lm_eval.tasks import TaskManager
 
     folders = [str(tasks_folder()), *include_path]
     facts = dict(metadata) or None
     manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
-    wanted = sorted(set(names) - set(manager.all_tasks))
-    if wanted:
+    if not set(names) <= set(manager.all_tasks):
         add_task_folder()
         manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
-    for name in wanted:
-        if name not in manager.all_tasks:
-            raise UnknownNameError(_unknown_task(name, manager.all_tasks))
     return manager
 
 
@@ -61,8 +53,11 @@ def task_facts(manager: TaskManager, name: str, limit: int | None) -> TaskFacts:
     """Build a task, for the tokenizer that was set as the active one, and look at its documents.
 
     Raises:
+        UnknownNameError: There is no such task.
         CircuitError: The task cannot be built.
     """
+    if name not in manager.all_tasks:
+        raise UnknownNameError(_unknown_task(name, manager.all_tasks))
     training: list[Any] = []
     evaluation: list[Any] = []
     for task in manager.load([name])["tasks"].values():
