@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from benchmarks.stages import Stage
-
-STATUS = Path("/proc/self/status")
+from harness_circuits.spent import spent
 
 
 def interleaved(stages: Mapping[str, Stage], repeats: int) -> dict[str, dict[str, float]]:
@@ -35,24 +33,12 @@ def interleaved(stages: Mapping[str, Stage], repeats: int) -> dict[str, dict[str
 
 def peak_above(stage: Stage) -> dict[str, float]:
     """Peak resident memory of one run of a stage above what was resident before it, in bytes."""
-    before = psutil.Process().memory_info().rss
-    _reset_peak()
     cpu = time.process_time()
-    stage()
-    return {"peak_bytes": max(0, _peak() - before), "cpu": time.process_time() - cpu}
-
-
-def _reset_peak() -> None:
-    if STATUS.exists():
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    if STATUS.exists():
-        (line,) = (x for x in STATUS.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    with spent(torch.device("cpu")) as found:
+        stage()
+    if found.peak_bytes is None:
+        raise OSError("this system does not tell a process its peak memory")
+    return {"peak_bytes": found.peak_bytes, "cpu": time.process_time() - cpu}
 
 
 def machine() -> dict[str, Any]:
@@ -60,7 +46,6 @@ def machine() -> dict[str, Any]:
     import platform
 
     import numpy
-    import torch
     import transformers
 
     import harness_circuits

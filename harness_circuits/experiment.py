@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +19,11 @@ from harness_circuits.memory import pairs_per_pass
 from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.null_circuits import random_circuits
-from harness_circuits.pairs import Pair
+from harness_circuits.pairs import Pair, fingerprint
 from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection import check_selection, select
 from harness_circuits.settings import Settings
+from harness_circuits.spent import spent
 from harness_circuits.stability import check_resampling, stabilities
 from harness_circuits.tokenise import (
     Batch,
@@ -67,7 +65,7 @@ class Result:
         scores: Scores of all units; None where a given circuit was evaluated.
         curves: One per ranking.
         evaluation: Values per example of the evaluation pairs.
-        facts: Numbers of pairs, seconds, passes.
+        facts: Numbers of pairs, seconds, peak memory.
     """
 
     scores: Scores | None
@@ -257,34 +255,30 @@ class Experiment:
 
     def run(self) -> Result:
         """Discover (unless scores or a circuit are given), select and evaluate."""
-        started = time.perf_counter()
-        found = self.discover() if self.given is None else self.given
-        discovered = time.perf_counter()
-        if isinstance(found, Circuit):
-            scores, circuits = None, {"absolute": [found]}
-        else:
-            scores, circuits = found, self.circuits(found)
-        selected = time.perf_counter()
-        evaluation, curves = self.evaluate(circuits)
-        if scores is not None and self.settings.stability_resamples:
-            curves = self.with_stability(scores, curves)
-        done = time.perf_counter()
+        device = self.model.device
+        with spent(device) as discovery:
+            found = self.discover() if self.given is None else self.given
+        with spent(device) as selection:
+            if isinstance(found, Circuit):
+                scores, circuits = None, {"absolute": [found]}
+            else:
+                scores, circuits = found, self.circuits(found)
+        with spent(device) as evaluating:
+            evaluation, curves = self.evaluate(circuits)
+            if scores is not None and self.settings.stability_resamples:
+                curves = self.with_stability(scores, curves)
         facts = {
             "n_discovery": 0 if self.given else sum(len(batch) for batch in self.training),
             "n_evaluation": len(evaluation.indices),
             **self.fingerprints,
             "pairs_per_pass": self.pairs_per_pass,
-            "discovery_seconds": discovered - started,
-            "selection_seconds": selected - discovered,
-            "evaluation_seconds": done - selected,
+            "discovery_seconds": discovery.seconds,
+            "selection_seconds": selection.seconds,
+            "evaluation_seconds": evaluating.seconds,
+            "discovery_peak_bytes": discovery.peak_bytes,
+            "evaluation_peak_bytes": evaluating.peak_bytes,
         }
         return Result(scores, curves, evaluation, facts)
-
-
-def fingerprint(pairs: Sequence[Pair]) -> str:
-    """A short hash of pairs, the same for the same pairs in the same order."""
-    text = json.dumps([asdict(pair) for pair in pairs], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check_graph(model: CircuitModel, given: Scores | Circuit) -> None:

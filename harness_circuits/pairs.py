@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness_circuits.errors import PairError, TaskDataError
@@ -166,3 +168,9 @@ def pairs_from_docs(docs: Iterable[Mapping[str, Any]], where: str) -> list[Pair]
     if not pairs:
         raise TaskDataError(f"{where} has no pairs.")
     return pairs
+
+
+def fingerprint(pairs: Sequence[Pair]) -> str:
+    """A short hash of pairs, the same for the same pairs in the same order."""
+    text = json.dumps([asdict(pair) for pair in pairs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

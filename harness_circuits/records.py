@@ -7,7 +7,6 @@ that names file, field and value; `read_results` collects these refusals and goe
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,11 @@ from typing import Any
 from harness_circuits.bootstrap import Interval
 from harness_circuits.curve import check_sizes
 from harness_circuits.errors import CircuitError
+from harness_circuits.json_fields import Fields, ResultFileError
 
 AREAS = ("cpr", "cmd", "cmd_log")
 RANKINGS = ("absolute", "signed")
 EXAMPLES_FILE = "examples.jsonl"
-
-
-class ResultFileError(CircuitError):
-    """A file is no results file of `--model circuit`, or a part of it is missing or malformed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,7 @@ class Run:
         evaluation_pairs: Fingerprint of the evaluation pairs.
         discovery_seconds: Time of discovery.
         evaluation_seconds: Time of evaluation.
+        peak_bytes: Peak memory of discovery and evaluation beside the model; None if not measured.
         artifacts: Folder that scores and values per example were written to, as it was given.
     """
 
@@ -82,6 +79,7 @@ class Run:
     evaluation_pairs: str
     discovery_seconds: float
     evaluation_seconds: float
+    peak_bytes: float | None
     artifacts: str | None
 
     @property
@@ -154,7 +152,7 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
         json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
     except (OSError, ValueError, RecursionError) as error:
         raise ResultFileError(f"not readable as JSON: {error}") from error
-    top = _Fields(data, "the file")
+    top = Fields(data, "the file")
     if not isinstance(data, dict) or "results" not in data or "config" not in data:
         raise ResultFileError("not a results file of lm-eval: no `results` and `config` in it")
     config = top.child("config")
@@ -166,7 +164,7 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
     return tuple(_run(path, top, task) for task in tasks.data)
 
 
-def _run(path: Path, top: _Fields, task: str) -> Run:
+def _run(path: Path, top: Fields, task: str) -> Run:
     config = top.child("config")
     circuit = config.child("circuit")
     facts = circuit.child("tasks").child(task)
@@ -190,11 +188,20 @@ def _run(path: Path, top: _Fields, task: str) -> Run:
         evaluation_pairs=facts.text("evaluation_pairs"),
         discovery_seconds=facts.number("discovery_seconds"),
         evaluation_seconds=facts.number("evaluation_seconds"),
+        peak_bytes=_peak(facts),
         artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
     )
 
 
-def _settings(circuit: _Fields) -> dict[str, Any]:
+def _peak(facts: Fields) -> float | None:
+    """The larger peak of the two stages; files of earlier versions have none."""
+    names = [f"{stage}_peak_bytes" for stage in ("discovery", "evaluation")]
+    if any(facts.data.get(name) is None for name in names):
+        return None
+    return max(map(facts.number, names))
+
+
+def _settings(circuit: Fields) -> dict[str, Any]:
     """Settings; where a file was evaluated, the method says so and its hash is among them."""
     settings = circuit.child("settings")
     result = dict(settings.data)
@@ -209,7 +216,7 @@ def _settings(circuit: _Fields) -> dict[str, Any]:
     return result
 
 
-def _areas(results: _Fields) -> dict[str, Interval]:
+def _areas(results: Fields) -> dict[str, Interval]:
     """CPR, CMD and log-axis CMD; a run at a single size has none, one ranking alone has its own."""
     return {
         name: results.interval(f"{name},none", f"{name}_ci95_low,none", f"{name}_ci95_high,none")
@@ -218,7 +225,7 @@ def _areas(results: _Fields) -> dict[str, Interval]:
     }
 
 
-def _curve(fields: _Fields) -> CurveRecord:
+def _curve(fields: Fields) -> CurveRecord:
     sizes = fields.numbers("sizes")
     try:
         check_sizes(sizes)
@@ -237,63 +244,3 @@ def _curve(fields: _Fields) -> CurveRecord:
         columns["kept"],
         columns["edges"],
     )
-
-
-@dataclass(frozen=True)
-class _Fields:
-    """A JSON object and where it stands, with getters that check types."""
-
-    data: Any
-    where: str
-
-    def child(self, name: str) -> _Fields:
-        value = self._get(name)
-        if not isinstance(value, dict):
-            raise self._wrong(name, "an object", value)
-        return _Fields(value, name if self.where == "the file" else f"{self.where}.{name}")
-
-    def keys(self, known: tuple[str, ...]) -> list[str]:
-        unknown = sorted(set(self.data) - set(known))
-        if unknown or not self.data:
-            raise ResultFileError(f"{self.where}: expected some of {known}, got {unknown}")
-        return [name for name in known if name in self.data]
-
-    def text(self, name: str) -> str:
-        value = self._get(name)
-        if not isinstance(value, str):
-            raise self._wrong(name, "text", value)
-        return value
-
-    def number(self, name: str) -> float:
-        value = self._get(name)
-        if not _finite(value):
-            raise self._wrong(name, "a finite number", value)
-        return float(value)
-
-    def numbers(self, name: str, length: int | None = None) -> tuple[float, ...]:
-        value = self._get(name)
-        if not isinstance(value, list) or not all(map(_finite, value)):
-            raise self._wrong(name, "a list of finite numbers", value)
-        if length is not None and len(value) != length:
-            raise self._wrong(name, f"one number for each of {length} sizes", value)
-        return tuple(map(float, value))
-
-    def interval(self, value: str, low: str, high: str) -> Interval:
-        return self.ordered(self.number(value), self.number(low), self.number(high))
-
-    def ordered(self, value: float, low: float, high: float) -> Interval:
-        if low > high:
-            raise ResultFileError(f"{self.where}: an interval from {low:g} to {high:g}")
-        return Interval(value, low, high)
-
-    def _get(self, name: str) -> Any:
-        if not isinstance(self.data, dict) or name not in self.data:
-            raise ResultFileError(f"{self.where} has no {name!r}")
-        return self.data[name]
-
-    def _wrong(self, name: str, expected: str, value: object) -> ResultFileError:
-        return ResultFileError(f"{self.where}: {name!r} is not {expected} but {value!r:.80}")
-
-
-def _finite(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

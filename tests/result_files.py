@@ -100,6 +100,8 @@ def result_json(
         "evaluation_pairs": pairs,
         "discovery_seconds": 2.5,
         "evaluation_seconds": 1.25,
+        "discovery_peak_bytes": 3 * 2**20,
+        "evaluation_peak_bytes": 5 * 2**20,
         "curves": summary.curves,
     }
     circuit = {

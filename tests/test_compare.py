@@ -14,7 +14,8 @@ from result_files import examples, with_task, write_run
 
 from harness_circuits.cli import main
 from harness_circuits.errors import OptionError
-from harness_circuits.records import ResultFileError, read_results
+from harness_circuits.json_fields import ResultFileError
+from harness_circuits.records import read_results
 from harness_circuits.report.compare import Comparison, compare
 
 

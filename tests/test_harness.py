@@ -112,7 +112,11 @@ def without_times(results: dict[str, Any]) -> Any:
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: strip(v) for k, v in value.items() if "seconds" not in k and k != "date"}
+            return {
+                k: strip(v)
+                for k, v in value.items()
+                if "seconds" not in k and "peak_bytes" not in k and k != "date"
+            }
         return [strip(item) for item in value] if isinstance(value, list) else value
 
     kept = ("results", "configs", "versions", "config", "higher_is_better", "n-samples")

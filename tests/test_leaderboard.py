@@ -89,6 +89,8 @@ def test_the_csv_holds_all_numbers(tmp_path: Path) -> None:
     for name in ("cpr", "cmd", "cmd_log", "cmd_ci95_low", "cpr_ci95_high"):
         assert table[name][0] == pytest.approx(published[f"{name},none"], rel=1e-12)
     assert table["seconds"][0] == 3.75
+    assert table["discovery_seconds"][0] == 2.5
+    assert table["peak_mib"][0] == 5
     assert list(frame(board_of(tmp_path / "in")).columns) == list(table.columns)
 
 

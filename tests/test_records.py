@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from result_files import SIZES, examples, result_json, write_run
 
-from harness_circuits.records import ResultFileError, read_results, read_results_file
+from harness_circuits.json_fields import ResultFileError
+from harness_circuits.records import read_results, read_results_file
 from harness_circuits.summary import summarise
 
 Edit = Callable[[dict[str, Any]], Any]
@@ -33,6 +34,7 @@ def test_a_run_holds_what_the_file_says(tmp_path: Path) -> None:
     summary = summarise(records)
     assert (run.task, run.model, run.date, run.artifacts) == ("ioi_circuit", "m", 3.5, "out")
     assert (run.n_evaluation, run.seconds) == (40, 3.75)
+    assert run.peak_bytes == 5 * 2**20
     assert run.settings["method"] == "EAP-IG-inputs"
     assert set(run.areas) == {"cpr", "cmd", "cmd_log"}
     assert run.areas["cmd"].value == summary.metrics["cmd"]

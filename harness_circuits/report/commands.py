@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.records import Reading, ResultFileError, read_results
+from harness_circuits.json_fields import ResultFileError
+from harness_circuits.records import Reading, read_results
 from harness_circuits.report.compare import Comparison, compare, newest
 from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
 from harness_circuits.report.extras import needs_report

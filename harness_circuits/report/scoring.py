@@ -65,7 +65,16 @@ METRICS = (
         True,
         "absolute",
     ),
+    Metric("discovery_seconds", "discovery s", "Seconds of discovery.", False, None, 1),
     Metric("seconds", "seconds", "Discovery and evaluation, without loading.", False, None, 1),
+    Metric(
+        "peak_mib",
+        "peak MiB",
+        "Peak memory of discovery and evaluation above what was in use before, the model included.",
+        False,
+        None,
+        0,
+    ),
 )
 
 
@@ -96,7 +105,10 @@ def make_entry(run: Run) -> Entry:
     values = dict(run.areas)
     if (curve := run.curves.get("absolute")) is not None and len(curve.sizes) > 1:
         values["accuracy"] = _accuracy(curve, examples)
-    values["seconds"] = Interval(run.seconds, run.seconds, run.seconds)
+    spent = {"discovery_seconds": run.discovery_seconds, "seconds": run.seconds}
+    if run.peak_bytes is not None:
+        spent["peak_mib"] = run.peak_bytes / 2**20
+    values |= {name: Interval(value, value, value) for name, value in spent.items()}
     return Entry(run, examples, why_not, values)
 
 
