@@ -88,6 +88,12 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         return data.circuit(graph) if isinstance(data, TruthData) else None
 
     @property
+    def whole_heads(self) -> bool:
+        """Whether the true circuit does not tell a head's query, key and value apart."""
+        data = self.config.custom_dataset
+        return isinstance(data, TruthData) and data.whole_heads
+
+    @property
     def behaviour(self) -> str:
         """Name of the metric that any model reports beside accuracy."""
         return BEHAVIOUR.get(self.metric, "logit_diff")
