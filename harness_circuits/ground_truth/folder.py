@@ -36,7 +36,7 @@ from harness_circuits.registry import unknown_name
 
 PREFIX = "ground-truth:"
 PAIRS_FILE = "pairs.jsonl"
-FORMAT_VERSION = 1  # part of the folder's name: raise it when a model or its pairs change
+FORMAT_VERSION = 2  # part of the folder's name: raise it when a model or its pairs change
 N_DOCUMENTS = 2000
 
 
