@@ -55,8 +55,7 @@ def load_model(
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    chosen = check_dtype(dtype)
-    target = check_device(device)
+    chosen, target = check_dtype(dtype), check_device(device)
     source, name = resolve(pretrained)
     where = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
