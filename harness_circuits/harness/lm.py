@@ -241,6 +241,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             **result.facts,
             "accuracy": asdict(accuracy),
             "left_out": taskdata.left_out(name),
+            "data": task.data_facts,
             "scores": dict(scores.provenance) if scores is not None else {},
             "known_circuits": overlap_with_known(
                 scores if self.given is None else self.given, name
