@@ -137,7 +137,7 @@ def test_unknown_option_values_are_refused(name: str) -> None:
 
 
 def digest(seed: int) -> str:
-    """A hash of all tasks' documents with all options, made in a process of its own with its own string hashes."""
+    """A hash of all tasks' documents, with all options, made in a process with its own hashes."""
     script = (
         "import json, hashlib\n"
         "from task_builds import build, option_cases, rows\n"
