@@ -12,16 +12,21 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from harness_circuits.circuit import Circuit
+from harness_circuits.graph import Graph
 from harness_circuits.known import KNOWN_FOR_TASK, is_gpt2_small, known_circuit
 from harness_circuits.scores import Scores
 
 
-def agreement(scores: Scores | None, truth: Circuit | None) -> dict[str, float]:
+def agreement(
+    scores: Scores | None, truth: Circuit | None, *, whole_heads: bool = False
+) -> dict[str, float]:
     """AUROC, area under precision-recall, and recall at the true size.
 
     Args:
         scores: Edge or node scores; of others, and of none, nothing is reported.
         truth: The true circuit, over edges of the same graph.
+        whole_heads: Take edges into a head's query, key and value as one, with the largest of
+            their absolute scores, which is true if any of the three is.
 
     Returns:
         `auroc`, `auprc` and `recall@true_size`, or nothing.
@@ -32,12 +37,22 @@ def agreement(scores: Scores | None, truth: Circuit | None) -> dict[str, float]:
     wanted = truth.edges if scores.space.level == "edge" else truth.nodes
     if scores.space.level == "node":
         real[0] = False
-    labels, values = wanted[real], np.abs(scores.values[real])
+    sizes = np.abs(scores.values)
+    if whole_heads and scores.space.level == "edge":
+        real, wanted, sizes = (_by_node(scores.space.graph, x) for x in (real, wanted, sizes))
+    labels, values = wanted[real], sizes[real]
     return {
         "auroc": auroc(labels, values),
         "auprc": auprc(labels, values),
         "recall@true_size": recall_at_true_size(labels, values),
     }
+
+
+def _by_node(graph: Graph, edges: np.ndarray) -> np.ndarray:
+    """Largest entry per source and node that reads it, from entries per source and destination."""
+    owners = graph.destination_owner
+    nodes = np.unique(owners)
+    return np.stack([edges[:, owners == node].max(axis=1) for node in nodes], axis=1)
 
 
 def auroc(labels: Bool[np.ndarray, "unit"], values: Float[np.ndarray, "unit"]) -> float:

@@ -8,6 +8,7 @@ by reason.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from harness_circuits.taskdata import SPLITS, TaskData
 logger = logging.getLogger("lm_eval.circuit")
 
 Row = Mapping[str, Any]
+ENDING = "_counterfactual"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class RowReader:
@@ -59,6 +62,8 @@ class HubData(TaskData):
             column `{counterfactual}_counterfactual`.
         reader: Makes documents of rows.
         n_train: Training pairs unless `--metadata` says otherwise; None for all.
+        facts: Of the last build, for the results: dataset, configuration, revision asked for,
+            whether that pins a commit, the commit that was read if that is known, counterfactual.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class HubData(TaskData):
         super().__init__(task, lambda _: ())
         self.path, self.name, self.revision = path, name, revision
         self.counterfactual = counterfactual
+        self.facts: dict[str, Any] = {}
         self.reader, self.n_train = RowReader(reader), n_train
 
     def __call__(self, **metadata: Any) -> dict[str, Any]:
@@ -98,6 +104,12 @@ class HubData(TaskData):
         revision = str(metadata.get("dataset_revision") or self.revision)
         splits = load_splits(self.task, path, self.name, revision)
         column = self._column(str(metadata.get("counterfactual", self.counterfactual)), splits)
+        self.facts = {
+            "dataset": path,
+            "configuration": self.name,
+            **facts_of_revision(path, revision, splits["train"]),
+            "counterfactual": column.removesuffix(ENDING),
+        }
         fit = self.fitting(metadata)
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         for split in SPLITS:
@@ -116,13 +128,12 @@ class HubData(TaskData):
 
     def _column(self, counterfactual: str, splits: Mapping[str, Any]) -> str:
         """The column of corrupted prompts."""
-        ending = "_counterfactual"
         columns = splits["train"].column_names
-        known = [name.removesuffix(ending) for name in columns if name.endswith(ending)]
+        known = [name.removesuffix(ENDING) for name in columns if name.endswith(ENDING)]
         if counterfactual not in known:
             what = f"counterfactual of task {self.task}"
             raise OptionError(unknown_name(what, counterfactual, known))
-        return counterfactual + ending
+        return counterfactual + ENDING
 
     def _limit(self, metadata: Mapping[str, Any], name: str) -> int | None:
         value = metadata.get(name, self.n_train if name == "n_train" else None)
@@ -144,12 +155,13 @@ def load_splits(task: str, path: str, name: str | None, revision: str) -> dict[s
 
     folder = Path(path).expanduser()
     local = folder.is_dir()
-    if not local and revision == "main":
+    if not local and COMMIT.fullmatch(revision) is None:
         logger.warning(
-            "%s: no commit of %s is pinned, so its newest version is used; pin one with "
-            '--metadata \'{"dataset_revision": "COMMIT"}\'.',
+            "%s: no commit of %s is pinned, so the newest version of %r is used, which may change; "
+            'pin one with --metadata \'{"dataset_revision": "COMMIT"}\'.',
             task,
             path,
+            revision,
         )
     if local and name is not None and (folder / name).is_dir():
         folder, name = folder / name, None
@@ -171,6 +183,21 @@ def load_splits(task: str, path: str, name: str | None, revision: str) -> dict[s
             f"{task}: {path} has the splits {sorted(loaded)}; it needs train, and validation or test."
         )
     return loaded
+
+
+def facts_of_revision(path: str, revision: str, split: Any) -> dict[str, Any]:
+    """Which version of a dataset was read: the revision asked for, and the commit behind it.
+
+    The commit is in the addresses of the files that `datasets` downloaded (`...@COMMIT/...`); None
+    where there are none.
+    """
+    if Path(path).expanduser().is_dir():
+        return {"revision": None, "pinned": False, "commit": None}
+    addresses = " ".join(getattr(split.info, "download_checksums", None) or ())
+    found = re.search(rf"@({COMMIT.pattern})/", addresses)
+    pinned = COMMIT.fullmatch(revision) is not None
+    commit = revision if pinned else found and found[1]
+    return {"revision": revision, "pinned": pinned, "commit": commit}
 
 
 def _not_loaded(task: str, path: str, revision: str, local: bool, error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Data of circuit tasks: candidate pairs made for the tokenizer in use, and split without overlap.
 
-A task's `pairs.py` yields candidate documents. Here they become the splits of a harness task:
+A task's `pairs.py`, or a module of this package, yields candidate documents. Here they become the
+splits of a harness task:
 
 1. A candidate's `key` says what must not occur in two splits (for example a template with a pair of
    names). A hash of the key assigns the candidate to a split, so the splits are disjoint in keys.

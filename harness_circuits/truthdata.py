@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonlines
@@ -12,18 +11,17 @@ from harness_circuits.circuit import Circuit
 from harness_circuits.errors import CircuitFileError, TaskDataError
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.graph import Graph
-from harness_circuits.ground_truth import TRUTH_FILE, truth_folder
-from harness_circuits.ground_truth.folder import PAIRS_FILE
+from harness_circuits.ground_truth import TruthFiles, truth_files
 from harness_circuits.taskdata import TaskData
 
 
 class TruthData(TaskData):
-    """Reads a model folder with `truth.json` and `pairs.jsonl` (see `ground_truth.folder`)."""
+    """Reads the true circuit and the pairs of a model folder (see `ground_truth.folder`)."""
 
     def __init__(self, task: str) -> None:
         """Describe the data; which model it is for is known when the data are built."""
         super().__init__(task, self._documents)
-        self.folder: Path | None = None
+        self.files: TruthFiles | None = None
 
     def __call__(self, **metadata: Any) -> dict[str, Any]:
         """Build all splits for the model that `pretrained` names.
@@ -32,7 +30,7 @@ class TruthData(TaskData):
             TaskDataError: Its true circuit is not known, or a row of its pairs is no document.
             UnknownNameError: There is no hand-written model of that name.
         """
-        self.folder = truth_folder(metadata.get("pretrained"))
+        self.files = truth_files(metadata.get("pretrained"))
         return super().__call__(**metadata)
 
     def circuit(self, graph: Graph) -> Circuit:
@@ -41,23 +39,42 @@ class TruthData(TaskData):
         Raises:
             CircuitFileError: The file holds importances, or another model's circuit.
         """
-        assert self.folder is not None, "data are built before anything is run"
-        circuit = load_circuit_file(self.folder / TRUTH_FILE, graph)
+        assert self.files is not None, "data are built before anything is run"
+        circuit = load_circuit_file(self.files.circuit, graph)
         if not isinstance(circuit, Circuit):
             raise CircuitFileError(
-                f"{self.folder / TRUTH_FILE} holds importances; a true circuit says of every edge "
+                f"{self.files.circuit} holds importances; a true circuit says of every edge "
                 "whether it is in the circuit (in_graph)."
             )
         return circuit
 
+    @property
+    def whole_heads(self) -> bool:
+        """Whether the true circuit does not tell a head's query, key and value apart."""
+        return self.files is not None and self.files.whole_heads
+
     def _documents(self, _: Any) -> Iterator[dict[str, Any]]:
-        assert self.folder is not None
-        path = self.folder / PAIRS_FILE
+        assert self.files is not None
+        path = self.files.pairs
         try:
             with jsonlines.open(path) as file:
                 for number, row in enumerate(file, 1):
+                    where = f"{path}, line {number}"
                     if not isinstance(row, dict) or "clean" not in row:
-                        raise TaskDataError(f"{path}, line {number}: not a document of a pair.")
+                        raise TaskDataError(f"{where}: not a document of a pair.")
+                    if self.files.words is not None:
+                        _check_words(where, row, self.files.words)
                     yield {"key": row["clean"], **row}
         except jsonlines.InvalidLineError as error:
             raise TaskDataError(f"{path}, line {error.lineno}: not JSON.") from error
+
+
+def _check_words(where: str, row: dict[str, Any], words: frozenset[str]) -> None:
+    """Refuse a document with words that have no token."""
+    texts = [row["clean"], row.get("corrupted", ""), *row.get("choices", [])]
+    unknown = [word for text in texts for word in str(text).split() if word not in words]
+    if unknown:
+        raise TaskDataError(
+            f"{where}: the model has no token for {unknown[0]!r}. Its words are "
+            f"{', '.join(sorted(words)[:20])}{', ...' if len(words) > 20 else ''}."
+        )

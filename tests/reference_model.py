@@ -44,12 +44,15 @@ class Reference:
         n_kv: Key and value destinations per block, `n_heads` unless `kv_heads="grouped"`.
         n_src: Number of sources.
         n_dst: Number of destinations.
+        reader: What reads a model's blocks.
     """
+
+    reader: type[LayerReader] = LayerReader
 
     def __init__(self, hf: PreTrainedModel, kv_heads: str = "ungrouped") -> None:
         self.hf = copy.deepcopy(hf).double().eval().requires_grad_(False)
         self.config: Any = hf.config
-        read = LayerReader(self.config, kv_heads)
+        read = self.reader(self.config, kv_heads)
         self.kind, self.n_heads, self.n_kv = read.kind, read.n_heads, read.n_kv
         self.base: Any = {"gpt2": "transformer", "gpt_neox": "gpt_neox"}.get(self.kind, "model")
         self.base = getattr(self.hf, self.base)

@@ -14,6 +14,7 @@ from reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact
 from tiny_models import random_hf, token_batches
 from torch import Tensor
 
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.errors import OptionError
 from harness_circuits.metrics import METRICS
@@ -87,7 +88,7 @@ def recomputed(case: Case, ablation: str, *, single: bool = False) -> np.ndarray
 
 
 @pytest.mark.parametrize(
-    ("name", "ablation"), [*((name, "patching") for name in CASES), ("gemma2-grouped", "zero")]
+    ("name", "ablation"), [(name, ablation) for name in CASES for ablation in ABLATIONS]
 )
 def test_qk_fix_recomputes_attention(name: str, ablation: str) -> None:
     with exact_case(name) as case:
@@ -141,27 +142,37 @@ class Dropped(Reference):
 
 
 @cache
-def three_layers(architecture: str) -> Case:
+def three_layers(name: str) -> Case:
+    architecture, kv_heads = name.split("-")
     changes = {"n_layer": 3} if architecture == "gpt2" else {"num_hidden_layers": 3}
-    model = CircuitModel(random_hf(architecture, **changes).double(), name="three layers")
+    hf = random_hf(architecture, **changes).double()
+    model = CircuitModel(hf, kv_heads=kv_heads, name="three layers")  # type: ignore[arg-type]
     (batch,) = token_batches(3, 6)
-    return Case(model, Dropped(model.hf, "ungrouped"), batch)
+    return Case(model, Dropped(model.hf, kv_heads), batch)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama", "gemma2", "olmo2"])
-def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(architecture: str) -> None:
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("name", CASES)
+def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(
+    name: str, ablation: str
+) -> None:
     with exact_float64():
-        case = three_layers(architecture)
+        case = three_layers(name)
         reference: Any = case.reference
         graph = case.model.graph
         per_layer: dict[Level, list[np.ndarray]] = {level: [] for level in LEVELS}
         for reference.dropped in range(3):
             for level in LEVELS:
                 drop = gate_gradient(
-                    level, reference, clean(PAIRS), corrupted(PAIRS), answers(PAIRS)
+                    level,
+                    reference,
+                    clean(PAIRS),
+                    corrupted(PAIRS),
+                    answers(PAIRS),
+                    replacement=case.replacement(ablation),
                 )
                 per_layer[level].append(np.abs(drop.numpy()))
-        got = {level: scores(case, level, qk_fix=False) for level in LEVELS}
+        got = {level: scores(case, level, ablation, qk_fix=False) for level in LEVELS}
     edges, nodes = (np.array(per_layer[level]) for level in LEVELS)
     for layer in range(3):
         assert not edges[layer, :, graph.attention_slice(layer)].any()
@@ -176,7 +187,7 @@ def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(architecture:
 
 def test_both_corrections_together_drop_the_gradients_that_the_fix_is_contracted_with() -> None:
     with exact_float64():
-        case = three_layers("llama")
+        case = three_layers("llama-ungrouped")
         both = scores(case, "edge")
         drop = scores(case, "edge", qk_fix=False)
         fix = scores(case, "edge", grad_drop=False)

@@ -121,6 +121,14 @@ def test_eap_ig_is_the_mean_gradient_between_the_embeddings(
     assert_same(got, np.sum(points, axis=0))
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_clean_corrupted_is_the_mean_gradient_at_both_ends(case: Case, level: str) -> None:
+    got = scores(case, "clean-corrupted", level, "patching")
+    ends = [expected(case, level, "patching", alpha) for alpha in (0.0, 1.0)]
+    assert_same(got, np.mean(ends, axis=0))
+    assert np.abs(ends[0] - ends[1]).max() > 1e-2 * np.abs(got).max()
+
+
 @pytest.mark.parametrize("name", ["llama-ungrouped", "gemma2-grouped"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("level", LEVELS)
@@ -137,17 +145,19 @@ def test_every_rule_has_its_points(name: str, rule: str, level: str) -> None:
     ("name", "ablation"),
     [
         *((name, "patching") for name in CASES[: len(ARCHITECTURES)]),
-        ("gpt2-ungrouped", "mean"),
-        (CASES[-1], "mean"),
+        *((name, IG_ABLATIONS[1 + at % 2]) for at, name in enumerate(CASES[: len(ARCHITECTURES)])),
     ],
 )
 def test_edges_of_the_input_add_up_to_the_effect_of_its_embeddings(
     name: str, ablation: str
 ) -> None:
-    """Completeness: every path starts with an edge of the input, so these edges explain it all."""
+    """Completeness: every path starts with an edge of the input, so these edges explain it all.
+
+    Their scores add up to the input node's (see the sums below). Shared keys change nothing here.
+    """
     with exact_case(name) as case:
         options = {"ig_steps": 96, "ig_rule": "gausslegendre"}
-        edges = scores(case, "EAP-IG-inputs", "edge", ablation, **options)[0].sum()
+        edges = scores(case, "EAP-IG-inputs", "node", ablation, **options)[0]
         metric, embedded = logit_diff(answers(PAIRS)), case.replacement(ablation)[0]
         with torch.no_grad():
             before = metric(case.reference.run(clean(PAIRS))[0]).mean()
@@ -157,12 +167,15 @@ def test_edges_of_the_input_add_up_to_the_effect_of_its_embeddings(
     assert edges == pytest.approx(effect, abs=1e-5)
 
 
-@pytest.mark.parametrize("method", ["EAP", "EAP-IG-inputs"])
+@pytest.mark.parametrize(
+    "method", ["EAP", "EAP-IG-inputs", "clean-corrupted", "EAP-IG-activations", "RelP"]
+)
 def test_a_nodes_score_is_the_sum_of_its_edges_and_of_its_neurons(case: Case, method: str) -> None:
     """By the chain rule, in post-norm models too: edges pass through the Jacobian of the norm."""
-    node = scores(case, method, "node", "patching")
-    assert_same(scores(case, method, "edge", "patching").sum(1), node)
-    assert_same(scores(case, method, "neuron", "patching").sum(1), node)
+    options = {"ig_steps": 2} if "IG" in method else {}
+    node = scores(case, method, "node", "patching", **options)
+    assert_same(scores(case, method, "edge", "patching", **options).sum(1), node)
+    assert_same(scores(case, method, "neuron", "patching", **options).sum(1), node)
 
 
 @pytest.mark.parametrize("name", ["prob_diff", "normalised_logit", "kl", "js"])

@@ -15,7 +15,7 @@ from tiny_tokenizer import save_tiny_model, word_tokenizer
 from harness_circuits import mibdata, taskdata
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.hubdata import HubData
+from harness_circuits.hubdata import HubData, load_splits
 
 NAMES = ("Mary", "John", "Anna", "Tom")
 DATA = {data.task: data for data in vars(mibdata).values() if isinstance(data, HubData)}
@@ -220,6 +220,44 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyP
         assert part in message
 
 
+@pytest.mark.parametrize("commit", [None, "0123456789abcdef" * 2 + "01234567"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_version_that_was_read_is_recorded_and_warned_about(
+    tmp_path: Path,
+    task: str,
+    commit: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import datasets
+
+    local = load_splits(task, str(dataset(tmp_path, task)), DATA[task].name, "main")
+    asked = {}
+
+    def hub(path: str, name: str | None, revision: str) -> dict[str, Any]:
+        asked.update(path=path, name=name, revision=revision)
+        read = "f" * 40 if revision == "main" else revision
+        for split in local.values():
+            split.info.download_checksums = {f"hf://datasets/{path}@{read}/x.parquet": {}}
+        return dict(local)
+
+    monkeypatch.setattr(datasets, "load_dataset", hub)
+    DATA[task](**({"dataset_revision": commit} if commit else {}))
+    revision = commit or DATA[task].revision
+    assert asked == {"path": DATA[task].path, "name": DATA[task].name, "revision": revision}
+    pinned = revision != "main"
+    assert DATA[task].facts == {
+        "dataset": DATA[task].path,
+        "configuration": DATA[task].name,
+        "revision": revision,
+        "pinned": pinned,
+        "commit": revision if pinned else "f" * 40,
+        "counterfactual": DATA[task].counterfactual,
+    }
+    warned = f"{task}: no commit of {DATA[task].path} is pinned, so the newest version of 'main'"
+    assert (warned in caplog.text) is not pinned
+
+
 def test_bad_folders_are_explained(tmp_path: Path) -> None:
     with pytest.raises(TaskDataError, match="cannot be read as a dataset"):
         build("mib_ioi_circuit", tmp_path)
@@ -248,8 +286,13 @@ def test_a_task_runs_under_lm_eval(tmp_path: Path) -> None:
     lm = CircuitLM(pretrained=str(model), sizes="0.1:1", bootstrap_iters=20, method="EAP")
     folder = dataset(tmp_path, "mib_mcqa_circuit")
     metadata = {"pretrained": str(model), "dataset_path": str(folder)}
-    found = values(
-        evaluate(lm, ["mib_mcqa_circuit"], ROOT / "tasks" / "mib", metadata=metadata),
-        "mib_mcqa_circuit",
+    task = "mib_mcqa_circuit"
+    results = evaluate(lm, [task], ROOT / "tasks" / "mib", metadata=metadata)
+    found, data = values(results, task), results["config"]["circuit"]["tasks"][task]["data"]
+    assert (data["dataset"], data["pinned"], data["counterfactual"]) == (
+        str(folder),
+        False,
+        "symbol",
     )
+    assert results["configs"][task]["metadata"]["data"] == data
     assert found["faithfulness@1"] == pytest.approx(1, abs=1e-4)

@@ -33,7 +33,7 @@ attribution selection evaluate null_circuits
 stability
 settings
 experiment
-taskdata hubdata truthdata mibdata summary records calibration
+taskdata hubdata truthdata mibdata arithmetic summary records calibration
 artifacts
 harness sweep report export
 api cli

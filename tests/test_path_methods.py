@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from reference import gated_metric, logit_diff
 from reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact_case
-from tiny_models import ARCHITECTURES, random_hf, tiny_model, token_batches
+from tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, random_hf, tiny_model, token_batches
 from torch import Tensor
 
 from harness_circuits.ablation import ABLATIONS
@@ -19,7 +21,7 @@ from harness_circuits.passes import contract
 from harness_circuits.passes.contract import Delta, fill
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record
 from harness_circuits.passes.sites import sites_of
-from harness_circuits.scores import Level
+from harness_circuits.scores import LEVELS, Level
 from harness_circuits.tokenise import TokenPair, make_batches
 
 LOGIT_DIFF = METRICS.get("logit_diff")
@@ -31,23 +33,26 @@ def activations(case: Case, level: Level, ablation: str, **options: object) -> n
     return attribute(job, "EAP-IG-activations", **options).values
 
 
-@pytest.mark.parametrize(
-    ("name", "ablation", "rule"),
-    [
-        *((name, "patching", "right") for name in CASES),
-        *(("gpt2-ungrouped", ablation, "midpoint") for ablation in ABLATIONS),
-        ("gemma2-grouped", "zero", "left"),
-        ("gpt_neox-ungrouped", "mean", "gausslegendre"),
-    ],
-)
-def test_own_paths_are_gradients_of_partly_open_gates(name: str, ablation: str, rule: str) -> None:
+GRID = [
+    (name, level, ablation, ("left", "midpoint")[number % 2], 1)
+    for number, (name, level, ablation) in enumerate(product(CASES, LEVELS, ABLATIONS))
+]
+GRID += [(name, "edge", "patching", "right", 2) for name in CASES]
+GRID += [("gpt_neox-ungrouped", "edge", "mean", "gausslegendre", 2)]
+
+
+@pytest.mark.parametrize(("name", "level", "ablation", "rule", "steps"), GRID)
+def test_own_paths_are_gradients_of_partly_open_gates(
+    name: str, level: Level, ablation: str, rule: str, steps: int
+) -> None:
     """Opening a site's gates by 1 - alpha replaces its output by that share."""
     with exact_case(name) as case:
-        got = activations(case, EDGE, ablation, ig_steps=2, ig_rule=rule)
-        wanted = np.zeros(case.model.graph.edge_mask.shape)
+        got = activations(case, level, ablation, ig_steps=steps, ig_rule=rule)
+        replacement = case.replacement(ablation)
+        wanted = np.zeros(got.shape)
         for site in sites_of(case.model.graph):
-            for point in even_points(rule, 2):
-                gates = case.reference.gates("edge")
+            for point in even_points(rule, steps):
+                gates = case.reference.gates(level)
                 gates[site.sources] = 1 - point.alpha
                 gates.requires_grad_(True)
                 metric = gated_metric(
@@ -56,10 +61,11 @@ def test_own_paths_are_gradients_of_partly_open_gates(name: str, ablation: str, 
                     corrupted(PAIRS),
                     gates,
                     answers(PAIRS),
-                    replacement=case.replacement(ablation),
+                    replacement=replacement,
                 ).mean()
                 (gradient,) = torch.autograd.grad(metric, gates)
                 wanted[site.sources] -= point.weight * gradient[site.sources].numpy()
+    assert np.abs(wanted).max() > 1e-3
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
 
 
@@ -127,6 +133,25 @@ def test_flow_is_its_formula(architecture: str) -> None:
         share = torch.where(near.sum(0) > 0, near / near.sum(0), 0)
         np.testing.assert_allclose(got[: len(visible), column], share.mean((1, 2)), atol=1e-12)
     assert (got >= 0).all() and (got.sum(0) <= 1 + 1e-12).all()
+
+
+@pytest.mark.parametrize("architecture", GROUPED_ARCHITECTURES)
+def test_flow_into_shared_keys_and_values_is_that_into_each(architecture: str) -> None:
+    grouped = tiny_model(architecture, kv_heads="grouped")
+    found = attribute(Job(grouped, token_batches(), LOGIT_DIFF), "information-flow-routes").values
+    apart = flow(architecture)
+    columns = dict(zip(tiny_model(architecture).graph.destination_names, apart.T, strict=True))
+    for name, column in zip(grouped.graph.destination_names, found.T, strict=True):
+        np.testing.assert_allclose(column, columns[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_flow_depends_on_no_ablation(ablation: str) -> None:
+    with exact_case("gemma2-grouped") as case:
+        job = Job(case.model, [case.batch], LOGIT_DIFF, EDGE, case.ablation(ablation))
+        found = attribute(job, "information-flow-routes").values
+        usual = Job(case.model, [case.batch], LOGIT_DIFF)
+        np.testing.assert_array_equal(found, attribute(usual, "information-flow-routes").values)
 
 
 def test_flow_where_no_source_is_close() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from reference import exact_float64
+from reference import Reference, exact_float64, gate_gradient
+from reference_cases import CASES, PAIRS, answers, clean, corrupted, exact_case
+from reference_layers import Function, LayerReader
 from tiny_models import ARCHITECTURES, random_hf, tiny_model, token_batches
 from torch import Tensor, nn
 
-from harness_circuits.ablation import Zero
+from harness_circuits.ablation import ABLATIONS, Zero
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.errors import UnsupportedModelError
 from harness_circuits.metrics import METRICS
@@ -36,6 +40,73 @@ def test_without_rules_it_is_eap_and_each_rule_changes_it(architecture: str, lev
         scores = attribute(job, "RelP", **{**OFF, rule: True}).values
         same = np.allclose(scores, eap, rtol=0, atol=1e-3 * np.abs(eap).max())
         assert same == (rule == "half_rule" and not read_mlp(model.layers[0], "").gated)
+
+
+class Linear(LayerReader):
+    """Reads blocks whose norms, activations and products follow the rules, written out."""
+
+    def norm(self, module: nn.Module, repeat: int = 1) -> Function:
+        exact = super().norm(module, repeat)
+        if isinstance(module, nn.LayerNorm):
+            return lambda x: (
+                (x - x.mean(-1, keepdim=True))
+                * (x.detach().var(-1, correction=0, keepdim=True) + module.eps).rsqrt()
+                * module.weight
+                + module.bias
+            )
+        return lambda x: x * (exact(x.detach()) / x.detach())
+
+    def _mlp(self, block: Any) -> Function:
+        names = ("input_layernorm", "ln_2", "post_attention_layernorm")
+        names += ("pre_feedforward_layernorm", "post_feedforward_layernorm")
+        parts = {name: getattr(block, name, None) for name in names}
+        return super()._mlp(SimpleNamespace(mlp=linear_mlp(block.mlp), **parts))
+
+
+def linear_mlp(mlp: nn.Module) -> Function:
+    """An MLP as act(x) / x times x, with half the gradient for each factor of a product."""
+    parts = dict(mlp.named_children())
+    (act,) = (m for name, m in parts.items() if "act" in name)
+    matrices = [m for name, m in parts.items() if "act" not in name and name != "dropout"]
+
+    def activated(x: Tensor) -> Tensor:
+        return x * (act(x.detach()) / x.detach())
+
+    def run(x: Tensor) -> Tensor:
+        if len(matrices) == 2:
+            out: Tensor = matrices[1](activated(matrices[0](x)))
+            return out
+        product = activated(parts["gate_proj"](x)) * parts["up_proj"](x)
+        out = parts["down_proj"](product / 2 + product.detach() / 2)
+        return out
+
+    return run
+
+
+class LinearReference(Reference):
+    reader = Linear
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scores_are_gradients_of_gates_under_the_rules(name: str) -> None:
+    with exact_case(name) as case:
+        reference = LinearReference(case.model.hf, name.split("-")[1])
+        with torch.no_grad():
+            logits = reference.run(clean(PAIRS))[0]
+            torch.testing.assert_close(logits, case.reference.run(clean(PAIRS))[0])
+        for level, ablation in product(LEVELS, ABLATIONS):
+            job = Job(case.model, [case.batch], LOGIT_DIFF, level, case.ablation(ablation))
+            wanted = gate_gradient(
+                level,
+                reference,
+                clean(PAIRS),
+                corrupted(PAIRS),
+                answers(PAIRS),
+                replacement=case.replacement(ablation),
+            ).numpy()
+            got = attribute(job, "RelP").values
+            assert np.abs(wanted).max() > 1e-3
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -2,10 +2,11 @@
 
 from harness_circuits.ground_truth.folder import (
     PREFIX,
-    TRUTH_FILE,
+    TruthFiles,
     ground_truth_folder,
-    truth_folder,
+    truth_files,
 )
+from harness_circuits.ground_truth.interpbench_folder import TRUTH_FILE
 from harness_circuits.ground_truth.models import GROUND_TRUTH, GroundTruth
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "PREFIX",
     "TRUTH_FILE",
     "GroundTruth",
+    "TruthFiles",
     "ground_truth_folder",
-    "truth_folder",
+    "truth_files",
 ]

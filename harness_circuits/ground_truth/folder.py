@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,20 @@ from harness_circuits.default_model import CacheError, cache_folder
 from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.graph import Graph
+from harness_circuits.ground_truth.interpbench import WEIGHTS_FILE, is_case, read_config
+from harness_circuits.ground_truth.interpbench_folder import (
+    TOKENIZER_FILE,
+    TRUTH_FILE,
+    converted_case,
+    words_of,
+)
 from harness_circuits.ground_truth.models import GROUND_TRUTH, GroundTruth
 from harness_circuits.ground_truth.prompts import SPECIAL, VOCABULARY
 from harness_circuits.registry import unknown_name
 
 PREFIX = "ground-truth:"
-TRUTH_FILE, PAIRS_FILE = "truth.json", "pairs.jsonl"
-FORMAT_VERSION = 1  # part of the folder's name: raise it when a model or its pairs change
+PAIRS_FILE = "pairs.jsonl"
+FORMAT_VERSION = 2  # part of the folder's name: raise it when a model or its pairs change
 N_DOCUMENTS = 2000
 
 
@@ -55,25 +63,55 @@ def ground_truth_folder(name: str) -> Path:
     return target
 
 
-def truth_folder(pretrained: Any) -> Path:
-    """The folder of a model whose circuit is known, from what `pretrained=` says.
+@dataclass(frozen=True)
+class TruthFiles:
+    """What a task with a known circuit reads.
+
+    Attributes:
+        circuit: The true circuit.
+        pairs: Documents, one a line.
+        whole_heads: Whether the true circuit says only that a head reads a node, and not by which
+            of its inputs.
+        words: All words of the model's tokenizer, if others have no token; else None.
+    """
+
+    circuit: Path
+    pairs: Path
+    whole_heads: bool = False
+    words: frozenset[str] | None = None
+
+
+def truth_files(pretrained: Any) -> TruthFiles:
+    """The files of a model whose circuit is known, from what `pretrained=` says.
 
     Raises:
         TaskDataError: It is no folder, or lacks the true circuit or the pairs.
+        CircuitFileError: It is a case of InterpBench that cannot be read.
         UnknownNameError: There is no hand-written model of that name.
     """
     text = str(pretrained)
     if text.startswith(PREFIX):
-        return ground_truth_folder(text.removeprefix(PREFIX))
+        made = ground_truth_folder(text.removeprefix(PREFIX))
+        return TruthFiles(made / TRUTH_FILE, made / PAIRS_FILE)
     folder = Path(text).expanduser()
-    missing = [name for name in (TRUTH_FILE, PAIRS_FILE) if not (folder / name).is_file()]
+    case = is_case(folder)
+    needed = (PAIRS_FILE,) if case else (TRUTH_FILE, PAIRS_FILE)
+    missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise TaskDataError(
             f"pretrained={pretrained}: its true circuit is not known ({' and '.join(missing)} not "
             f"found in such a folder). Use pretrained={PREFIX}NAME with one of "
             f"{', '.join(GROUND_TRUTH)}, or put these files beside your model's weights."
+            if not case
+            else f"pretrained={pretrained} is a case of InterpBench without pairs: put "
+            f"{PAIRS_FILE} beside {WEIGHTS_FILE}, one document a line (see docs/ground_truth.md)."
         )
-    return folder
+    if not case:
+        return TruthFiles(folder / TRUTH_FILE, folder / PAIRS_FILE)
+    words = None
+    if not (folder / TOKENIZER_FILE).is_file():
+        words = frozenset(words_of(folder, read_config(folder)))
+    return TruthFiles(converted_case(folder) / TRUTH_FILE, folder / PAIRS_FILE, True, words)
 
 
 def _write(truth: GroundTruth, target: Path) -> None:

@@ -18,6 +18,7 @@ from transformers import GPT2LMHeadModel
 
 from harness_circuits.ground_truth.builder import SHARPNESS, Builder, one_to, shift
 from harness_circuits.ground_truth.prompts import (
+    KNOWN,
     LETTERS,
     VOCABULARY,
     Example,
@@ -102,9 +103,9 @@ def _at(position: int, entries: int = 1, entry: int = 0) -> torch.Tensor:
     return table
 
 
-def _letters() -> torch.Tensor:
-    """The token if it is a letter, else nothing."""
-    return torch.diag(torch.tensor([float(word in LETTERS) for word in VOCABULARY]))
+def _only(letters: Sequence[str]) -> torch.Tensor:
+    """The token if it is one of some letters, else nothing."""
+    return torch.diag(torch.tensor([float(word in letters) for word in VOCABULARY]))
 
 
 def induction() -> GPT2LMHeadModel:
@@ -166,22 +167,25 @@ def fraction() -> GPT2LMHeadModel:
     return _idle(builder, (0, 0), (0, 1), (1, 1))
 
 
-def _copier(builder: Builder) -> None:
-    """Head 0.0 copies the first word, if it is a letter."""
+def _copier(builder: Builder, letters: Sequence[str] = LETTERS) -> None:
+    """Head 0.0 copies the first word, if it is one of some letters."""
     builder.head(
         0,
         0,
         queries=[("one", one_to(1, scale=SHARPNESS))],
         keys=[("position", _at(1))],
-        value=("token", _letters()),
+        value=("token", _only(letters)),
         out="out",
     )
 
 
 def backup() -> GPT2LMHeadModel:
-    """The first word is repeated by head 0.0, or by head 1.0 where head 0.0 wrote nothing."""
+    """The first word is repeated by head 0.0, or by head 1.0 where head 0.0 wrote nothing.
+
+    Head 0.0 knows half of the letters, and head 1.0 all of them.
+    """
     builder = _start()
-    _copier(builder)
+    _copier(builder, KNOWN)
     builder.head(
         1,
         0,
@@ -190,7 +194,7 @@ def backup() -> GPT2LMHeadModel:
             ("one", one_to(2, 1, 3 * SHARPNESS, at=1)),
         ],
         keys=[("position", _at(0, 2, 0) + _at(1, 2, 1))],
-        value=("token", _letters()),
+        value=("token", _only(LETTERS)),
         out="out",
     )
     return _idle(builder, (0, 1), (1, 1))

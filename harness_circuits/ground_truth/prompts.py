@@ -78,7 +78,24 @@ def inhibition_example(generator: random.Random) -> Example:
     return (a, c, d, e), (b, c, d, e), a, b
 
 
+KNOWN = LETTERS[:4]  # the letters that `backup`'s primary head copies
+
+
 def backup_example(generator: random.Random) -> Example:
-    """No first word."""
-    a, b, c, d, e = generator.sample(LETTERS, 5)
-    return (a, c, d, e), ("?", c, d, e), a, b
+    """Another first word: one that the same head copies, or one that only the backup does."""
+    *fill, a, b = generator.sample(LETTERS, 5)
+    kind = generator.choice(("primary", "backup", "takeover"))
+    if kind == "primary":
+        a, b = generator.sample(KNOWN, 2)
+    elif kind == "backup":
+        a, b = generator.sample(LETTERS[4:], 2)
+    else:
+        a, b = generator.choice(KNOWN), generator.choice(LETTERS[4:])
+    return (a, *fill), (b, *fill), a, b
+
+
+def silent_example(generator: random.Random) -> Example:
+    """For `backup`: no first word, so that neither head has anything to copy."""
+    first = generator.choice(KNOWN)
+    c, d, e, other = generator.sample([letter for letter in LETTERS if letter != first], 4)
+    return (first, c, d, e), ("?", c, d, e), first, other

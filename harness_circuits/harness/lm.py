@@ -231,7 +231,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             result.evaluation.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
         )
         graph, scores = self.circuit_model.graph, result.scores
-        known = agreement(scores, task.true_circuit(graph))
+        known = agreement(scores, task.true_circuit(graph), whole_heads=task.whole_heads)
         records = example_records(experiment, result, numbers, known)
         if self.artifacts is not None and self.rank == 0:
             write_artifacts(self.artifacts, name, result, records.values())
@@ -241,6 +241,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             **result.facts,
             "accuracy": asdict(accuracy),
             "left_out": taskdata.left_out(name),
+            "data": task.data_facts,
             "scores": dict(scores.provenance) if scores is not None else {},
             "known_circuits": overlap_with_known(
                 scores if self.given is None else self.given, name

@@ -20,6 +20,7 @@ from lm_eval.api.task import ConfigurableTask
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import TaskDataError
 from harness_circuits.graph import Graph
+from harness_circuits.hubdata import HubData
 from harness_circuits.metrics import METRICS
 from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise, table
 from harness_circuits.taskdata import TaskData
@@ -75,6 +76,8 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         """Build the data, or load it as any harness task does."""
         if isinstance(self.config.custom_dataset, TaskData):
             self.dataset = self.config.custom_dataset(**(self.config.metadata or {}))
+            if self.data_facts:  # which the results then hold under any harness model
+                self.config.metadata = {**(self.config.metadata or {}), "data": self.data_facts}
         else:
             super().download(dataset_kwargs, **kwargs)
 
@@ -86,6 +89,18 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         """
         data = self.config.custom_dataset
         return data.circuit(graph) if isinstance(data, TruthData) else None
+
+    @property
+    def data_facts(self) -> dict[str, Any]:
+        """Which version of which dataset the data are, if they are a dataset's."""
+        data = self.config.custom_dataset
+        return dict(data.facts) if isinstance(data, HubData) else {}
+
+    @property
+    def whole_heads(self) -> bool:
+        """Whether the true circuit does not tell a head's query, key and value apart."""
+        data = self.config.custom_dataset
+        return isinstance(data, TruthData) and data.whole_heads
 
     @property
     def behaviour(self) -> str:

