@@ -130,8 +130,7 @@ def select(
         UnknownNameError: There is no such selector.
     """
     check_sizes(tuple(sizes))
-    if ranking not in ("absolute", "signed"):
-        raise OptionError(f"ranking is 'absolute' or 'signed', got {ranking!r}.")
+    check_ranking(ranking)
     counts = [scores.space.n_at(size) for size in sizes]
     absolute = ranking == "absolute"
     circuits = select_counts(scores, counts, selection, absolute=absolute, **options)
@@ -143,6 +142,7 @@ def faithfulness(
     pairs: Sequence[Pair],
     circuits: Mapping[float, Circuit] | Circuit,
     *,
+    ranking: str = "absolute",
     training: Sequence[Pair] | None = None,
     **options: Any,
 ) -> Faithfulness:
@@ -152,6 +152,7 @@ def faithfulness(
         model: From `load_model`.
         pairs: Evaluation pairs.
         circuits: From `select`, or one circuit.
+        ranking: What they were selected by: `absolute` gives CMD, `signed` gives CPR.
         training: Pairs that the means of mean ablations are taken over.
         **options: As in `--model_args`: `metric`, `ablation`, `bootstrap_iters`, `seed`, ...
 
@@ -162,16 +163,23 @@ def faithfulness(
         circuits = {circuits.n_kept / circuits.space.n_units: circuits}
     if not circuits:
         raise OptionError("There are no circuits to evaluate.")
-    settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": "absolute"})
+    check_ranking(ranking)
+    settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
     if settings.ablation.startswith("mean") and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
     chosen = list(circuits.values())
     experiment = Experiment(model, settings, training or pairs, pairs, given=chosen[-1])
     experiment.sizes = settings.sizes  # those asked for, of all the circuits given
-    evaluation, curves = experiment.evaluate({"absolute": chosen})
+    evaluation, curves = experiment.evaluate({ranking: chosen})
     result = Result(None, curves, evaluation, {})
     records = example_records(experiment, result, range(len(evaluation.indices)))
     return _faithfulness(summarise(list(records.values())))
+
+
+def check_ranking(ranking: str) -> None:
+    """Raise `OptionError` unless it is the name of one ranking."""
+    if ranking not in ("absolute", "signed"):
+        raise OptionError(f"ranking is 'absolute' or 'signed', got {ranking!r}.")
 
 
 def _faithfulness(summary: Summary) -> Faithfulness:
