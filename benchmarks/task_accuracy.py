@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import argparse
 
-import torch
 from lm_eval.tasks import TaskManager
 
 from harness_circuits import taskdata
-from harness_circuits.experiment import tokenise
-from harness_circuits.harness.chance import accuracy_and_chance
+from harness_circuits.check_task import measure
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.metrics import METRICS, accuracy
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import pairs_from_docs
 from harness_circuits.taskdata import PAIRS_PER_SPLIT, SPLITS
-from harness_circuits.tokenise import make_batches
 
 GROUP = "circuit_suite"
-BATCH = 20
 HEAD = (
     "| task | option | train / validation / test | left out | metric | clean | corrupted | accuracy "
     "(95%) | chance |\n|---|---|---|---|---|---|---|---|---|"
@@ -85,28 +80,18 @@ def options_of(name: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-@torch.no_grad()
 def row(model: CircuitModel, name: str, option: dict[str, str], n_test: int) -> str:
     """One row: pairs, and the full model's values on the test split."""
     task = load(name, **option, n_test=n_test)
-    pairs = pairs_from_docs(task.test_docs(), name)
-    metric = METRICS.get(task.metric)
-    batches = make_batches(tokenise(model, pairs, [metric], name), BATCH)
-    clean, corrupted, hits = 0.0, 0.0, [0.0] * len(pairs)
-    for batch in batches:
-        logits = model.forward(batch.clean)
-        clean += float(metric(logits, batch).sum())
-        corrupted += float(metric(model.forward(batch.corrupted), batch).sum())
-        for index, hit in zip(batch.indices, accuracy(logits, batch).tolist(), strict=True):
-            hits[index] = hit
-    found = accuracy_and_chance(hits, pairs)
+    measured = measure(model, task, pairs_from_docs(task.test_docs(), name))
+    found = measured.accuracy
     sizes = " / ".join(str(len(task.dataset[split])) for split in SPLITS)
     left = sum(taskdata.left_out(name).values())
     mark = " (!)" if found.near_chance else ""
     shown = ", ".join(f"{key}={value}" for key, value in option.items()) or "default"
     return (
-        f"| `{name}` | {shown} | {sizes} | {left} | {task.metric} | {clean / len(pairs):.2f} | "
-        f"{corrupted / len(pairs):.2f} | {found.value:.2f} ({found.low:.2f}-{found.high:.2f}){mark} | "
+        f"| `{name}` | {shown} | {sizes} | {left} | {task.metric} | {measured.clean:.2f} | "
+        f"{measured.corrupted:.2f} | {found.value:.2f} ({found.low:.2f}-{found.high:.2f}){mark} | "
         f"{found.chance:.2f} |"
     )
 

@@ -21,6 +21,7 @@ PROGRAM = "harness-circuits"
 
 # Name of a command: the function that runs it, given the arguments after the name.
 COMMANDS = {
+    "check-task": "harness_circuits.check_task:check_task_command",
     "compare": "harness_circuits.report.commands:compare_command",
     "draw": "harness_circuits.report.commands:draw_command",
     "export-mib": "harness_circuits.export:export_mib",

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.registry import unknown_name
-from harness_circuits.taskdata import SPLITS, TaskData
+from harness_circuits.taskdata import SPLITS, TaskData, limit_of
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -99,7 +99,8 @@ class HubData(TaskData):
         """
         from datasets import Dataset
 
-        limits = {s: self._limit(metadata, f"n_{s}") for s in SPLITS}
+        limits = {s: limit_of(metadata, f"n_{s}") for s in SPLITS}
+        limits["train"] = limit_of(metadata, "n_train", self.n_train)
         path = str(metadata.get("dataset_path") or self.path)
         revision = str(metadata.get("dataset_revision") or self.revision)
         splits = load_splits(self.task, path, self.name, revision)
@@ -134,12 +135,6 @@ class HubData(TaskData):
             what = f"counterfactual of task {self.task}"
             raise OptionError(unknown_name(what, counterfactual, known))
         return counterfactual + ENDING
-
-    def _limit(self, metadata: Mapping[str, Any], name: str) -> int | None:
-        value = metadata.get(name, self.n_train if name == "n_train" else None)
-        if value is not None and (type(value) is not int or value < 0):
-            raise OptionError(f"{name} is a whole number of pairs or null for all, got {value!r}.")
-        return value
 
 
 def load_splits(task: str, path: str, name: str | None, revision: str) -> dict[str, Any]:

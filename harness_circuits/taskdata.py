@@ -256,6 +256,18 @@ def _count(metadata: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def limit_of(metadata: Mapping[str, Any], name: str, default: int | None = None) -> int | None:
+    """At most how many pairs of a split that exists as it is; None for all.
+
+    Raises:
+        OptionError: It is no number of pairs.
+    """
+    value = metadata.get(name, default)
+    if value is not None and (type(value) is not int or value < 0):
+        raise OptionError(f"{name} is a whole number of pairs or null for all, got {value!r}.")
+    return value
+
+
 def _reason(message: str) -> str:
     known = {
         "Position-wise patching": "clean and corrupted differ in token length",

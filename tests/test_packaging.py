@@ -33,9 +33,9 @@ attribution selection evaluate null_circuits
 stability
 settings
 experiment
-taskdata hubdata truthdata mibdata arithmetic summary records calibration
+taskdata hubdata truthdata mibdata arithmetic customdata summary records calibration
 artifacts
-harness sweep report export
+harness sweep report export check_task
 api cli
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
