@@ -7,7 +7,6 @@ sums, words that repeat), or from facts that are written down here a second time
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 Answers = tuple[set[str], set[str]]  # right and wrong, without the space before them
 
@@ -297,8 +296,3 @@ FLIPPED = {
     "sva_circuit",
     "winogender_circuit",
 }
-
-
-def counts(text: str, names: set[str]) -> Counter[str]:
-    """How often each name occurs."""
-    return Counter(names_in(text, names))

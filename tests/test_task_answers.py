@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
-from answers import CHECKS, FLIPPED, WOMENS_JOBS, counts
+from answers import CHECKS, FLIPPED, WOMENS_JOBS, names_in
 from task_builds import TASKS, build, option_cases, rows
 
 from harness_circuits import taskdata
@@ -60,6 +61,10 @@ def test_the_corrupted_prompt_has_the_wrong_answers_where_it_has_any(
             assert wrong <= CHECKS[name](doc["corrupted"], choices)[0], doc
 
 
+def occurrences(text: str, names: set[str]) -> Counter[str]:
+    return Counter(names_in(text, names))
+
+
 def changed(doc: dict[str, Any]) -> list[tuple[str, str]]:
     """The words in which clean and corrupted prompt differ."""
     a, b = doc["clean"].split(), doc["corrupted"].split()
@@ -71,9 +76,9 @@ def changed(doc: dict[str, Any]) -> list[tuple[str, str]]:
 def test_ioi_corruptions_do_what_they_say(corruption: str) -> None:
     for doc in documents("ioi_circuit", {"corruption": corruption}):
         names, (io,), (s,) = answers(doc)
-        assert counts(doc["clean"], names) == {io: 1, s: 2}
+        assert occurrences(doc["clean"], names) == {io: 1, s: 2}
         assert (
-            counts(doc["corrupted"], names)
+            occurrences(doc["corrupted"], names)
             == {
                 "third-name": {io: 1, s: 1},
                 "s2-io-flip": {io: 2, s: 1},
@@ -89,8 +94,8 @@ def test_ioi_corruptions_do_what_they_say(corruption: str) -> None:
 def test_double_ioi_names_the_indirect_object_as_often(variant: str, often: int) -> None:
     for doc in documents("double_ioi_circuit", {"variant": variant}):
         names, (io,), (s,) = answers(doc)
-        assert counts(doc["clean"], names) == {io: often, s: 2}
-        assert counts(doc["corrupted"], names) == {io: often, s: 1}
+        assert occurrences(doc["clean"], names) == {io: often, s: 2}
+        assert occurrences(doc["corrupted"], names) == {io: often, s: 1}
 
 
 def test_both_orders_and_all_templates_of_ioi_occur() -> None:
