@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lm_eval.models.huggingface import HFLM
+from ordinary_tasks import SHAPES, furthest, responses, write_ordinary_tasks
 from test_installed import random_circuit
 from tiny_tasks import evaluate
 from tiny_tokenizer import save_tiny_model
@@ -19,14 +19,6 @@ from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.models.load import load_model
 from harness_circuits.scores import ScoreSpace
 
-SHAPES = {
-    "choice": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n",
-    "rolling": "output_type: loglikelihood_rolling\ndoc_to_target: text\n"
-    "metric_list: [{metric: word_perplexity}]\n",
-    "generation": "output_type: generate_until\ndoc_to_target: text\n"
-    "generation_kwargs: {until: ['.'], max_gen_toks: 6}\n"
-    "metric_list: [{metric: exact_match}]\n",
-}
 TEXTS = (
     "When Mary and John went to the store",
     "The war lasted from the year",
@@ -40,14 +32,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(request.param)
     save_tiny_model(folder / "model", request.param)
     docs = [{"text": text, "choices": [" Mary", " red cat"], "label": 0} for text in TEXTS]
-    (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    for name, shape in SHAPES.items():
-        query = '""' if name == "rolling" else "text"
-        (folder / f"{name}.yaml").write_text(
-            f"task: {name}\ndataset_path: json\n"
-            f"dataset_kwargs: {{data_files: {{test: {folder / 'docs.jsonl'}}}}}\n"
-            f"test_split: test\ndoc_to_text: {query}\n{shape}"
-        )
+    write_ordinary_tasks(folder, docs)
     model = load_model(str(folder / "model"))
     save_circuit_file(folder / "full.safetensors", Circuit.full(ScoreSpace(model.graph)))
     save_circuit_file(folder / "part.safetensors", random_circuit(model))
@@ -62,20 +47,8 @@ def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
     )
 
 
-def responses(model: Any, folder: Path) -> dict[str, list[Any]]:
-    found = evaluate(model, list(SHAPES), folder, log_samples=True)
-    return {name: [s["filtered_resps"] for s in found["samples"][name]] for name in SHAPES}
-
-
 def close(left: dict[str, list[Any]], right: dict[str, list[Any]]) -> bool:
-    def flat(rows: list[Any]) -> list[float]:
-        return [float(pair[0]) for row in rows for pair in row]
-
-    same = left["generation"] == right["generation"]
-    rolling = [float(row[0]) for row in left["rolling"]]
-    other = [float(row[0]) for row in right["rolling"]]
-    choices = flat(left["choice"]) == pytest.approx(flat(right["choice"]), abs=1e-4)
-    return same and rolling == pytest.approx(other, abs=1e-4) and choices
+    return furthest(left, right) <= 1e-4
 
 
 def test_the_full_circuit_is_the_hf_model(folder: Path) -> None:
