@@ -10,8 +10,8 @@ import time
 import numpy as np
 import torch
 
+from harness_circuits.ablation import zeros
 from harness_circuits.circuit import Circuit
-from harness_circuits.harness.given import _zeros
 from harness_circuits.models.load import load_model
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.scores import ScoreSpace
@@ -25,7 +25,7 @@ def main() -> None:
     order = np.random.default_rng(0).random(space.shape)
     for size in (0.01, 0.05, 0.2):
         circuit = Circuit(space, space.real & (order < size))
-        stand_in = InstalledCircuit(model, circuit, _zeros(model))
+        stand_in = InstalledCircuit(model, circuit, zeros(model, 1))
         ratios, seconds = [], []
         for turn in range(4):
             start = time.process_time()
