@@ -1,47 +1,87 @@
-"""CPU time per token of a circuit against the full model, run side by side on SmolLM2.
+"""CPU time of an edge circuit against `--model hf`, on SmolLM2, in one process and in turns.
 
-Usage: python benchmarks/any_benchmark_cost.py
+Usage: OMP_NUM_THREADS=1 python -m benchmarks.any_benchmark_cost
+
+Both are lm-eval's HuggingFace model and answer the same calls: scoring (a batch of 4 texts of 64
+tokens), and generation (8 tokens after each, one by one with the key/value cache). The circuits are
+random ones, which leave no head or MLP out, and one found by EAP on 20 pairs of IOI. Prints the
+ratio of the smallest times of several rounds, as a Markdown table.
 """
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 import numpy as np
 import torch
+from lm_eval.models.huggingface import HFLM
 
+from benchmarks.measure import interleaved
+from harness_circuits import taskdata
+from harness_circuits.ablation import zeros
+from harness_circuits.api import discover, select
 from harness_circuits.circuit import Circuit
-from harness_circuits.harness.given import _zeros
+from harness_circuits.harness.finding import find_task
+from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.load import load_model
+from harness_circuits.pairs import pairs_from_docs
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.scores import ScoreSpace
 
+BATCH, LENGTH, NEW, ROUNDS = 4, 64, 8, 2
 
-def main() -> None:
-    """Print the ratio at several sizes of random edge circuits, the median of three runs."""
-    model = load_model()
-    ids = torch.randint(1000, 20000, (4, 64), generator=torch.Generator().manual_seed(0))
+
+def circuits(model: CircuitModel) -> dict[str, Circuit]:
+    """The circuits to measure, by name."""
     space = ScoreSpace(model.graph)
     order = np.random.default_rng(0).random(space.shape)
-    for size in (0.01, 0.05, 0.2):
-        circuit = Circuit(space, space.real & (order < size))
-        stand_in = InstalledCircuit(model, circuit, _zeros(model))
-        ratios, seconds = [], []
-        for turn in range(4):
-            start = time.process_time()
-            with torch.no_grad():
-                model.hf(ids)
-            middle = time.process_time()
-            with stand_in.installed():
-                model.hf(ids)
-            end = time.process_time()
-            if turn:  # the first turn warms up
-                ratios.append((end - middle) / (middle - start))
-                seconds.append(middle - start)
-        print(
-            f"random edge circuit, size {size}: {np.median(ratios):.2f}x the full model "
-            f"({np.median(seconds):.2f} s for {ids.numel()} tokens)"
-        )
+    found = {
+        f"random, {size:.0%}": Circuit(space, space.real & (order < size)) for size in (0.05, 0.2)
+    }
+    taskdata.set_active_tokenizer(model.tokenizer)
+    pairs = pairs_from_docs(find_task("ioi_circuit", {}).training_docs(), "ioi_circuit")
+    scores = discover(model, pairs[:20], method="EAP")
+    chosen = select(scores, sizes=(0.05,))
+    return found | {f"IOI (EAP), {size:.0%}": c for size, c in chosen.items()}
+
+
+def calls(model: CircuitModel, circuit: InstalledCircuit | None) -> dict[str, partial[None]]:
+    """Scoring and generation, by lm-eval's own methods."""
+    lm = HFLM(pretrained=model.hf, tokenizer=model.tokenizer)
+    ids = torch.randint(1000, 20000, (BATCH, LENGTH), generator=torch.Generator().manual_seed(0))
+
+    def run(generate: bool) -> None:
+        if generate:
+            # `eos_token_id` keeps every run at the same number of tokens.
+            lm._model_generate(ids, LENGTH + NEW, [], eos_token_id=None)
+        else:
+            lm._model_call(ids)
+
+    def installed(generate: bool) -> None:
+        assert circuit is not None
+        with circuit.installed():
+            run(generate)
+
+    function = run if circuit is None else installed
+    return {"scoring": partial(function, False), "generation": partial(function, True)}
+
+
+def main() -> None:
+    """Print the ratios."""
+    model = load_model()
+    plain = calls(model, None)
+    stages = {("full", kind): call for kind, call in plain.items()}
+    for name, circuit in circuits(model).items():
+        own = calls(model, InstalledCircuit(model, circuit, zeros(model, 1)))
+        stages |= {(name, kind): call for kind, call in own.items()}
+    times = interleaved({"|".join(key): call for key, call in stages.items()}, ROUNDS)
+    print("| circuit | scoring | generation |\n|---|---|---|")
+    for name in dict.fromkeys(name for name, _ in stages):
+        cells = []
+        for kind, tokens in (("scoring", BATCH * LENGTH), ("generation", BATCH * NEW)):
+            seconds, full = times[f"{name}|{kind}"]["cpu"], times[f"full|{kind}"]["cpu"]
+            cells.append(f"{seconds / full:.2f} ({seconds / tokens * 1e3:.1f} ms per token)")
+        print(f"| {name} | {cells[0]} | {cells[1]} |")
 
 
 if __name__ == "__main__":

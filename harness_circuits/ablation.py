@@ -55,14 +55,7 @@ class Zero:
 
     def replacement(self, model: CircuitModel, batch: Batch) -> Outputs:
         """Zeros for every source."""
-        graph, layer = model.graph, model.layers[0]
-        like = layer.w_o.new_zeros
-        shape = (1, batch.clean.ids.shape[1])
-        return Outputs(
-            like((*shape, graph.d_model)),
-            [like((*shape, graph.n_heads, layer.d_head)) for _ in model.layers],
-            [like((*shape, graph.d_model)) for _ in model.layers],
-        )
+        return zeros(model, batch.clean.ids.shape[1])
 
 
 class Mean:
@@ -184,4 +177,15 @@ def _map(outputs: Outputs, function: object) -> Outputs:
         function(outputs.embedded),
         [function(x) for x in outputs.mixed],
         [function(x) for x in outputs.mlp],
+    )
+
+
+def zeros(model: CircuitModel, n_pos: int) -> Outputs:
+    """Zero outputs of all sources, of batch size 1."""
+    graph, layer = model.graph, model.layers[0]
+    like, shape = layer.w_o.new_zeros, (1, n_pos)
+    return Outputs(
+        like((*shape, graph.d_model)),
+        [like((*shape, graph.n_heads, layer.d_head)) for _ in model.layers],
+        [like((*shape, graph.d_model)) for _ in model.layers],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.native import Outputs, outputs_of, record
 from harness_circuits.scores import write_atomically
@@ -20,30 +21,28 @@ MAX_TOKENS = 1024
 
 
 def calibration_means(
-    model: CircuitModel, source: str, folder: Path | None, revision: str, limit: int | None = None
+    model: CircuitModel, texts: Sequence[str], source: str, folder: Path | None, revision: str
 ) -> tuple[Outputs, dict[str, Any]]:
     """Means over all positions of the calibration texts, of batch and position size 1.
 
     Args:
         model: The model.
-        source: A `.txt` file, a `.jsonl` file with `text` (or `clean`), or a circuit task.
+        texts: The texts.
+        source: What they were read from, for the results.
         folder: Where means are kept, as `means-HASH.safetensors`; None to keep none.
         revision: The model's revision, part of the hash.
-        limit: Texts used, from the first; None for all.
 
     Returns:
         The means, and what the results say about them.
 
     Raises:
-        OptionError: There is no such file or circuit task.
-        TaskDataError: It holds no text.
+        TaskDataError: There is no text.
     """
-    texts = _texts(source)[:limit]
     if not any(texts):
         raise TaskDataError(f"calibration={source} holds no text.")
     graph, weights = model.graph, model.hf.get_input_embeddings().weight
     weight_hash = hashlib.sha256(weights.detach().float().cpu().numpy().tobytes()).hexdigest()
-    identity = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash, texts]
+    identity = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash, list(texts)]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = None if folder is None else folder / f"means-{digest}.safetensors"
     name = None if path is None else path.name
@@ -63,7 +62,7 @@ def calibration_means(
     return means, facts
 
 
-def _record(model: CircuitModel, texts: list[str]) -> dict[str, Tensor]:
+def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
     totals: dict[str, Tensor] = {}
     count = 0
     assert model.tokenizer is not None
@@ -87,43 +86,3 @@ def _named(outputs: Outputs) -> dict[str, Tensor]:
         **{f"mixed.{i}": x for i, x in enumerate(outputs.mixed)},
         **{f"mlp.{i}": x for i, x in enumerate(outputs.mlp)},
     }
-
-
-def _texts(source: str) -> list[str]:
-    path = Path(source).expanduser()
-    if path.suffix not in (".txt", ".jsonl"):
-        return _task_texts(source)
-    if not path.is_file():
-        raise OptionError(f"calibration={source}: there is no such file.")
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if path.suffix == ".txt":
-        return lines
-    texts = []
-    for number, line in enumerate(lines, 1):
-        try:
-            doc = json.loads(line)
-            texts.append(str(doc["text"] if "text" in doc else doc["clean"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise TaskDataError(
-                f"{source}, line {number}: expected a JSON object with 'text' or 'clean'."
-            ) from error
-    return texts
-
-
-def _task_texts(name: str) -> list[str]:
-    """Clean training prompts of a circuit task."""
-    from lm_eval.tasks import TaskManager, get_task_dict
-
-    try:
-        task = get_task_dict([name], TaskManager())[name]
-    except (KeyError, ValueError) as error:
-        raise OptionError(
-            f"calibration={name} is neither a .txt or .jsonl file nor a task known to lm-eval; give "
-            "calibration=FILE.txt."
-        ) from error
-    docs = list(task.training_docs()) if task.has_training_docs() else []
-    if not docs or "clean" not in docs[0]:
-        raise OptionError(
-            f"calibration={name} is no circuit task with training pairs; give calibration=FILE.txt."
-        )
-    return [str(doc["clean"]) for doc in docs]

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lm_eval.models.huggingface import HFLM
+from ordinary_tasks import SHAPES, furthest, responses, write_ordinary_tasks
 from test_installed import random_circuit
 from tiny_tasks import evaluate
 from tiny_tokenizer import save_tiny_model
 
 from harness_circuits.circuit import Circuit
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.models.load import load_model
 from harness_circuits.scores import ScoreSpace
 
-SHAPES = {
-    "choice": "output_type: multiple_choice\ndoc_to_choice: choices\ndoc_to_target: label\n",
-    "rolling": "output_type: loglikelihood_rolling\ndoc_to_target: text\n"
-    "metric_list: [{metric: word_perplexity}]\n",
-    "generation": "output_type: generate_until\ndoc_to_target: text\n"
-    "generation_kwargs: {until: ['.'], max_gen_toks: 6}\n"
-    "metric_list: [{metric: exact_match}]\n",
-}
 TEXTS = (
     "When Mary and John went to the store",
     "The war lasted from the year",
@@ -40,14 +34,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(request.param)
     save_tiny_model(folder / "model", request.param)
     docs = [{"text": text, "choices": [" Mary", " red cat"], "label": 0} for text in TEXTS]
-    (folder / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
-    for name, shape in SHAPES.items():
-        query = '""' if name == "rolling" else "text"
-        (folder / f"{name}.yaml").write_text(
-            f"task: {name}\ndataset_path: json\n"
-            f"dataset_kwargs: {{data_files: {{test: {folder / 'docs.jsonl'}}}}}\n"
-            f"test_split: test\ndoc_to_text: {query}\n{shape}"
-        )
+    write_ordinary_tasks(folder, docs)
     model = load_model(str(folder / "model"))
     save_circuit_file(folder / "full.safetensors", Circuit.full(ScoreSpace(model.graph)))
     save_circuit_file(folder / "part.safetensors", random_circuit(model))
@@ -62,20 +49,8 @@ def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
     )
 
 
-def responses(model: Any, folder: Path) -> dict[str, list[Any]]:
-    found = evaluate(model, list(SHAPES), folder, log_samples=True)
-    return {name: [s["filtered_resps"] for s in found["samples"][name]] for name in SHAPES}
-
-
 def close(left: dict[str, list[Any]], right: dict[str, list[Any]]) -> bool:
-    def flat(rows: list[Any]) -> list[float]:
-        return [float(pair[0]) for row in rows for pair in row]
-
-    same = left["generation"] == right["generation"]
-    rolling = [float(row[0]) for row in left["rolling"]]
-    other = [float(row[0]) for row in right["rolling"]]
-    choices = flat(left["choice"]) == pytest.approx(flat(right["choice"]), abs=1e-4)
-    return same and rolling == pytest.approx(other, abs=1e-4) and choices
+    return furthest(left, right) <= 1e-4
 
 
 def test_the_full_circuit_is_the_hf_model(folder: Path) -> None:
@@ -116,13 +91,57 @@ def test_without_a_circuit_ordinary_tasks_are_refused(folder: Path, task: str) -
         evaluate(model, [task], folder)
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".yaml"])
+def test_means_come_from_text_files_and_tasks(folder: Path, tmp_path: Path, suffix: str) -> None:
+    """The same texts give the same means, whatever they are read from."""
+    path = folder / "choice.yaml"
+    if suffix == ".txt":
+        path = tmp_path / "text.txt"
+        path.write_text("\n".join(TEXTS))
+    if suffix == ".jsonl":
+        path = tmp_path / "text.jsonl"
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    found = evaluate(lm(folder, "part", ablation="mean", calibration=str(path)), ["choice"], folder)
+    facts = found["config"]["circuit"]["ordinary_tasks"]["calibration"]
+    plain = tmp_path / "again.txt"
+    plain.write_text("\n".join(TEXTS))
+    model = lm(folder, "part", ablation="mean", calibration=str(plain))
+    expected = evaluate(model, ["choice"], folder)["config"]["circuit"]["ordinary_tasks"]
+    assert facts["hash"] == expected["calibration"]["hash"] and facts["n_texts"] == len(TEXTS)
+
+
+def test_a_malformed_line_of_calibration_texts_is_named(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": "one"}\n{"other": 1}\n')
+    with pytest.raises(TaskDataError, match=r"bad\.jsonl, line 2: expected a JSON object"):
+        evaluate(lm(folder, "part", ablation="mean", calibration=str(path)), ["choice"], folder)
+
+
+def test_an_automatic_batch_size_changes_nothing(folder: Path) -> None:
+    expected = responses(lm(folder, "part", batch_size=1), folder)
+    found = responses(lm(folder, "part", batch_size="auto", max_batch_size=4), folder)
+    assert close(found, expected)
+
+
+def test_the_results_name_the_circuit(folder: Path) -> None:
+    found = evaluate(lm(folder, "part"), ["choice"], folder)["config"]["circuit"]
+    facts, file = found["ordinary_tasks"], folder / "part.safetensors"
+    assert facts["file"] == str(file) and facts["level"] == "edge"
+    assert (facts["ablation"], facts["calibration"], facts["size"]) == ("zero", None, None)
+    assert 0 < facts["kept_units"] == facts["edges"] < facts["all_units"]
+    assert found["given"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    rest = evaluate(lm(folder, "part", complement=True), ["choice"], folder)
+    other = rest["config"]["circuit"]["ordinary_tasks"]
+    assert other["complement"] and other["sha256"] != facts["sha256"]
+    assert other["kept_units"] == facts["all_units"] - facts["kept_units"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"ablation": "patching"}, "ablation=patching cannot be used"),
         ({"ablation": "mean-positional"}, "ablation=mean-positional cannot be used"),
         ({"ablation": "mean"}, "does not say which task"),
-        ({"ablation": "mean", "calibration": "no.txt"}, "there is no such file"),
         ({"size": 0.5}, "is a circuit and has its size"),
     ],
 )
@@ -139,8 +158,24 @@ def test_what_cannot_be_done_is_refused(
         ({"size": 2.0, "circuit": __file__}, "one fraction"),
         ({"size": 0.1}, "give circuit=FILE"),
         ({"complement": "x", "circuit": __file__}, "True or False"),
+        ({"size": 0.1, "circuit": __file__}, "ablation=patching cannot be used"),
+        (
+            {"size": 0.1, "circuit": __file__, "ablation": "mean-positional"},
+            "mean-positional cannot be used",
+        ),
+        ({"complement": True, "circuit": __file__}, "ablation=patching cannot be used"),
+        (
+            {"circuit": __file__, "ablation": "mean", "calibration": "no.txt"},
+            r"calibration=no\.txt: there is no such file",
+        ),
+        (
+            {"circuit": __file__, "ablation": "mean", "calibration": "no.yaml"},
+            r"calibration=no\.yaml: there is no task",
+        ),
+        ({"circuit": "no.json"}, "there is no such file"),
+        ({"circuit": "discover:ioi_circuit", "method": "AtP-star", "level": "neuron"}, "AtP-star"),
     ],
 )
 def test_bad_options_are_refused_before_loading(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        CircuitLM(**arguments)
+        CircuitLM(pretrained="/there/is/no/such/model", **arguments)

@@ -14,6 +14,7 @@ from harness_circuits.circuit import Circuit
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
+from harness_circuits.passes.edge_plan import EdgePlan
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.native import Outputs
 from harness_circuits.scores import ScoreSpace
@@ -83,6 +84,24 @@ def test_left_padding_changes_nothing(architecture: str) -> None:
     assert torch.allclose(logits[:, 2:], alone, atol=1e-9)
 
 
+def test_left_padding_with_a_sliding_window_and_soft_caps() -> None:
+    """Gemma 2 in float32, where rows of padding give numbers: the unpadded positions' are the same.
+
+    In float64 HuggingFace's own attention gives NaN at them (masked by the smallest float32).
+    """
+    model = tiny_model("gemma2", dtype=torch.float32)
+    circuit = random_circuit(model)
+    padded = torch.cat((torch.zeros(3, 2, dtype=torch.long), IDS), dim=1)
+    mask = torch.ones_like(padded)
+    mask[:, :2] = 0
+    logits = model.hf(input_ids=padded, attention_mask=mask).logits
+    assert torch.isfinite(logits[:, 2:]).all()
+    alone = installed(model, circuit, input_ids=IDS)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    found = installed(model, circuit, input_ids=padded, attention_mask=mask, position_ids=positions)
+    torch.testing.assert_close(found[:, 2:], alone, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("level", ["edge", "node"])
 @pytest.mark.parametrize("kv_heads", ["ungrouped", "grouped"])
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "mistral", "gemma2"])
@@ -102,6 +121,23 @@ def test_generation_keeps_the_ablation_in_force(
         logits = model.hf(input_ids=cached).logits
     assert torch.equal(cached, plain)
     assert torch.equal(logits[:, 6:-1].argmax(-1), cached[:, 7:])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.7, 0.97])
+@pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gemma2"])
+def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, share: float) -> None:
+    """The plan alone; what circuits of all densities compute is in test_circuit_run.py."""
+    model = tiny_model(architecture)
+    circuit = random_circuit(model, share=share)
+    post_norm = architecture == "gemma2"
+    with_totals = EdgePlan(circuit, post_norm=post_norm, totals=True)
+    plain = EdgePlan(circuit, post_norm=post_norm, totals=False)
+    assert plain.total is None
+    assert (with_totals.total is not None) == (share > 0.5 and not post_norm)
+    pairs = zip(with_totals.attention, plain.attention, strict=True)
+    for sums, reference in pairs:
+        assert np.array_equal(sums.kept, reference.kept)
+        assert len(sums.slots) <= len(reference.slots)
 
 
 def test_the_model_is_left_as_it_was() -> None:

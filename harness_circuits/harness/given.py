@@ -1,129 +1,83 @@
-"""What `circuit=` names, and the circuit that ordinary tasks run on."""
+"""What `circuit=` names: a file, a circuit of the literature, or one to discover first."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+import logging
+import time
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from harness_circuits.calibration import calibration_means
+from harness_circuits import taskdata
+from harness_circuits.artifacts import check_folder
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
-from harness_circuits.formats import load_circuit_file
-from harness_circuits.graph import Graph
-from harness_circuits.harness.options import Options, circuit_path
+from harness_circuits.experiment import Experiment
+from harness_circuits.formats import load_circuit_file, write_scores
+from harness_circuits.harness.finding import find_task
+from harness_circuits.harness.options import Options, task_to_discover
+from harness_circuits.harness.task import CircuitTask
 from harness_circuits.known import NAMES, known_circuit
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.passes.installed import InstalledCircuit
-from harness_circuits.passes.native import Outputs
+from harness_circuits.pairs import pairs_from_docs
 from harness_circuits.scores import Scores
-from harness_circuits.selection import select
+
+logger = logging.getLogger("lm_eval.circuit")
 
 
-def resolve_circuit(name: str, graph: Graph) -> Scores | Circuit:
-    """The scores or circuit that `circuit=` names: the only place that reads it."""
-    return known_circuit(name, graph) if name in NAMES else load_circuit_file(name, graph)
-
-
-@dataclass(frozen=True)
-class Standin:
-    """The circuit that ordinary tasks run on, and what the results say about it."""
-
-    circuit: InstalledCircuit
-    facts: dict[str, Any]
-
-
-def make_standin(model: CircuitModel, given: Scores | Circuit | None, options: Options) -> Standin:
-    """Choose the circuit of ordinary tasks and its replacements.
+def resolve_circuit(model: CircuitModel, options: Options) -> Scores | Circuit | None:
+    """The scores or circuit that `circuit=` names: the only place that reads it.
 
     Raises:
-        OptionError: No circuit or size is given, or the ablation needs pairs.
+        CircuitError: It cannot be read or discovered, or is another model's.
     """
-    run, settings = options.run, options.settings
-    if given is None:
-        raise OptionError(
-            "--model circuit runs tasks without clean/corrupted pairs on a circuit: give "
-            "circuit=FILE,size=0.05,ablation=mean, or use --model hf for the full model."
-        )
-    if settings.ablation not in ("zero", "mean"):
-        raise OptionError(
-            f"ablation={settings.ablation} cannot be used for tasks without pairs: patching needs "
-            "corrupted prompts, mean-positional prompts of the training prompts' lengths. "
-            "Use ablation=mean or ablation=zero."
-        )
-    circuit = _chosen(given, options)
-    if run.get("complement"):
-        circuit = circuit.complement()
-    constant, calibration = _constant(model, given, options)
-    facts = {
-        "file": str(run["circuit"]),
-        "level": circuit.space.level,
-        "size": run.get("size"),
-        "complement": bool(run.get("complement")),
-        "kept_units": circuit.n_kept,
-        "all_units": circuit.space.n_units,
-        "sha256": hashlib.sha256(np.packbits(circuit.kept).tobytes()).hexdigest(),
-        "ablation": settings.ablation,
-        "calibration": calibration,
-    }
-    return Standin(InstalledCircuit(model, circuit, constant), facts)
+    name = options.run.get("circuit")
+    if name is None:
+        return None
+    if (task := task_to_discover(name)) is not None:
+        return _discovered(model, task, options)
+    if name in NAMES:
+        return known_circuit(name, model.graph)
+    return load_circuit_file(str(name), model.graph)
 
 
-def _chosen(given: Scores | Circuit, options: Options) -> Circuit:
-    size = options.run.get("size")
-    if isinstance(given, Circuit):
-        if size is not None:
-            raise OptionError(
-                f"size={size}: {options.run['circuit']} is a circuit and has its size."
-            )
-        return given
-    if size is None:
+def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
+    """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given."""
+    # The tokenizer in use decides which pairs align, so it goes first.
+    taskdata.set_active_tokenizer(model.tokenizer, options.model.get("pretrained"))
+    task = find_task(name, task_metadata(options))
+    if not isinstance(task, CircuitTask):
         raise OptionError(
-            f"{options.run['circuit']} holds scores: give size=, the share of units to keep "
-            "(one size per run)."
+            f"circuit=discover:{name}: this task has no clean/corrupted pairs to discover a circuit "
+            "on. Circuit tasks are listed in tasks/README.md."
         )
-    settings = options.settings
-    return select(
-        given,
-        [given.space.n_at(size)],
-        settings.selection,
-        absolute=settings.ranking != "signed",
-        **settings.chosen_selection_options(),
-    )[0]
-
-
-def _constant(
-    model: CircuitModel, given: Scores | Circuit, options: Options
-) -> tuple[Outputs, dict[str, Any] | None]:
-    """Replacements of one position, and where means come from."""
-    if options.settings.ablation == "zero":
-        return _zeros(model), None
-    task = dict(getattr(given, "provenance", {})).get("task")
-    source = options.run.get("calibration", task)
-    if source is None:
-        raise OptionError(
-            f"ablation=mean: {options.run['circuit']} does not say which task it was found on; "
-            "give calibration=TASK, FILE.txt or FILE.jsonl."
-        )
-    own_file = str(options.run["circuit"]) not in NAMES  # nothing is written into this package
-    folder = circuit_path(options.run["circuit"]).parent if own_file else None
-    means, facts = calibration_means(
-        model,
-        str(source),
-        folder,
-        str(options.model.get("revision", "main")),
-        options.settings.n_discovery,
+    started = time.perf_counter()
+    where = task.config.task
+    pairs = pairs_from_docs(task.training_docs(), f"{where} (training split)")
+    experiment = Experiment(
+        model, options.discovery, pairs, pairs[:1], task_metric=task.metric, task=where
     )
-    return means, facts
-
-
-def _zeros(model: CircuitModel) -> Outputs:
-    graph, layer = model.graph, model.layers[0]
-    like = layer.w_o.new_zeros
-    return Outputs(
-        like((1, 1, graph.d_model)),
-        [like((1, 1, graph.n_heads, layer.d_head)) for _ in model.layers],
-        [like((1, 1, graph.d_model)) for _ in model.layers],
+    scores = experiment.discover()
+    seconds = time.perf_counter() - started
+    logger.info(
+        "circuit=discover:%s: %s at %s level on %d pairs, %.1f s",
+        name,
+        options.discovery.method,
+        options.discovery.level,
+        scores.provenance["n_examples"],
+        seconds,
     )
+    folder = artifacts_folder(options)
+    if folder is not None:
+        write_scores(folder / where / "scores.safetensors", scores)
+    return scores
+
+
+def task_metadata(options: Options) -> dict[str, Any]:
+    """What tasks that we build ourselves may build their data by: the model's arguments."""
+    return dict(options.model)
+
+
+def artifacts_folder(options: Options) -> Path | None:
+    """The folder of `artifacts=`, made."""
+    folder = options.run.get("artifacts")
+    return None if folder is None else check_folder(str(folder))

@@ -17,29 +17,26 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 
 from harness_circuits import taskdata
 from harness_circuits.agreement import agreement, overlap_with_known
 from harness_circuits.artifacts import check_folder, write_artifacts
-from harness_circuits.circuit import Circuit
 from harness_circuits.default_model import DISPLAY_NAME
 from harness_circuits.errors import OptionError
 from harness_circuits.experiment import Experiment, Result
 from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
-from harness_circuits.harness.given import Standin, make_standin, resolve_circuit
 from harness_circuits.harness.options import Options, read_options
+from harness_circuits.harness.ordinary import CircuitHFLM
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
 from harness_circuits.pairs import Pair, pairs_from_docs
-from harness_circuits.scores import Scores
 from harness_circuits.summary import example_records
 
 logger = logging.getLogger("lm_eval.circuit")
 
 
-class CircuitLM(HFLM):  # type: ignore[misc]
+class CircuitLM(CircuitHFLM):
     """The model `circuit` of lm-eval."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -55,7 +52,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         started = time.perf_counter()
         self.circuit_model = load_model(**self.options.model)
         self.load_seconds = time.perf_counter() - started
-        self.given = self._given()
+        self.find_circuit()
         with _without_warning("Passed an already-initialized model"):
             super().__init__(
                 pretrained=self.circuit_model.hf,
@@ -71,7 +68,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         self.artifacts = None if folder is None else check_folder(str(folder))
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
-        self._standin: Standin | None = None
+        self.start_ordinary()
 
     def with_arguments(self, **arguments: Any) -> CircuitLM:
         """The same loaded model under other arguments.
@@ -91,7 +88,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             )
         other = copy.copy(self)
         other._use(options)
-        other.given = other._given()
+        other.find_circuit()
         taskdata.set_active_tokenizer(other.tokenizer, options.model.get("pretrained"))
         return other
 
@@ -127,45 +124,23 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         for at, request in enumerate(requests):
             by_task[request.task_name if request.task_name in TASKS else ""].append(at)
         if "" in by_task:
-            self._use_circuit()
+            self.use_circuit()
         own = {name: [requests[at] for at in places] for name, places in by_task.items()}
-        prepared = {name: self._prepare(TASKS[name], own[name]) for name in own if name}
+        prepared = {
+            name: self._prepare(TASKS[name], own[name])
+            for name in own
+            if name and not _answered(own[name])
+        }
         for name, places in by_task.items():
-            if name:
-                answers: Sequence[Any] = self._run(TASKS[name], prepared[name], own[name])
+            if name and name not in prepared:  # a further size of the tasks without pairs
+                answers: Sequence[Any] = [request.resps[0] for request in own[name]]
+            elif name:
+                answers = self._run(TASKS[name], prepared[name], own[name])
             else:
                 answers = super().loglikelihood(own[name], disable_tqdm=disable_tqdm)
             for at, answer in zip(places, answers, strict=True):
                 responses[at] = answer
         return responses
-
-    def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[float]:
-        """Answer by the circuit."""
-        self._use_circuit()
-        found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
-        return found
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Generate with the circuit in the model's place at every step."""
-        self._use_circuit()
-        found: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
-        return found
-
-    def _use_circuit(self) -> Standin:
-        """The circuit of tasks without pairs, made when the first of them comes."""
-        if self._standin is None:
-            self._standin = make_standin(self.circuit_model, self.given, self.options)
-        return self._standin
-
-    def _model_call(self, *args: Any, **kwargs: Any) -> Any:
-        with self._use_circuit().circuit.installed():
-            return super()._model_call(*args, **kwargs)
-
-    def _model_generate(self, *args: Any, **kwargs: Any) -> Any:
-        with self._use_circuit().circuit.installed():
-            return super()._model_generate(*args, **kwargs)
 
     def get_model_info(self) -> dict[str, Any]:
         """Provenance for the `config` of the results."""
@@ -181,7 +156,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             "circuit": {
                 **model_facts(model),
                 **settings_in_force(self.settings, self.given, self._circuit_option()),
-                "ordinary_tasks": None if self._standin is None else self._standin.facts,
+                "ordinary_tasks": self.ordinary_facts(),
                 "versions": versions(),
                 "load_seconds": self.load_seconds,
                 "artifacts": None if self.artifacts is None else str(self.options.run["artifacts"]),
@@ -192,11 +167,6 @@ class CircuitLM(HFLM):  # type: ignore[misc]
     def _circuit_option(self) -> str | None:
         circuit = self.options.run.get("circuit")
         return None if circuit is None else str(circuit)
-
-    def _given(self) -> Scores | Circuit | None:
-        """The scores or circuit that `circuit=` names."""
-        circuit = self._circuit_option()
-        return None if circuit is None else resolve_circuit(circuit, self.circuit_model.graph)
 
     def _curves(self, name: str) -> dict[str, Any]:
         summary = self._tasks[name].summary
@@ -281,6 +251,10 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             f"evaluation of {circuits} circuits on {facts['n_evaluation']} pairs "
             f"{facts['evaluation_seconds']:.1f} s"
         )
+
+
+def _answered(requests: Sequence[Instance]) -> bool:
+    return all(request.resps for request in requests)
 
 
 @contextmanager

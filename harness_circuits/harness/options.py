@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness_circuits.attribution import check_method
 from harness_circuits.errors import OptionError
+from harness_circuits.harness.finding import check_task
+from harness_circuits.harness.texts import check_source
 from harness_circuits.known import FOLDER, NAMES
+from harness_circuits.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
@@ -26,17 +30,56 @@ HARNESS_KEYS = (
     "enable_thinking",
     "chat_template_args",
 )
-RUN_KEYS = ("artifacts", "circuit", "size", "calibration", "complement")
+ORDINARY_KEYS = ("size", "calibration", "complement")
+RUN_KEYS = ("artifacts", "circuit", *ORDINARY_KEYS)
+ORDINARY_ABLATIONS = ("zero", "mean")
+DISCOVER = "discover:"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Arguments of the model loader, of lm-eval's `hf` model, of a run, and its settings."""
+    """What `--model_args` say.
+
+    Attributes:
+        model: Arguments of the model loader.
+        harness: Arguments of lm-eval's `hf` model.
+        run: Which circuit, and what becomes of it.
+        settings: Settings of discovery and evaluation.
+        grid: Sizes that tasks without pairs run on one by one, from `sizes=` with `circuit=`.
+    """
 
     model: dict[str, Any]
     harness: dict[str, Any]
     run: dict[str, Any]
     settings: Settings
+    grid: tuple[float, ...] = ()
+
+    @property
+    def for_ordinary(self) -> bool:
+        """Whether options were given that only tasks without pairs have a use for."""
+        return any(self.run.get(key) for key in ORDINARY_KEYS)
+
+    @property
+    def discovery(self) -> Settings:
+        """The settings that `circuit=discover:TASK` discovers with: removed units are patched.
+
+        `ablation=` is what tasks without pairs run with.
+        """
+        return replace(self.settings, ablation="patching")
+
+    def check_ordinary_ablation(self) -> None:
+        """Make sure that the ablation is defined for tasks without pairs.
+
+        Raises:
+            OptionError: It is not.
+        """
+        ablation = self.settings.ablation
+        if ablation not in ORDINARY_ABLATIONS:
+            raise OptionError(
+                f"ablation={ablation} cannot be used for tasks without pairs: patching needs "
+                "corrupted prompts, mean-positional prompts of the training prompts' lengths. "
+                "Use ablation=mean or ablation=zero."
+            )
 
 
 def read_options(arguments: Mapping[str, Any]) -> Options:
@@ -53,23 +96,24 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
     for key in given:
         if key not in known:
             raise OptionError(unknown_name("argument", key, known))
-    if "circuit" in given and not circuit_path(given["circuit"]).is_file():
-        raise OptionError(
-            f"circuit={given['circuit']}: there is no such file, and no known circuit of this name. "
-            f"Known circuits: {', '.join(NAMES)}."
-        )
     _check_ordinary(given)
     model, harness, run = ({k: v for k, v in given.items() if k in group} for group in groups)
     chosen = {key: value for key, value in given.items() if key in settings}
     size = _pairs_per_pass(harness.get("batch_size"))
     if size is not None:
         chosen.setdefault("pairs_per_pass", size)
-    return Options(model, harness, run, Settings.from_arguments(chosen))
+    parsed = Settings.from_arguments(chosen)
+    grid = parsed.sizes if {"sizes", "circuit"} <= set(given) else ()
+    options = Options(model, harness, run, parsed, grid)
+    if options.for_ordinary:
+        options.check_ordinary_ablation()
+    _check_names(options)
+    return options
 
 
 def _check_ordinary(given: Mapping[str, Any]) -> None:
     """Check the options of tasks without pairs."""
-    for key in ("size", "calibration", "complement"):
+    for key in ORDINARY_KEYS:
         if key in given and "circuit" not in given:
             raise OptionError(f"{key}= says which part of a circuit to run; give circuit=FILE too.")
     size = given.get("size")
@@ -79,11 +123,37 @@ def _check_ordinary(given: Mapping[str, Any]) -> None:
         raise OptionError(f"complement is True or False, got {given['complement']!r}.")
 
 
-def circuit_path(circuit: Any) -> Path:
+def _check_names(options: Options) -> None:
+    """Make sure that the files and tasks named are there, before a model is loaded."""
+    circuit, calibration = options.run.get("circuit"), options.run.get("calibration")
+    task = task_to_discover(circuit)
+    if task is not None:
+        check_task(task, f"circuit={circuit}")
+        settings = options.discovery
+        metric = settings.attribution_metric or settings.metric or "logit_diff"
+        check_method(settings.method, settings.level, settings.ablation, METRICS.get(metric))
+    elif circuit is not None and not ((path := circuit_path(circuit)) and path.is_file()):
+        raise OptionError(
+            f"circuit={circuit}: there is no such file, and no known circuit of this name. "
+            f"Known circuits: {', '.join(NAMES)}. discover:TASK discovers one."
+        )
+    if calibration is not None:
+        check_source(str(calibration))
+
+
+def task_to_discover(circuit: Any) -> str | None:
+    """The task that `circuit=discover:TASK` names; None where it names a circuit."""
+    text = str(circuit)
+    return text.removeprefix(DISCOVER) if text.startswith(DISCOVER) else None
+
+
+def circuit_path(circuit: Any) -> Path | None:
     """The file that `circuit=` names, without the name of one circuit in it (`FILE#NAME`).
 
-    A circuit of the literature (`known.NAMES`) is a file of this package.
+    A circuit of the literature (`known.NAMES`) is a file of this package; None for `discover:TASK`.
     """
+    if task_to_discover(circuit) is not None:
+        return None
     if circuit in NAMES:
         return FOLDER / f"{circuit}.json"
     return Path(str(circuit).partition("#")[0]).expanduser()

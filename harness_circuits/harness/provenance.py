@@ -40,11 +40,18 @@ def settings_in_force(
     facts = settings.to_dict()
     if given is None or circuit is None:
         return {"settings": facts, "given": None}
+    path = circuit_path(circuit)
+    content = _content(given) if path is None else path.read_bytes()
     named = {
         "file": circuit,
-        "sha256": hashlib.sha256(circuit_path(circuit).read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(content).hexdigest(),
         "kind": "circuit" if isinstance(given, Circuit) else "scores",
         "provenance": dict(getattr(given, "provenance", {})),
     }
     facts |= {"method": None, "method_options": {}, "level": given.space.level}
     return {"settings": facts, "given": named}
+
+
+def _content(given: Scores | Circuit) -> bytes:
+    """What stands for the file of scores that were discovered in this run."""
+    return (given.kept if isinstance(given, Circuit) else given.values).tobytes()

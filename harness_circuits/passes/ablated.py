@@ -8,6 +8,7 @@ used for every circuit of every size: a circuit adds to it what its kept edges c
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,22 @@ from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.native import Outputs, Residual
+
+
+class Room:
+    """Memory that is used again, since fresh memory costs more than what is written into it."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._flat: Tensor | None = None
+
+    def take(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """A tensor of some shape, which holds anything; what was taken before is overwritten."""
+        size = math.prod(shape)
+        if self._flat is None or self._flat.numel() < size or self._flat.dtype != like.dtype:
+            self._flat = None
+            self._flat = like.new_empty(size)
+        return self._flat[:size].view(shape)
 
 
 class AblatedStream:
@@ -30,8 +47,21 @@ class AblatedStream:
         attention_out: The same after the post-norm, where there is one.
     """
 
-    def __init__(self, model: CircuitModel, inputs: Inputs, replacement: Outputs) -> None:
-        """Work out the stream for the positions of some inputs."""
+    def __init__(
+        self,
+        model: CircuitModel,
+        inputs: Inputs,
+        replacement: Outputs,
+        room: Room | None = None,
+    ) -> None:
+        """Work out the stream for the positions of some inputs.
+
+        Args:
+            model: The model.
+            inputs: The inputs.
+            replacement: What replaces every source's output.
+            room: Memory of earlier streams, to use again.
+        """
         self.model = model
         self.replacement = replacement
         self.n_batch, self.n_pos = inputs.ids.shape
@@ -52,7 +82,7 @@ class AblatedStream:
                 x = mid + replacement.mlp[index]
         self.final = x
         self._projected: dict[int, dict[str, Tensor]] = {}
-        self._store: Tensor | None = None
+        self.room = Room() if room is None else room
 
     def projected(self, index: int, kind: str) -> Float[Tensor, "batch pos head d_head"]:
         """Queries, keys or values of the ablated stream, one per destination of the graph."""
@@ -66,16 +96,13 @@ class AblatedStream:
             self._projected[index] = values
         return self._projected[index][kind]
 
-    def store(self, n_sources: int) -> Float[Tensor, "src batch pos model"]:
-        """Room for the differences of some sources, reused from circuit to circuit."""
-        if self._store is None or self._store.shape[0] < n_sources:
-            self._store = None
-            shape = (n_sources, self.n_batch, self.n_pos, self.model.graph.d_model)
-            self._store = self.final.new_empty(shape)
-        return self._store[:n_sources]
+    def store(self, n_slots: int) -> Float[Tensor, "slot batch pos model"]:
+        """Room for some residual-sized tensors, reused from circuit to circuit."""
+        shape = (n_slots, self.n_batch, self.n_pos, self.model.graph.d_model)
+        return self.room.take(shape, self.final)
 
     def spread(self, n_batch: int, n_pos: int) -> AblatedStream:
-        """The stream of one position at all positions of a batch, as views."""
+        """The stream of one position at all positions of a batch, as views; the room is shared."""
         assert self.n_pos == 1
         for index in range(len(self.block_in)):
             self.projected(index, "q")
@@ -84,7 +111,7 @@ class AblatedStream:
             return x.expand(x.shape[0], n_pos, *x.shape[2:])
 
         other = copy.copy(self)
-        other.n_batch, other.n_pos, other._store = n_batch, n_pos, None
+        other.n_batch, other.n_pos = n_batch, n_pos
         for name in ("block_in", "mlp_in", "attention", "attention_out"):
             setattr(other, name, [wide(x) for x in getattr(self, name)])
         other.final = wide(self.final)

@@ -17,7 +17,7 @@ from torch import Tensor
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
-from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.ablated import AblatedStream, Room
 from harness_circuits.passes.circuit_run import CircuitRun
 from harness_circuits.passes.native import Outputs, Residual
 
@@ -52,10 +52,11 @@ class InstalledCircuit:
         self._positions: Tensor | None = None
         self._run: CircuitRun | None = None
         self._one = None
+        self._room = Room()
         if model.position_table is None:
             ids = torch.zeros((1, 1), dtype=torch.long)
             self._one = AblatedStream(
-                model, Inputs(ids, torch.zeros(1, dtype=torch.long)), constant
+                model, Inputs(ids, torch.zeros(1, dtype=torch.long)), constant, self._room
             )
 
     @contextmanager
@@ -100,7 +101,7 @@ class InstalledCircuit:
             positions = self._positions.reshape(-1, x.shape[1])
         inputs = Inputs(ids, torch.zeros(1, dtype=torch.long), positions)
         if self._one is None:
-            stream = AblatedStream(self.model, inputs, self.constant)
+            stream = AblatedStream(self.model, inputs, self.constant, self._room)
         else:
             stream = self._one.spread(*x.shape[:2])
         return CircuitRun(self.circuit, inputs, stream)

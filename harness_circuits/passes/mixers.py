@@ -2,7 +2,7 @@
 
 Every destination reads the ablated stream plus the sum, over kept edges u -> v, of current minus
 replacement output of u. `EdgeMixer` holds the differences of all sources with a kept edge and forms
-each destination's sum by one matrix product per layer. In node and neuron circuits all destinations
+each destination's sum by one sparse sum per layer. In node and neuron circuits all destinations
 of a layer read the same sum, so `NodeMixer` carries a single running one.
 
 Post-norm models add `post(sum of head results)` to the stream. There every destination has a mixture
@@ -12,7 +12,6 @@ of current and replaced head results of its own, which is normalised anew (metho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 from harness_circuits.circuit import Circuit
 from harness_circuits.graph import Graph
 from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.edge_plan import Sums, edge_plan
 from harness_circuits.passes.native import PerHead, Residual
 
 
@@ -38,68 +38,19 @@ class Rows:
     of: Int[np.ndarray, "dst"]
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Which sources one block of destinations adds up: distinct rows, and the row of each one."""
-
-    weights: Float[np.ndarray, "row src"]
-    of: Int[np.ndarray, "dst"]
-
-
-class EdgePlan:
-    """What an edge circuit needs, worked out once and used for every batch."""
-
-    def __init__(self, circuit: Circuit) -> None:
-        """Number the sources with a kept edge, and group destinations with equal inputs."""
-        graph = circuit.space.graph
-        self.graph = graph
-        self.needed = np.flatnonzero(circuit.edges.any(axis=1))
-        self.slot = np.full(graph.n_src, -1)
-        self.slot[self.needed] = np.arange(len(self.needed))
-        edges = circuit.edges[self.needed]
-        n_before = np.searchsorted(self.needed, graph.n_visible)
-        self.attention, self.mlp = [], []
-        for layer in range(graph.n_layers):
-            columns = graph.attention_slice(layer)
-            self.attention.append(_sums(edges[: n_before[columns.start], columns]))
-            mlp = graph.mlp_destination(layer)
-            self.mlp.append(_sums(edges[: n_before[mlp], mlp : mlp + 1]))
-        self.final = _sums(edges[:, -1:])
-        self.heads = [
-            np.flatnonzero(self.slot[graph.head_slice(layer)] >= 0)
-            for layer in range(graph.n_layers)
-        ]
-
-
-@lru_cache(maxsize=64)
-def edge_plan(circuit: _Identity) -> EdgePlan:
-    """The plan of a circuit, cached by the identity of the circuit."""
-    return EdgePlan(circuit.circuit)
-
-
-class _Identity:
-    """Hashes a circuit by identity (its array is not hashable) and keeps it alive."""
-
-    def __init__(self, circuit: Circuit) -> None:
-        self.circuit = circuit
-
-    def __hash__(self) -> int:
-        return id(self.circuit)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.circuit is self.circuit
-
-
 class EdgeMixer:
     """Inputs of every destination in an edge circuit."""
 
     def __init__(self, circuit: Circuit, stream: AblatedStream) -> None:
         """Start one run."""
-        self.plan = edge_plan(_Identity(circuit))
         self.stream = stream
         self.model = stream.model
-        self.differences = stream.store(len(self.plan.needed))
         self.post_norm = self.model.layers[0].post_attention is not None
+        exact = stream.final.dtype in (torch.float32, torch.float64)  # totals take digits
+        self.plan = edge_plan(circuit, post_norm=self.post_norm, totals=exact)
+        self.differences = stream.store(self.plan.n_slots)
+        if self.plan.total is not None:
+            self.differences[self.plan.total].zero_()
 
     def enter(self, index: int) -> None:
         """Nothing to note: every destination's sum is formed on its own."""
@@ -116,6 +67,7 @@ class EdgeMixer:
         """Take the current output of the input node."""
         if self.plan.slot[0] >= 0:
             torch.sub(embedded, self.stream.replacement.embedded, out=self.differences[0])
+            self._count(slice(0, 1))
 
     def add_heads(self, index: int, mixed: PerHead) -> None:
         """Take the current mixed values of a layer's heads."""
@@ -125,11 +77,20 @@ class EdgeMixer:
         out = self.differences[first : first + len(heads)].flatten(1, 2)
         chosen = take(difference.flatten(0, 1).transpose(0, 1), heads)
         torch.bmm(chosen, take(self.model.layers[index].w_o, heads), out=out)
+        self._count(slice(first, first + len(heads)))
 
     def add_mlp(self, index: int, out: Residual) -> None:
         """Take the current output of an MLP."""
         slot = self.plan.slot[self.plan.graph.mlp_source(index)]
         torch.sub(out, self.stream.replacement.mlp[index], out=self.differences[slot])
+        self._count(slice(slot, slot + 1))
+
+    def _count(self, slots: slice) -> None:
+        """Add differences to the total."""
+        if self.plan.total is not None:
+            total = self.differences[self.plan.total]
+            for difference in self.differences[slots]:
+                total += difference
 
     def attention_inputs(self, index: int) -> Rows:
         """Residual inputs of a layer's query, key and value destinations."""
@@ -150,43 +111,60 @@ class EdgeMixer:
 
     def _rows(self, sums: Sums, base: Residual, n_layers: int) -> Rows:
         """Ablated stream plus kept differences; `n_layers` attentions lie before the destination."""
-        n_rows, n_src = sums.weights.shape
         base = self.stream.batched(base)
+        n_rows = len(sums.kept)
         if not n_rows:
             return Rows(base.new_empty((0, *base.shape)), sums.of)
-        weights = torch.from_numpy(sums.weights).to(base)
-        linear = weights
+        self.differences[self.plan.base] = base
+        values = _added_up(self.differences, sums)
         if self.post_norm:
-            linear = weights.clone()
-            for index in range(n_layers):
-                linear[:, self._head_slots(index)] = 0
-        flat = self.differences[:n_src].flatten(1)
-        values = torch.addmm(base.reshape(1, -1), linear, flat).view(n_rows, *base.shape)
-        if self.post_norm:
-            self._add_normalised(values, weights, n_layers)
+            self._add_normalised(values, torch.from_numpy(sums.kept).to(base), n_layers)
         return Rows(values, sums.of)
 
-    def _add_normalised(self, values: Tensor, weights: Tensor, n_layers: int) -> None:
+    def _add_normalised(self, values: Tensor, kept: Tensor, n_layers: int) -> None:
         """Add what kept heads change behind each post-norm."""
         for index in range(n_layers):
-            slots = self._head_slots(index)
+            slots = self.plan.head_slots(index)
             if slots.start == slots.stop:
                 continue
-            patterns, of = torch.unique(weights[:, slots], dim=0, return_inverse=True)
-            kept = patterns.any(dim=1)
-            if not kept.any():
+            patterns, of = torch.unique(kept[:, slots], dim=0, return_inverse=True)
+            some = patterns.any(dim=1)
+            if not some.any():
                 continue
             raw = self.stream.batched(self.stream.attention[index])
             flat = self.differences[slots].flatten(1)
             mixture = torch.addmm(raw.reshape(1, -1), patterns, flat).view(-1, *raw.shape)
             out = self.model.layers[index].after_attention(mixture)
             out -= self.stream.attention_out[index]
-            out[~kept] = 0
+            out[~some] = 0
             values += out[of]
 
-    def _head_slots(self, index: int) -> slice:
-        start = int(np.searchsorted(self.plan.needed, self.plan.graph.head_source(index)))
-        return slice(start, start + len(self.plan.heads[index]))
+
+def _added_up(
+    differences: Float[Tensor, "slot batch pos model"], sums: Sums
+) -> Float[Tensor, "row batch pos model"]:
+    """All rows of sums, as a view with the rows of one position side by side.
+
+    Circuits are sparse, so this adds up slots token by token, from memory that is near, in place of a
+    matrix product with a matrix of zeros and ones.
+    """
+    _, n_batch, n_pos, width = differences.shape
+    n_tokens, n_rows = n_batch * n_pos, len(sums.starts)
+    device = differences.device
+    tokens = torch.arange(n_tokens, device=device)[:, None]
+    slots = torch.from_numpy(sums.slots).to(device) * n_tokens
+    starts = torch.from_numpy(sums.starts).to(device)
+    signs = None
+    if sums.signs is not None:
+        signs = torch.from_numpy(sums.signs).to(differences).repeat(n_tokens)
+    out = torch.nn.functional.embedding_bag(
+        (slots + tokens).flatten(),
+        differences.view(-1, width),
+        (starts + len(slots) * tokens).flatten(),
+        mode="sum",
+        per_sample_weights=signs,
+    )
+    return out.view(n_batch, n_pos, n_rows, width).permute(2, 0, 1, 3)
 
 
 class NodeMixer:
@@ -258,23 +236,6 @@ class NodeMixer:
         if self.neurons is not None:
             change = change * self.neurons[source]
         self.sum = self.sum + change
-
-
-def _sums(edges: np.ndarray) -> Sums:
-    """Group equal columns; columns without a kept edge get -1."""
-    patterns: dict[bytes, int] = {}
-    of = np.full(edges.shape[1], -1)
-    rows: list[np.ndarray] = []
-    for column in np.flatnonzero(edges.any(axis=0)):
-        key = np.packbits(edges[:, column]).tobytes()
-        if key not in patterns:
-            patterns[key] = len(rows)
-            rows.append(edges[:, column])
-        of[column] = patterns[key]
-    weights = (
-        np.array(rows, dtype=np.float32) if rows else np.zeros((0, edges.shape[0]), np.float32)
-    )
-    return Sums(weights, of)
 
 
 def take(x: Tensor, which: Int[np.ndarray, "n"]) -> Tensor:

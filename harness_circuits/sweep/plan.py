@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits import taskdata
+from harness_circuits.harness.finding import task_manager
 from harness_circuits.models.load import load_tokenizer
 from harness_circuits.sweep.axes import model_label
 from harness_circuits.sweep.cell import Cell
@@ -23,7 +24,7 @@ from harness_circuits.sweep.identity import (
 from harness_circuits.sweep.job import Job, Setup
 from harness_circuits.sweep.runner import one_line
 from harness_circuits.sweep.state import Failure, State
-from harness_circuits.sweep.tasks import TaskFacts, task_facts, task_manager
+from harness_circuits.sweep.tasks import TaskFacts, task_facts
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import UnknownNameError
-from harness_circuits.harness.plugin import add_task_folder, tasks_folder
 from harness_circuits.registry import unknown_name
 from harness_circuits.sweep.identity import digest
 
@@ -32,21 +31,6 @@ class TaskFacts:
     n_training: int
     n_evaluation: int
     characters: float
-
-
-def task_manager(
-    names: Iterable[str], include_path: Sequence[str], metadata: Mapping[str, Any]
-) -> TaskManager:
-    """A task manager for some tasks; lm-eval's own are scanned only if one is not among ours."""
-    from lm_eval.tasks import TaskManager
-
-    folders = [str(tasks_folder()), *include_path]
-    facts = dict(metadata) or None
-    manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
-    if not set(names) <= set(manager.all_tasks):
-        add_task_folder()
-        manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
-    return manager
 
 
 def task_facts(manager: TaskManager, name: str, limit: int | None) -> TaskFacts:

@@ -1,0 +1,64 @@
+"""Tasks by name, found in our folder first: scanning lm-eval's own takes seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_circuits.errors import OptionError
+from harness_circuits.harness.plugin import add_task_folder, tasks_folder
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
+    from lm_eval.tasks import TaskManager
+
+
+def task_manager(
+    names: Iterable[str], include_path: Sequence[str], metadata: Mapping[str, Any]
+) -> TaskManager:
+    """A task manager for some tasks; lm-eval's own are scanned only if one is not among ours."""
+    from lm_eval.tasks import TaskManager
+
+    folders = [str(tasks_folder()), *include_path]
+    facts = dict(metadata) or None
+    manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
+    if not set(names) <= set(manager.all_tasks):
+        add_task_folder()
+        manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
+    return manager
+
+
+def check_task(name: str, option: str) -> None:
+    """Make sure a task is known, without building it.
+
+    Args:
+        name: A task, or a task's `.yaml` file.
+        option: What messages call it.
+
+    Raises:
+        OptionError: There is none.
+    """
+    if name.endswith((".yaml", ".yml")):
+        known = Path(name).expanduser().is_file()
+    else:
+        known = name in task_manager([name], [], {}).all_tasks
+    if not known:
+        raise OptionError(
+            f"{option}: there is no task {name!r}. `lm_eval ls tasks` lists all of them; a task of "
+            "your own is given as its .yaml file."
+        )
+
+
+def find_task(name: str, metadata: Mapping[str, Any]) -> Task:
+    """Build one task.
+
+    Args:
+        name: A task, or a task's `.yaml` file, that `check_task` has seen.
+        metadata: What tasks may build their data by, as `--metadata` is.
+    """
+    names = [name]
+    if name.endswith((".yaml", ".yml")):
+        name, names = str(Path(name).expanduser()), []
+    (task,) = task_manager(names, [], metadata).load([name])["tasks"].values()
+    return task

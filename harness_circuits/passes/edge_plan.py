@@ -1,0 +1,144 @@
+"""Which differences the destinations of an edge circuit add up, worked out once per circuit.
+
+Destinations of a block that keep the same edges share a row. A row lists the sources that it keeps, or
+the ones that it leaves out of the total of all: whichever are fewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from harness_circuits.circuit import Circuit
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one block of destinations adds up.
+
+    Attributes:
+        kept: Distinct rows, over the sources before the block.
+        of: For each destination, its row, or -1 where nothing is kept.
+        slots: What the rows add up, one row after the other, as slots of `EdgePlan`.
+        starts: Where each row begins in `slots`.
+        signs: -1 for a slot that is subtracted, else 1; None where all are added.
+    """
+
+    kept: Bool[np.ndarray, "row src"]
+    of: Int[np.ndarray, "dst"]
+    slots: Int[np.ndarray, "entry"]
+    starts: Int[np.ndarray, "row"]
+    signs: Float[np.ndarray, "entry"] | None
+
+
+class EdgePlan:
+    """What an edge circuit needs, worked out once and used for every batch.
+
+    Attributes:
+        needed: Sources with a kept edge; their differences have slots 0, 1, ...
+        base: The slot of a block's ablated input, which every row begins with.
+        total: The slot of the sum of all differences so far; None where no row uses it.
+        n_slots: Number of slots.
+        slot: Slot of each source, or -1.
+        heads: Per layer, the heads that are needed.
+        attention: Per layer, the sums of the query, key and value destinations.
+        mlp: Per layer, the sum of the MLP.
+        final: The sum of the logits.
+    """
+
+    def __init__(self, circuit: Circuit, *, post_norm: bool, totals: bool) -> None:
+        """Number the sources with a kept edge, and group destinations with equal inputs.
+
+        Args:
+            circuit: An edge circuit.
+            post_norm: Leave heads out of the rows: they are normalised together first.
+            totals: Whether rows may subtract from the total.
+        """
+        graph = circuit.space.graph
+        self.graph = graph
+        self.needed = np.flatnonzero(circuit.edges.any(axis=1))
+        self.slot = np.full(graph.n_src, -1)
+        self.slot[self.needed] = np.arange(len(self.needed))
+        self.heads = [
+            np.flatnonzero(self.slot[graph.head_slice(layer)] >= 0)
+            for layer in range(graph.n_layers)
+        ]
+        self.base = len(self.needed)
+        self._linear = np.ones(len(self.needed), dtype=bool)
+        if post_norm:
+            for layer in range(graph.n_layers):
+                self._linear[self.head_slots(layer)] = False
+        self._totals = totals and not post_norm
+        edges = circuit.edges[self.needed]
+        n_before = np.searchsorted(self.needed, graph.n_visible)
+        self.attention, self.mlp = [], []
+        for layer in range(graph.n_layers):
+            columns = graph.attention_slice(layer)
+            self.attention.append(self._sums(edges[: n_before[columns.start], columns]))
+            mlp = graph.mlp_destination(layer)
+            # A parallel MLP reads the total after this layer's heads, which it does not see.
+            columns = slice(mlp, mlp + 1)
+            self.mlp.append(self._sums(edges[: n_before[mlp], columns], no_total=graph.parallel))
+        self.final = self._sums(edges[:, -1:])
+        everything = (*self.attention, *self.mlp, self.final)
+        used = any((sums.slots > self.base).any() for sums in everything)
+        self.total = self.base + 1 if used else None
+        self.n_slots = self.base + 1 + used
+
+    def head_slots(self, layer: int) -> slice:
+        """Slots of a layer's heads."""
+        start = int(np.searchsorted(self.needed, self.graph.head_source(layer)))
+        return slice(start, start + len(self.heads[layer]))
+
+    def _sums(self, edges: Bool[np.ndarray, "src dst"], *, no_total: bool = False) -> Sums:
+        patterns: dict[bytes, int] = {}
+        of = np.full(edges.shape[1], -1)
+        rows: list[np.ndarray] = []
+        for column in np.flatnonzero(edges.any(axis=0)):
+            key = np.packbits(edges[:, column]).tobytes()
+            if key not in patterns:
+                patterns[key] = len(rows)
+                rows.append(edges[:, column])
+            of[column] = patterns[key]
+        lists = [self._slots(row, self._totals and not no_total) for row in rows]
+        starts = np.cumsum([0, *(len(slots) for slots, _ in lists)])
+        flat = [np.concatenate(part) for part in zip(*lists, strict=True)] if rows else None
+        slots, signs = (np.zeros(0, dtype=int), np.zeros(0)) if flat is None else flat
+        kept = np.array(rows, dtype=bool).reshape(len(rows), len(edges))
+        return Sums(kept, of, slots, starts[:-1], signs if (signs < 0).any() else None)
+
+    def _slots(
+        self, row: Bool[np.ndarray, "src"], total: bool
+    ) -> tuple[Int[np.ndarray, "entry"], Float[np.ndarray, "entry"]]:
+        """What a row adds up, and with which signs."""
+        kept, left = np.flatnonzero(row & self._linear[: len(row)]), np.flatnonzero(~row)
+        if not total or len(left) + 1 >= len(kept):
+            return np.array([self.base, *kept]), np.ones(len(kept) + 1)
+        signs = np.array([1.0, 1.0, *-np.ones(len(left))])
+        return np.array([self.base, self.base + 1, *left]), signs
+
+
+def edge_plan(circuit: Circuit, *, post_norm: bool, totals: bool) -> EdgePlan:
+    """The plan of a circuit, cached by the identity of the circuit."""
+    return _cached(_Identity(circuit), post_norm, totals)
+
+
+@lru_cache(maxsize=64)
+def _cached(circuit: _Identity, post_norm: bool, totals: bool) -> EdgePlan:
+    return EdgePlan(circuit.circuit, post_norm=post_norm, totals=totals)
+
+
+class _Identity:
+    """Hashes a circuit by identity (its array is not hashable) and keeps it alive."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+
+    def __hash__(self) -> int:
+        return id(self.circuit)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.circuit is self.circuit
