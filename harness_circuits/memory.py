@@ -18,19 +18,26 @@ SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
 
 
-def pairs_per_pass(model: CircuitModel, pairs: Sequence[TokenPair], max_memory: int | None) -> int:
+def pairs_per_pass(
+    model: CircuitModel, pairs: Sequence[TokenPair], max_memory: int | None, sharing: int = 1
+) -> int:
     """Largest number of pairs whose passes fit the bound.
 
     Args:
         model: The model.
         pairs: All pairs that will be run.
         max_memory: Bytes beside the model; by default a quarter of what is free.
+        sharing: Processes that divide what is free among them.
 
     Raises:
         OptionError: Not even one pair fits.
     """
     longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
-    bound = max_memory if max_memory is not None else int(free_memory(model.device) * SHARE_OF_FREE)
+    bound = (
+        max_memory
+        if max_memory is not None
+        else int(free_memory(model.device) * SHARE_OF_FREE / sharing)
+    )
     per_pair = longest * bytes_per_token(model, longest)
     contracted = longest * _contracted(model)
     room = int(bound * SHARE_USED)
