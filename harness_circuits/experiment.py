@@ -167,9 +167,8 @@ class Experiment:
         }
         train = tokenise(self.model, training, metrics, f"{self.task} (training split)")
         test = tokenise(self.model, evaluation, metrics, f"{self.task} (evaluation split)")
-        size = settings.pairs_per_pass or pairs_per_pass(
-            self.model, train + test, settings.max_memory, self.ranks.sharing
-        )
+        needs = settings.max_memory, self.ranks.sharing, settings.grad_drop
+        size = settings.pairs_per_pass or pairs_per_pass(self.model, train + test, *needs)
         self.pairs_per_pass = size = min(self.ranks.gather(size))
         whole = self.attribution_metric.whole_answers
         # A sample is never smaller than a batch; ranks get enough batches to divide evenly.

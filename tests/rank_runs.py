@@ -1,7 +1,7 @@
 """What `test_ranks.py` runs in one process and, with torchrun, in several.
 
-    python rank_runs.py OUT MODEL                    in this process alone, or as a rank
-    python rank_runs.py OUT MODEL fail               process 1 fails while it looks for circuits
+python rank_runs.py OUT MODEL                    in this process alone, or as a rank
+python rank_runs.py OUT MODEL fail               process 1 fails while it looks for circuits
 """
 
 from __future__ import annotations

@@ -84,7 +84,9 @@ def test_two_processes_find_what_one_finds(found: dict[int, Path], name: str) ->
 def test_a_process_that_fails_takes_the_others_along(tmp_path: Path, model: Path) -> None:
     done = launched(2, rank_runs.__file__, tmp_path, model, "fail", seconds=100)
     assert done.returncode != 0
-    assert "RankError: Stopped because of process 1: ValueError: this process has had" in done.stderr
+    assert (
+        "RankError: Stopped because of process 1: ValueError: this process has had" in done.stderr
+    )
 
 
 def lm_eval(

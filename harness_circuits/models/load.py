@@ -75,6 +75,7 @@ def load_model(
     add_unembedding(hf, Path(source))
     if not hf_options.get("device_map"):
         hf = hf.to(target)  # type: ignore[arg-type]
+    check_placement(hf, name)
     return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
 
 
@@ -152,6 +153,22 @@ def check_device(device: str | None) -> torch.device:
         logger.info("There is no %s on this machine; using the CPU.", wanted)
         return torch.device("cpu")
     return wanted
+
+
+def check_placement(hf: torch.nn.Module, name: str) -> None:
+    """Refuse a model that `device_map` spread out: passes take weights and residuals together.
+
+    Raises:
+        OptionError: Weights lie on several devices, or were left out of memory.
+    """
+    devices = sorted({str(parameter.device) for parameter in hf.parameters()})
+    if len(devices) > 1 or devices == ["meta"]:
+        raise OptionError(
+            f"device_map put {name} on {', '.join(devices)} (meta: on the disk, or offloaded to the "
+            "CPU). Circuit passes need the whole model on one device: leave device_map out and use "
+            "device=cpu or a GPU that holds it, or dtype=bfloat16; torchrun and accelerate launch "
+            "divide the work between processes that each hold the model."
+        )
 
 
 def _tokenizer(source: str, where: dict[str, Any]) -> Any:
