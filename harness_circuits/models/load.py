@@ -73,9 +73,7 @@ def load_model(
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
     add_unembedding(hf, Path(source))
-    if not hf_options.get("device_map"):
-        hf = hf.to(target)  # type: ignore[arg-type]
-    check_placement(hf, name)
+    hf = place(hf, name, None if hf_options.get("device_map") else target)
     return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
 
 
@@ -155,12 +153,14 @@ def check_device(device: str | None) -> torch.device:
     return wanted
 
 
-def check_placement(hf: torch.nn.Module, name: str) -> None:
-    """Refuse a model that `device_map` spread out: passes take weights and residuals together.
+def place(hf: Any, name: str, device: torch.device | None) -> Any:
+    """Move a model to a device; None: it was placed by `device_map`, and has to be in one place.
 
     Raises:
         OptionError: Weights lie on several devices, or were left out of memory.
     """
+    if device is not None:
+        return hf.to(device)
     devices = sorted({str(parameter.device) for parameter in hf.parameters()})
     if len(devices) > 1 or devices == ["meta"]:
         raise OptionError(
@@ -169,6 +169,7 @@ def check_placement(hf: torch.nn.Module, name: str) -> None:
             "device=cpu or a GPU that holds it, or dtype=bfloat16; torchrun and accelerate launch "
             "divide the work between processes that each hold the model."
         )
+    return hf
 
 
 def _tokenizer(source: str, where: dict[str, Any]) -> Any:
