@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +30,15 @@ sys.exit(cli_evaluate())
 """
 
 
-def launched(processes: int, *command: str | Path, seconds: int = 300) -> Any:
-    """Run a program under torchrun, or plainly for one process."""
+def launched(
+    processes: int, *command: str | Path, seconds: int = 300, accelerate: bool = False
+) -> Any:
+    """Run a program under torchrun or accelerate, or plainly for one process."""
     launcher = [sys.executable]
-    if processes > 1:
+    if accelerate:
+        launcher += ["-m", "accelerate.commands.launch", "--multi_gpu"]
+        launcher += ["--num_processes", str(processes), "--main_process_port", "0"]
+    elif processes > 1:
         launcher += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
@@ -90,7 +94,7 @@ def test_a_process_that_fails_takes_the_others_along(tmp_path: Path, model: Path
 
 
 def lm_eval(
-    processes: int, model: Path, tasks: Path, out: Path, launcher: Sequence[str] = ()
+    processes: int, model: Path, tasks: Path, out: Path, *, accelerate: bool = False
 ) -> dict[str, Any]:
     """The results that lm-eval writes."""
     script = out / "evaluate.py"
@@ -102,6 +106,7 @@ def lm_eval(
         script,
         *("--model", "circuit", "--model_args", arguments, "--tasks", TASK, "--device", "cpu"),
         *("--include_path", str(tasks), "--output_path", str(out), "--log_samples"),
+        accelerate=accelerate,
     )
     assert done.returncode == 0, done.stderr
     (path,) = out.rglob("results_*.json")
@@ -111,14 +116,16 @@ def lm_eval(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "n_documents"), [(2, 5), (3, 2)])
+@pytest.mark.parametrize(
+    ("processes", "n_documents", "accelerate"), [(2, 5, False), (3, 2, False), (2, 5, True)]
+)
 def test_lm_eval_reports_the_same(
-    tmp_path: Path, model: Path, processes: int, n_documents: int
+    tmp_path: Path, model: Path, processes: int, n_documents: int, accelerate: bool
 ) -> None:
     (tmp_path / "task").mkdir()
     tasks = write_task(tmp_path / "task", test=documents(1, n_documents))
     alone = lm_eval(1, model, tasks, tmp_path / "alone")
-    shared = lm_eval(processes, model, tasks, tmp_path / "shared")
+    shared = lm_eval(processes, model, tasks, tmp_path / "shared", accelerate=accelerate)
     assert shared["n-samples"] == alone["n-samples"]
     assert set(shared["results"][TASK]) == set(alone["results"][TASK])
     for name, value in alone["results"][TASK].items():
