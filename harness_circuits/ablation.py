@@ -12,7 +12,7 @@ corrupted ones, which lack the task's information (as the IOI paper does with it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -21,11 +21,15 @@ from torch import Tensor
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.native import Outputs, outputs_of, record
+from harness_circuits.ranks import ALONE, Ranks
 from harness_circuits.tokenise import Batch
 
 AblationName = Literal["patching", "zero", "mean", "mean-positional"]
 ABLATIONS: tuple[AblationName, ...] = get_args(AblationName)
 Side = Literal["clean", "corrupted"]
+
+
+Totals = dict[tuple[int, int], tuple[Outputs, int]]  # sums and counts by `MeanPositional`'s keys
 
 
 class Ablation(Protocol):
@@ -104,7 +108,11 @@ class MeanPositional:
 
 
 def make_ablation(
-    name: str, model: CircuitModel, training: Iterable[Batch], mean_over: str = "clean"
+    name: str,
+    model: CircuitModel,
+    training: Sequence[Batch],
+    mean_over: str = "clean",
+    ranks: Ranks = ALONE,
 ) -> Ablation:
     """Make an ablation, running the training prompts if it needs their means.
 
@@ -113,22 +121,26 @@ def make_ablation(
         model: The model.
         training: Batches of the training split.
         mean_over: Which side of the pairs means are taken over.
+        ranks: The processes that share the batches.
 
     Raises:
         OptionError: Unknown name or side.
+        TaskDataError: There are no training pairs, and means are wanted.
     """
     check_ablation(name, mean_over)
     if name == "patching":
         return Patching()
     if name == "zero":
         return Zero()
-    totals: dict[tuple[int, int], tuple[Outputs, int]] = {}
-    for batch in training:
+    totals: Totals = {}
+    for batch in (training[at] for at in ranks.share([b.clean.ids.numel() for b in training])):
         inputs = batch.clean if mean_over == "clean" else batch.corrupted
         seen, _ = record(model, inputs)
         _accumulate(totals, outputs_of(model, inputs, seen), batch, positional=name != "mean")
-    if not totals:
+    if not training:
         raise TaskDataError(f"ablation={name} needs training pairs for its means; there are none.")
+    if ranks.size > 1:
+        totals = _over_ranks(totals, model, ranks)
     means = {
         shape: _map(total, lambda x, n=n: (x / n).to(model.dtype))
         for shape, (total, n) in totals.items()
@@ -144,8 +156,22 @@ def check_ablation(name: str, mean_over: str = "clean") -> None:
         raise OptionError(f"mean_over is 'clean' or 'corrupted', got {mean_over!r}.")
 
 
+def _over_ranks(totals: Totals, model: CircuitModel, ranks: Ranks) -> Totals:
+    """Totals added up over ranks, which may have seen prompts of different lengths."""
+    counts: dict[tuple[int, int], int] = {}
+    for part in ranks.gather({shape: n for shape, (_, n) in totals.items()}):
+        for shape, n in part.items():
+            counts[shape] = counts.get(shape, 0) + n
+    found: Totals = {}
+    for shape, count in sorted(counts.items()):
+        outputs = totals[shape][0] if shape in totals else zeros(model, max(1, shape[1]))
+        outputs = _map(outputs, lambda x: x.to(model.sum_dtype).clone())
+        found[shape] = _map(outputs, ranks.sum_), count
+    return found
+
+
 def _accumulate(
-    totals: dict[tuple[int, int], tuple[Outputs, int]],
+    totals: Totals,
     outputs: Outputs,
     batch: Batch,
     *,

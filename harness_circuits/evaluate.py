@@ -18,6 +18,7 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.progress import progress
+from harness_circuits.ranks import ALONE, Ranks
 from harness_circuits.scores import ScoreSpace
 from harness_circuits.tokenise import Batch
 
@@ -53,6 +54,7 @@ def evaluate_circuits(
     circuits: Sequence[Circuit],
     metric: Metric,
     ablation: Ablation,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate circuits, the full model and the empty circuit on the same pairs.
 
@@ -62,6 +64,7 @@ def evaluate_circuits(
         circuits: Circuits over the model's graph.
         metric: Task metric.
         ablation: What replaces everything outside a circuit.
+        ranks: The processes that share the batches; each gets the values of all.
 
     Raises:
         NumericalError: A logit is not finite.
@@ -70,18 +73,19 @@ def evaluate_circuits(
     distinct, which = _distinct(circuits, model)
     order = [index for batch in batches for index in batch.indices]
     rank = np.argsort(order, kind="stable")
-    rows: list[list[np.ndarray]] = [[] for _ in range(4)]
-    log_probs: list[list[float]] = []
-    greedy: list[list[bool]] = []
-    with progress(len(order), "evaluation", "pairs") as advance:
-        for batch in batches:
-            part = _evaluate_batch(model, batch, distinct, metric, ablation)
-            for column, values in zip(rows, part.arrays, strict=True):
-                column.append(values)
-            log_probs += part.log_probs
-            greedy += part.greedy
-            advance(len(batch))
-    full, full_accuracy, values, hits = (np.concatenate(c, axis=-1)[..., rank] for c in rows)
+    own = ranks.share([batch.clean.ids.numel() for batch in batches])
+    found: dict[int, _Part] = {}
+    with progress(sum(len(batches[at]) for at in own), "evaluation", "pairs") as advance:
+        for at in own:
+            found[at] = _evaluate_batch(model, batches[at], distinct, metric, ablation)
+            advance(len(batches[at]))
+    for others in ranks.gather(found):
+        found |= others
+    parts = [found[at] for at in range(len(batches))]
+    log_probs = [row for part in parts for row in part.log_probs]
+    greedy = [row for part in parts for row in part.greedy]
+    columns = zip(*(part.arrays for part in parts), strict=True)
+    full, full_accuracy, values, hits = (np.concatenate(c, axis=-1)[..., rank] for c in columns)
     return Evaluation(
         indices=tuple(order[i] for i in rank),
         full=full,

@@ -20,6 +20,7 @@ from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.null_circuits import random_circuits
 from harness_circuits.pairs import Pair, fingerprint
+from harness_circuits.ranks import ALONE, Ranks
 from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection import check_selection, select
 from harness_circuits.settings import Settings
@@ -105,6 +106,7 @@ class Experiment:
         task_metric: str = "logit_diff",
         task: str = "pairs",
         given: Scores | Circuit | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Validate everything before anything is run.
 
@@ -116,6 +118,7 @@ class Experiment:
             task_metric: The task's own metric, unless the settings override it.
             task: What messages call the pairs.
             given: Scores or a circuit to evaluate instead of discovering; they bring their level.
+            ranks: The processes that share the work; each is given the same pairs.
 
         Raises:
             CircuitFileError: What is given belongs to another model.
@@ -123,7 +126,7 @@ class Experiment:
             PairError: A pair does not align.
             TaskDataError: A split is empty.
         """
-        self.model, self.settings, self.task = model, settings, task
+        self.model, self.settings, self.task, self.ranks = model, settings, task, ranks
         self.metric_name = settings.metric or task_metric
         self.metric = METRICS.get(self.metric_name)
         self.attribution_metric = METRICS.get(settings.attribution_metric or self.metric_name)
@@ -164,15 +167,14 @@ class Experiment:
         }
         train = tokenise(self.model, training, metrics, f"{self.task} (training split)")
         test = tokenise(self.model, evaluation, metrics, f"{self.task} (evaluation split)")
-        size = settings.pairs_per_pass or pairs_per_pass(
-            self.model, train + test, settings.max_memory
-        )
+        needs = settings.max_memory, self.ranks.sharing, settings.grad_drop
+        size = settings.pairs_per_pass or pairs_per_pass(self.model, train + test, *needs)
+        self.pairs_per_pass = size = min(self.ranks.gather(size))
         whole = self.attribution_metric.whole_answers
-        samples = settings.n_samples  # a sample is never smaller than a batch
-        training_size = min(size, -(-len(train) // samples)) if samples else size
-        self.training = make_batches(train, training_size, whole_answers=whole)
-        self.evaluation = make_batches(test, size)
-        self.pairs_per_pass = size
+        # A sample is never smaller than a batch; ranks get enough batches to divide evenly.
+        parts = settings.n_samples or self.ranks.parts
+        self.training = make_batches(train, min(size, -(-len(train) // parts)), whole_answers=whole)
+        self.evaluation = make_batches(test, min(size, -(-len(test) // self.ranks.parts)))
 
     @property
     def space(self) -> ScoreSpace:
@@ -183,7 +185,8 @@ class Experiment:
 
     def ablation(self, batches: Sequence[Batch]) -> Ablation:
         """The ablation, its means taken over the training pairs."""
-        return make_ablation(self.settings.ablation, self.model, batches, self.settings.mean_over)
+        how = self.settings.ablation, self.model, batches, self.settings.mean_over
+        return make_ablation(*how, self.ranks)
 
     def discover(self) -> Scores:
         """Run the attribution method on the training pairs."""
@@ -196,6 +199,7 @@ class Experiment:
             self.ablation(self.training),
             settings.n_samples,
             raw_heads=settings.compat == "mib",
+            ranks=self.ranks,
         )
         method = check_method(
             settings.method, settings.level, settings.ablation, self.attribution_metric
@@ -229,8 +233,9 @@ class Experiment:
         settings = self.settings
         found = [circuit for chosen in circuits.values() for circuit in chosen]
         null = random_circuits(found, settings.null_circuits, settings.seed)
+        ablation, circuits_run = self.ablation(self.training), found + null
         evaluation = evaluate_circuits(
-            self.model, self.evaluation, found + null, self.metric, self.ablation(self.training)
+            self.model, self.evaluation, circuits_run, self.metric, ablation, self.ranks
         )
         check_gap(evaluation.full, evaluation.empty, self.task)
         shape = (len(found), settings.null_circuits)

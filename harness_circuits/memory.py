@@ -18,28 +18,44 @@ SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
 
 
-def pairs_per_pass(model: CircuitModel, pairs: Sequence[TokenPair], max_memory: int | None) -> int:
+def pairs_per_pass(
+    model: CircuitModel,
+    pairs: Sequence[TokenPair],
+    max_memory: int | None,
+    sharing: int = 1,
+    grad_drop: bool = False,
+) -> int:
     """Largest number of pairs whose passes fit the bound.
 
     Args:
         model: The model.
         pairs: All pairs that will be run.
         max_memory: Bytes beside the model; by default a quarter of what is free.
+        sharing: Processes that divide what is free among them.
+        grad_drop: AtP-star's GradDrop will run, which keeps gradients and sums for every layer.
 
     Raises:
         OptionError: Not even one pair fits.
     """
     longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
-    bound = max_memory if max_memory is not None else int(free_memory(model.device) * SHARE_OF_FREE)
+    bound = (
+        max_memory
+        if max_memory is not None
+        else int(free_memory(model.device) * SHARE_OF_FREE / sharing)
+    )
     per_pair = longest * bytes_per_token(model, longest)
     contracted = longest * _contracted(model)
-    room = int(bound * SHARE_USED)
+    room, fixed = int(bound * SHARE_USED), 0
+    if grad_drop:
+        kept, fixed = grad_drop_bytes(model)
+        per_pair += longest * kept
+        room -= fixed
     # The contraction takes as much as its tokens need, or a full chunk.
     n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
     if n < 1:
         raise OptionError(
-            f"One pair of {longest} tokens needs about {per_pair / 2**30:.2f} GiB beside the model, "
-            f"max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
+            f"One pair of {longest} tokens needs about {(fixed + per_pair) / 2**30:.2f} GiB beside the "
+            f"model, max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
         )
     return max(1, min(n, MOST_TOKENS // longest))
 
@@ -58,6 +74,17 @@ def bytes_per_token(model: CircuitModel, length: int) -> int:
     attention = 3 * graph.n_heads * length
     discovery = graph.n_layers * (30 * graph.d_model + 5 * mlp + attention)
     return size * (max(evaluation, discovery) + 2 * int(config.vocab_size) // length)
+
+
+def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
+    """What GradDrop keeps: bytes per token, and bytes whatever the batch.
+
+    For each dropped layer, the gradients at all layers' mixed values; and score sums of the batch,
+    of the discovery, and their sizes at the end, in float64.
+    """
+    graph, size = model.graph, torch.finfo(model.dtype).bits // 8
+    width = max(graph.d_model, graph.n_heads * model.layers[0].d_head)
+    return graph.n_layers**2 * width * size, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
 
 
 def _contracted(model: CircuitModel) -> int:

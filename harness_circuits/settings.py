@@ -144,6 +144,11 @@ class Settings:
             wanted = max(wanted, STABILITY_SAMPLES)
         return wanted if self.keep_samples is None else self.keep_samples
 
+    @property
+    def grad_drop(self) -> bool:
+        """Whether discovery keeps gradients for every layer, as AtP-star's GradDrop does."""
+        return bool(self.chosen_method_options(METHODS.get(self.method).options).get("grad_drop"))
+
     def to_dict(self) -> dict[str, Any]:
         """Everything that defines the results, as plain JSON."""
         data = asdict(self)

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from tiny_models import tiny_model, token_pairs
 
 from harness_circuits.errors import OptionError
-from harness_circuits.memory import MOST_TOKENS, bytes_per_token, free_memory, pairs_per_pass
+from harness_circuits.memory import (
+    MOST_TOKENS,
+    bytes_per_token,
+    free_memory,
+    grad_drop_bytes,
+    pairs_per_pass,
+)
+from harness_circuits.settings import Settings
 
 PAIRS = token_pairs(3, 6)
 
@@ -60,3 +67,21 @@ def test_a_share_of_what_is_free_is_the_default(monkeypatch: pytest.MonkeyPatch)
     assert free_memory(torch.device("cpu")) > 0
     monkeypatch.setattr("harness_circuits.memory.free_memory", lambda device: 4 * 2**22)
     assert pairs_per_pass(model, PAIRS, None) == pairs_per_pass(model, PAIRS, 2**22)
+
+
+def test_grad_drop_needs_more() -> None:
+    model = tiny_model("gpt2", dtype=torch.float32)
+    per_token, fixed = grad_drop_bytes(model)
+    assert per_token == 2 * 2 * 32 * 4  # dropped layer x layer x width x float32
+    assert fixed == 3 * 2 * (1 + 2 * 5) * (2 * 13 + 1) * 8
+    bound = 2**24
+    assert pairs_per_pass(model, PAIRS, bound, 1, True) < pairs_per_pass(model, PAIRS, bound)
+    assert Settings(method="AtP-star").grad_drop
+    assert not Settings(method="AtP-star", method_options={"grad_drop": False}).grad_drop
+    assert not Settings().grad_drop
+
+
+def test_processes_divide_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("gpt2")
+    monkeypatch.setattr("harness_circuits.memory.free_memory", lambda device: 2**23)
+    assert pairs_per_pass(model, PAIRS, None, 2) == pairs_per_pass(model, PAIRS, 2**20)

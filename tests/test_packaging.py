@@ -19,7 +19,7 @@ PACKAGE = ROOT / "harness_circuits"
 # A package stands for all its modules that are not named themselves.
 LAYERS = """
 errors progress
-registry graph default_model answer_tree bootstrap curve samples words null_facts spent json_fields
+ranks registry graph default_model answer_tree bootstrap curve samples words null_facts spent json_fields
 scores
 circuit formats
 ground_truth known agreement

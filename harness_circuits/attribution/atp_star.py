@@ -73,6 +73,7 @@ def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
     for batch in job.watched("discovery"):
         sums = _edge_sums(job, batch, run_types, qk_fix=qk_fix)
         totals += sums if job.level == "edge" else sums.sum(-1)
+    job.ranks.sum_(totals)  # before sizes are taken, which do not add up over examples
     if not grad_drop:
         return job.scores(totals[0])
     layers = _destination_layers(graph) if job.level == "edge" else _source_layers(graph)

@@ -41,7 +41,7 @@ Point = tuple[int, str, int]  # (layer, point, head) of harness_circuits.passes.
 
 def exact(job: Job) -> Scores:
     """Score every unit by running the model with it replaced."""
-    n_runs = job.space.n_units * len(job.batches)
+    n_runs = job.space.n_units * len(job.own)
     if n_runs > MANY_RUNS:
         logger.warning(
             "method=exact runs the model once per unit: %d %ss x %d batches = %d patched runs of up"
@@ -49,14 +49,14 @@ def exact(job: Job) -> Scores:
             "(n_discovery), level=node, or a gradient method such as EAP-IG-inputs take less.",
             job.space.n_units,
             job.level,
-            len(job.batches),
+            len(job.own),
             n_runs,
             max(len(batch) for batch in job.batches),
             job.model.name,
         )
     sums = job.sums()
     with progress(n_runs, "discovery", "patched runs") as advance:
-        for batch in job.batches:
+        for batch in (job.batches[at] for at in job.own):
             _ExactBatch(job, batch).add_to(sums.total, advance)
             sums.batch_done()
     return job.scores(sums)

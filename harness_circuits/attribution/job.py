@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.progress import progress
+from harness_circuits.ranks import ALONE, Ranks
 from harness_circuits.registry import Registry
 from harness_circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.tokenise import Batch
@@ -37,6 +40,7 @@ class Job:
         raw_heads: In post-norm models, take a head's output before the post-norm as what it adds
             to the residual stream, as EAP-IG's code does. (It adds another vector: the default is
             right.)
+        ranks: The processes that share the batches; each has all of them here.
     """
 
     model: CircuitModel
@@ -46,6 +50,7 @@ class Job:
     ablation: Ablation = field(default_factory=Patching)
     keep_samples: int = 0
     raw_heads: bool = False
+    ranks: Ranks = ALONE
 
     @property
     def space(self) -> ScoreSpace:
@@ -57,15 +62,21 @@ class Job:
         """Number of training pairs."""
         return sum(len(batch) for batch in self.batches)
 
+    @cached_property
+    def own(self) -> list[int]:
+        """Numbers of the batches that this process runs."""
+        return self.ranks.share([batch.clean.ids.numel() for batch in self.batches])
+
     def watched(self, what: str, sums: ScoreSums | None = None) -> Iterator[Batch]:
-        """The batches, behind a progress bar that counts examples.
+        """This process's batches, behind a progress bar that counts examples.
 
         Args:
             what: The bar's text.
             sums: What the scores of each batch are added to, if `scores` shall get it.
         """
-        with progress(self.n_examples, what, "pairs") as advance:
-            for batch in self.batches:
+        batches = [self.batches[at] for at in self.own]
+        with progress(sum(map(len, batches)), what, "pairs") as advance:
+            for batch in batches:
                 yield batch
                 if sums is not None:
                     sums.batch_done()
@@ -74,7 +85,7 @@ class Job:
     def sums(self) -> ScoreSums:
         """Score sums at zero: give to `watched`, add to their `total`, hand to `scores`."""
         sizes = [len(batch) for batch in self.batches]
-        return ScoreSums(self.space.shape, self.model.device, sizes, self.keep_samples)
+        return ScoreSums(self.space.shape, self.model.device, sizes, self.keep_samples, self.own)
 
     def zeros(self) -> Float[Tensor, "*units"]:
         """Score sums, in float64."""
@@ -83,11 +94,18 @@ class Job:
     def scores(self, total: ScoreSums | Float[Tensor, "*units"], **provenance: Any) -> Scores:
         """Turn sums over examples into scores: the mean effect per example.
 
+        Args:
+            total: What `sums` gave and this process's batches were added to; or sums over all
+                examples, the same on every rank (`ranks.sum_` makes them so).
+            **provenance: Facts to keep with the scores.
+
         Raises:
             NumericalError: A score is not finite, or all are zero.
         """
-        sums = total.total if isinstance(total, ScoreSums) else total
-        samples = total.samples() if isinstance(total, ScoreSums) else None
+        if isinstance(total, ScoreSums):
+            sums, samples = self.ranks.sum_(total.total), total.samples(self.ranks)
+        else:
+            sums, samples = total, None
         values = (sums / self.n_examples).cpu().numpy()
         values = np.where(self.space.real, values, 0.0)
         scores = Scores(self.space, values, {"level": self.level, **provenance}, samples)
@@ -200,19 +218,15 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     if job.keep_samples and not method.samples:
         raise OptionError(no_samples(name))
     chosen = {**method.options, **options}
-    before = dict(job.model.counts)
+    before = job.model.counts.copy()
     scores = method.function(job, **chosen)
     assert scores.samples is not None or not job.keep_samples, f"{name} adds without job.sums()"
-    passes = {
-        k: n - before.get(k, 0)
-        for k, n in sorted(job.model.counts.items())
-        if n != before.get(k, 0)
-    }
+    passes = sum(job.ranks.gather(job.model.counts - before), Counter[str]())
     return scores.describe(
         method=name,
         ablation=job.ablation.name,
         n_examples=job.n_examples,
-        passes=passes,
+        passes=dict(sorted(passes.items())),
         **chosen,
     )
 

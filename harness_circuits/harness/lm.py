@@ -11,8 +11,7 @@ import copy
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -27,16 +26,24 @@ from harness_circuits.experiment import Experiment, Result
 from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.options import Options, read_options
 from harness_circuits.harness.ordinary import CircuitHFLM
+from harness_circuits.harness.processes import (
+    SharedRun,
+    all_documents,
+    check_prompts,
+    device_of,
+    without_warning,
+)
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
 from harness_circuits.models.load import load_model
-from harness_circuits.pairs import Pair, pairs_from_docs
+from harness_circuits.pairs import pairs_from_docs
+from harness_circuits.ranks import join_processes
 from harness_circuits.summary import example_records
 
 logger = logging.getLogger("lm_eval.circuit")
 
 
-class CircuitLM(CircuitHFLM):
+class CircuitLM(SharedRun, CircuitHFLM):
     """The model `circuit` of lm-eval."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -48,24 +55,28 @@ class CircuitLM(CircuitHFLM):
         Raises:
             CircuitError: An argument, the model, or their combination cannot be used.
         """
-        self._use(read_options(arguments))
-        started = time.perf_counter()
-        self.circuit_model = load_model(**self.options.model)
-        self.load_seconds = time.perf_counter() - started
-        self.find_circuit()
-        with _without_warning("Passed an already-initialized model"):
+        self.ranks, accelerator = join_processes()
+        with self.ranks.together():
+            self._use(read_options(arguments))
+            started = time.perf_counter()
+            self.circuit_model = load_model(**self.options.model | device_of(accelerator))
+            self.load_seconds = time.perf_counter() - started
+            self.find_circuit()
+        with without_warning("Passed an already-initialized model"):
             super().__init__(
                 pretrained=self.circuit_model.hf,
                 tokenizer=self.circuit_model.tokenizer,
                 **self.options.harness,
             )
+        self._join(accelerator)
         taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
 
     def _use(self, options: Options) -> None:
         """Start anew under some options, with what is loaded."""
         self.options, self.settings = options, options.settings
         folder = options.run.get("artifacts")
-        self.artifacts = None if folder is None else check_folder(str(folder))
+        wanted = folder is not None and self.ranks.rank == 0
+        self.artifacts = check_folder(str(folder)) if wanted else None
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
         self.start_ordinary()
@@ -126,16 +137,18 @@ class CircuitLM(CircuitHFLM):
         if "" in by_task:
             self.use_circuit()
         own = {name: [requests[at] for at in places] for name, places in by_task.items()}
-        prepared = {
-            name: self._prepare(TASKS[name], own[name])
-            for name in own
-            if name and not _answered(own[name])
-        }
+        with self.ranks.together():
+            prepared = {
+                name: self._prepare(TASKS[name], own[name])
+                for name in own
+                if name and not _answered(own[name])
+            }
         for name, places in by_task.items():
             if name and name not in prepared:  # a further size of the tasks without pairs
                 answers: Sequence[Any] = [request.resps[0] for request in own[name]]
             elif name:
-                answers = self._run(TASKS[name], prepared[name], own[name])
+                with self.ranks.together():
+                    answers = self._run(TASKS[name], *prepared[name], own[name])
             else:
                 answers = super().loglikelihood(own[name], disable_tqdm=disable_tqdm)
             for at, answer in zip(places, answers, strict=True):
@@ -172,14 +185,16 @@ class CircuitLM(CircuitHFLM):
         summary = self._tasks[name].summary
         return {} if summary is None else summary.curves
 
-    def _prepare(self, task: CircuitTask, requests: Sequence[Instance]) -> Experiment:
-        """Check everything about one task, before any task is run."""
+    def _prepare(
+        self, task: CircuitTask, requests: Sequence[Instance]
+    ) -> tuple[Experiment, dict[int, Any]]:
+        """Check everything about one task, before any task is run; with all its documents."""
         name = task.config.task
-        docs = {request.doc_id: request.doc for request in requests}
+        docs = all_documents(task, requests, self.ranks)
         training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
         evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")
-        self._check_requests(requests, dict(zip(docs, evaluation, strict=True)), name)
-        return Experiment(
+        check_prompts(task, requests, dict(zip(docs, evaluation, strict=True)))
+        experiment = Experiment(
             self.circuit_model,
             self.settings,
             training,
@@ -187,23 +202,27 @@ class CircuitLM(CircuitHFLM):
             task_metric=task.metric,
             task=name,
             given=self.given,
+            ranks=self.ranks,
         )
+        return experiment, docs
 
     def _run(
-        self, task: CircuitTask, experiment: Experiment, requests: Sequence[Instance]
-    ) -> list[ScoredChoice]:
+        self,
+        task: CircuitTask,
+        experiment: Experiment,
+        docs: dict[int, Any],
+        requests: Sequence[Instance],
+    ) -> Sequence[tuple[float, bool]]:
         """Run one task's experiment and spread its values over the requests."""
-        name = task.config.task
-        numbers = list(dict.fromkeys(request.doc_id for request in requests))
+        name, numbers = task.config.task, list(docs)
         result = experiment.run()
-        docs = {request.doc_id: request.doc for request in requests}
         accuracy = accuracy_and_chance(
             result.evaluation.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
         )
         graph, scores = self.circuit_model.graph, result.scores
         known = agreement(scores, task.true_circuit(graph), whole_heads=task.whole_heads)
         records = example_records(experiment, result, numbers, known)
-        if self.artifacts is not None and self.rank == 0:
+        if self.artifacts is not None:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
         self._runs[name] = {
@@ -212,32 +231,23 @@ class CircuitLM(CircuitHFLM):
             "accuracy": asdict(accuracy),
             "left_out": taskdata.left_out(name),
             "data": task.data_facts,
+            "processes": self.ranks.size,
             "scores": dict(scores.provenance) if scores is not None else {},
             "known_circuits": overlap_with_known(
                 scores if self.given is None else self.given, name
             ),
         }
         self._log(name, experiment, result)
-        if accuracy.near_chance:
+        if accuracy.near_chance and self.ranks.rank == 0:
             logger.warning(near_chance_warning(accuracy, name, self.circuit_model.name))
         log_probs = dict(zip(numbers, result.evaluation.log_probs, strict=True))
         greedy = dict(zip(numbers, result.evaluation.greedy, strict=True))
+        if task.stands_in:
+            return [(0.0, False)] * len(requests)
         return [
             ScoredChoice(log_probs[r.doc_id][r.idx], greedy[r.doc_id][r.idx], records[r.doc_id])
             for r in requests
         ]
-
-    def _check_requests(
-        self, requests: Sequence[Instance], pairs: dict[int, Pair], name: str
-    ) -> None:
-        """Refuse harness options that change a circuit task's prompts."""
-        for request in requests:
-            if request.args[0] != pairs[request.doc_id].clean:
-                raise OptionError(
-                    f"{name}: the harness changed the prompt (few-shot examples, a chat template or a "
-                    "system instruction). Clean and corrupted prompts have to differ by the corruption "
-                    "only; run circuit tasks without these options."
-                )
 
     def _log(self, name: str, experiment: Experiment, result: Result) -> None:
         graph, facts, settings = self.circuit_model.graph, result.facts, self.settings
@@ -255,18 +265,3 @@ class CircuitLM(CircuitHFLM):
 
 def _answered(requests: Sequence[Instance]) -> bool:
     return all(request.resps for request in requests)
-
-
-@contextmanager
-def _without_warning(text: str) -> Iterator[None]:
-    """Drop one log message of lm-eval that does not apply to us."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        return text not in record.getMessage()
-
-    source = logging.getLogger("lm_eval.models.huggingface")
-    source.addFilter(keep)
-    try:
-        yield
-    finally:
-        source.removeFilter(keep)

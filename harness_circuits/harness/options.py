@@ -16,7 +16,15 @@ from harness_circuits.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
-MODEL_KEYS = ("pretrained", "revision", "dtype", "device", "kv_heads", "trust_remote_code")
+MODEL_KEYS = (
+    "pretrained",
+    "revision",
+    "dtype",
+    "device",
+    "device_map",
+    "kv_heads",
+    "trust_remote_code",
+)
 HARNESS_KEYS = (
     "batch_size",
     "max_batch_size",

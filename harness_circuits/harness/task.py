@@ -46,6 +46,9 @@ class ScoredChoice(tuple[float, bool]):
         self.record = record
         return self
 
+    def __reduce__(self) -> tuple[type, tuple[float, bool, ExampleRecord]]:
+        return type(self), (self[0], self[1], self.record)
+
 
 class CircuitTask(ConfigurableTask):  # type: ignore[misc]
     """A harness task over clean/corrupted pairs, named by `class:` in a task's YAML file."""
@@ -68,6 +71,7 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
                 f"{name}: a circuit task needs a training_split to discover circuits on and a "
                 "test_split (or validation_split) to evaluate them on."
             )
+        self.stands_in = False
         self.summary: Summary | None = None
         self._names: list[str] = []
         TASKS[name] = self
@@ -80,6 +84,21 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
                 self.config.metadata = {**(self.config.metadata or {}), "data": self.data_facts}
         else:
             super().download(dataset_kwargs, **kwargs)
+
+    def build_all_requests(
+        self, *, rank: int = 0, world_size: int = 1, limit: Any = None, **how: Any
+    ) -> None:
+        """Make this process's requests.
+
+        lm-eval cannot do without any: a process that has no documents asks about the first one and
+        nobody looks at the answer (`stands_in`).
+        """
+        own = {"rank": rank, "world_size": world_size, "limit": limit}
+        documents = self.doc_iterator(**own, samples=how.get("samples"))
+        self.stands_in = world_size > 1 and next(iter(documents), None) is None
+        if self.stands_in:
+            own, how = {"rank": 0, "world_size": 1, "limit": 1}, {**how, "samples": None}
+        super().build_all_requests(**own, **how)
 
     def true_circuit(self, graph: Graph) -> Circuit | None:
         """The circuit that discovery should find, where the task knows it.

@@ -73,8 +73,7 @@ def load_model(
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
     add_unembedding(hf, Path(source))
-    if not hf_options.get("device_map"):
-        hf = hf.to(target)  # type: ignore[arg-type]
+    hf = place(hf, name, None if hf_options.get("device_map") else target)
     return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
 
 
@@ -152,6 +151,25 @@ def check_device(device: str | None) -> torch.device:
         logger.info("There is no %s on this machine; using the CPU.", wanted)
         return torch.device("cpu")
     return wanted
+
+
+def place(hf: Any, name: str, device: torch.device | None) -> Any:
+    """Move a model to a device; None: it was placed by `device_map`, and has to be in one place.
+
+    Raises:
+        OptionError: Weights lie on several devices, or were left out of memory.
+    """
+    if device is not None:
+        return hf.to(device)
+    devices = sorted({str(parameter.device) for parameter in hf.parameters()})
+    if len(devices) > 1 or devices == ["meta"]:
+        raise OptionError(
+            f"device_map put {name} on {', '.join(devices)} (meta: on the disk, or offloaded to the "
+            "CPU). Circuit passes need the whole model on one device: leave device_map out and use "
+            "device=cpu or a GPU that holds it, or dtype=bfloat16; torchrun and accelerate launch "
+            "divide the work between processes that each hold the model."
+        )
+    return hf
 
 
 def _tokenizer(source: str, where: dict[str, Any]) -> Any:

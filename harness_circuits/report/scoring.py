@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.bootstrap import Interval, interval, resample_weights
+from harness_circuits.bootstrap import Interval, interval, weight_blocks
 from harness_circuits.curve import cmd_log
 from harness_circuits.records import CurveRecord, Run
 from harness_circuits.report.examples import Examples, NoExamplesError, read_examples
@@ -124,7 +124,8 @@ def _accuracy(curve: CurveRecord, examples: Examples | None) -> Interval:
     if examples is None:
         return Interval(value, value, value)
     hits = examples.accuracy["absolute"]
-    draws = resample_weights(hits.shape[1], MIN_ITERS, 0) @ hits.T
+    blocks = weight_blocks(hits.shape[1], MIN_ITERS, 0)  # all at once would take too much
+    draws = np.concatenate([weights @ hits.T for weights in blocks])
     return interval(value, log_mean(curve.sizes, draws))
 
 

@@ -1,0 +1,103 @@
+"""lm-eval's part in a run of several processes: each has its own documents of every task.
+
+lm-eval splits the documents and gathers what the processes found. Ours gather the documents first:
+each then knows all pairs, runs its share of the batches, and answers for its own documents.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+
+from harness_circuits.errors import OptionError
+from harness_circuits.harness.task import CircuitTask
+from harness_circuits.pairs import Pair
+from harness_circuits.ranks import Ranks
+
+
+class SharedRun:
+    """What lm-eval's evaluator asks of a model about processes; to stand before `HFLM`."""
+
+    ranks: Ranks
+    accelerator: Any
+
+    def _join(self, accelerator: Any) -> None:
+        """Take this process's place, which lm-eval does not do for a model that is loaded."""
+        if accelerator is not None:
+            self._rank, self._world_size = self.ranks.rank, self.ranks.size
+            self.accelerator = accelerator
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        """All processes' objects on one of them, None on the others.
+
+        The evaluator looks up every metric of a task in each of them: a process without documents
+        of the task has none, and gets empty lists.
+        """
+        if self.ranks.size == 1:
+            return [obj]
+        found = [None] * self.ranks.size if self.ranks.rank == dst else None
+        torch.distributed.gather_object(obj, found, dst=dst)
+        return None if found is None else [_with_empty_lists(part) for part in found]
+
+
+def _with_empty_lists(part: Any) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    return {
+        task: defaultdict(list, values) if isinstance(values, Mapping) else values
+        for task, values in part.items()
+    }
+
+
+def all_documents(
+    task: CircuitTask, requests: Sequence[Instance], ranks: Ranks
+) -> dict[int, Mapping[str, Any]]:
+    """The documents of all processes' requests, by number, in order."""
+    own = {} if task.stands_in else {request.doc_id: request.doc for request in requests}
+    found = {number: doc for part in ranks.gather(own) for number, doc in part.items()}
+    return dict(sorted(found.items()))
+
+
+def check_prompts(
+    task: CircuitTask, requests: Sequence[Instance], pairs: Mapping[int, Pair]
+) -> None:
+    """Refuse harness options that change a circuit task's prompts.
+
+    Raises:
+        OptionError: A request's prompt is not its pair's.
+    """
+    for request in () if task.stands_in else requests:
+        if request.args[0] != pairs[request.doc_id].clean:
+            raise OptionError(
+                f"{task.config.task}: the harness changed the prompt (few-shot examples, a chat "
+                "template or a system instruction). Clean and corrupted prompts have to differ by "
+                "the corruption only; run circuit tasks without these options."
+            )
+
+
+def device_of(accelerator: Any) -> dict[str, str]:
+    """The device that a launcher gave this process, as an argument of `load_model`."""
+    if accelerator is None or accelerator.device.type == "cpu":
+        return {}
+    return {"device": str(accelerator.device)}
+
+
+@contextmanager
+def without_warning(text: str) -> Iterator[None]:
+    """Drop one log message of lm-eval that does not apply to us."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return text not in record.getMessage()
+
+    source = logging.getLogger("lm_eval.models.huggingface")
+    source.addFilter(keep)
+    try:
+        yield
+    finally:
+        source.removeFilter(keep)
