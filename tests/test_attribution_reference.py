@@ -43,16 +43,7 @@ def scores(case: Case, method: str, level: str, ablation: str, **options: Any) -
 
 
 def expected(case: Case, level: str, ablation: str, alpha: float = 1.0) -> np.ndarray:
-    values = gate_gradient(
-        level,
-        case.reference,
-        clean(PAIRS),
-        corrupted(PAIRS),
-        answers(PAIRS),
-        replacement=case.replacement(ablation),
-        alpha=alpha,
-    )
-    return values.numpy()
+    return case.brute_force(gate_gradient, level, ablation, alpha=alpha)
 
 
 def assert_same(got: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-10) -> None:

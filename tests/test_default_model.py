@@ -13,10 +13,10 @@ from environments import ROOT
 from gguf_files import HEADS, KV_HEADS, LAYERS, write_tiny_gguf
 
 from harness_circuits import default_model
+from harness_circuits.cache import CACHE_VARIABLE, CacheError, cache_folder
 from harness_circuits.default_model import (
     INSTALL_COMMAND,
     MANIFEST,
-    CacheError,
     DefaultModelError,
     GgufError,
     convert_gguf,
@@ -27,7 +27,7 @@ from harness_circuits.default_model import (
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setenv(default_model.CACHE_VARIABLE, str(folder))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
     return folder
 
 
@@ -144,7 +144,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     conversion: Conversion, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv(default_model.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     with pytest.raises(CacheError, match=r"Cannot write the model cache .*file/cache/models: "):
         convert_gguf(source)
 
@@ -158,10 +158,10 @@ def test_a_full_disk_is_explained(conversion: Conversion, source: Path, cache: P
 
 def test_the_cache_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv(default_model.CACHE_VARIABLE, "~/models")
-    assert default_model.cache_folder() == tmp_path / "models"
-    monkeypatch.delenv(default_model.CACHE_VARIABLE)
-    assert default_model.cache_folder().name == "harness_circuits"
+    monkeypatch.setenv(CACHE_VARIABLE, "~/models")
+    assert cache_folder() == tmp_path / "models"
+    monkeypatch.delenv(CACHE_VARIABLE)
+    assert cache_folder().name == "harness_circuits"
 
 
 def test_files_that_are_not_gguf_are_refused(cache: Path, tmp_path: Path) -> None:

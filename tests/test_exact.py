@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from reference import exact_scores
-from reference_cases import CASES, PAIRS, answers, clean, corrupted, exact_case
+from reference_cases import CASES, exact_case
 from tiny_models import tiny_model, token_batches
 
 from harness_circuits.ablation import ABLATIONS
@@ -31,15 +31,7 @@ def compare(name: str, ablation: str, level: Level, first: int, step: int) -> No
         job = Job(case.model, [case.batch], LOGIT_DIFF, level, case.ablation(ablation))
         got = attribute(job, "exact").values
         units = torch.arange(got.size)[first::step]
-        wanted = exact_scores(
-            level,
-            case.reference,
-            clean(PAIRS),
-            corrupted(PAIRS),
-            answers(PAIRS),
-            replacement=case.replacement(ablation),
-            units=units,
-        ).numpy()
+        wanted = case.brute_force(exact_scores, level, ablation, units=units)
     largest = np.abs(got).max()
     assert np.abs(wanted).max() > 1e-3 * max(1, largest)
     np.testing.assert_allclose(got.flat[units], wanted, rtol=0, atol=1e-9 * largest)

@@ -15,9 +15,9 @@ import torch
 from environments import ROOT
 from tiny_tasks import evaluate, values
 
-from harness_circuits import default_model
 from harness_circuits.agreement import agreement
 from harness_circuits.attribution import METHODS
+from harness_circuits.cache import CACHE_VARIABLE
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.experiment import Experiment
@@ -42,7 +42,7 @@ NAMES = tuple(GROUND_TRUTH)
 @pytest.fixture(autouse=True, scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(default_model.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         yield
     model.cache_clear()
     scores.cache_clear()

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from interpbench_files import CONFIG, EDGES, OUR_EDGES, as_object, logits, weights, write_case
 from tiny_tasks import evaluate, values
 
-from harness_circuits import default_model
 from harness_circuits.agreement import agreement
+from harness_circuits.cache import CACHE_VARIABLE
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import CircuitFileError, TaskDataError, UnsupportedModelError
 from harness_circuits.graph import Graph
@@ -48,7 +48,7 @@ PAIRS = [
 @pytest.fixture(autouse=True, scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(default_model.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         yield
 
 

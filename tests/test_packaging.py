@@ -18,7 +18,7 @@ PACKAGE = ROOT / "harness_circuits"
 # From the bottom up: a module imports only from the lines above its own, or from its own line.
 # A package stands for all its modules that are not named themselves.
 LAYERS = """
-errors progress
+errors progress cache
 ranks registry graph default_model answer_tree bootstrap curve samples words null_facts spent json_fields
 scores
 circuit formats

@@ -8,18 +8,15 @@ The hand-written models are saved this way in the user's cache; others can be gi
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jsonlines
-from filelock import FileLock
 
+from harness_circuits.cache import cache_folder, make_once
 from harness_circuits.circuit import Circuit
-from harness_circuits.default_model import CacheError, cache_folder
 from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.graph import Graph
@@ -50,17 +47,7 @@ def ground_truth_folder(name: str) -> Path:
     if name not in GROUND_TRUTH:
         raise UnknownNameError(unknown_name("ground-truth model", name, GROUND_TRUTH))
     target = cache_folder() / "ground-truth" / f"{name}-v{FORMAT_VERSION}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if not target.is_dir():
-                _write(GROUND_TRUTH[name], target)
-    except OSError as error:
-        raise CacheError(
-            f"Cannot write {target}: {error.strerror or error}. Set HARNESS_CIRCUITS_CACHE to "
-            "another folder."
-        ) from error
-    return target
+    return make_once(target, partial(_write, GROUND_TRUTH[name]))
 
 
 @dataclass(frozen=True)
@@ -114,27 +101,21 @@ def truth_files(pretrained: Any) -> TruthFiles:
     return TruthFiles(converted_case(folder) / TRUTH_FILE, folder / PAIRS_FILE, True, words)
 
 
-def _write(truth: GroundTruth, target: Path) -> None:
-    """Write a working folder beside the target, then rename it. The caller holds the lock."""
-    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        model = truth.build()
-        config = model.config
-        model.save_pretrained(work)
-        tokenizer().save_pretrained(work)
-        graph = Graph(
-            n_layers=config.n_layer,
-            n_heads=config.n_head,
-            n_kv_heads=config.n_head,
-            d_model=config.n_embd,
-        )
-        save_circuit_file(work / TRUTH_FILE, Circuit.of_edges(graph, list(truth.edges)))
-        with jsonlines.open(work / PAIRS_FILE, "w") as file:
-            file.write_all(truth.documents(N_DOCUMENTS))
-        os.chmod(work, 0o755)
-        os.replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def _write(truth: GroundTruth, folder: Path) -> None:
+    """Fill a folder with model, tokenizer, true circuit and pairs."""
+    model = truth.build()
+    config = model.config
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    graph = Graph(
+        n_layers=config.n_layer,
+        n_heads=config.n_head,
+        n_kv_heads=config.n_head,
+        d_model=config.n_embd,
+    )
+    save_circuit_file(folder / TRUTH_FILE, Circuit.of_edges(graph, list(truth.edges)))
+    with jsonlines.open(folder / PAIRS_FILE, "w") as file:
+        file.write_all(truth.documents(N_DOCUMENTS))
 
 
 def tokenizer() -> Any:

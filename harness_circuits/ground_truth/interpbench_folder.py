@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from harness_circuits.default_model import CacheError, cache_folder
+from harness_circuits.cache import cache_folder, make_once
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.graph import Graph
@@ -50,19 +47,7 @@ def converted_case(folder: Path) -> Path:
         UnsupportedModelError: The model is of a kind that cannot be run here.
     """
     target = cache_folder() / "interpbench" / f"{folder.resolve().name}-{_digest(folder)}"
-    if target.is_dir():
-        return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if not target.is_dir():
-                _write(folder, target)
-    except OSError as error:
-        raise CacheError(
-            f"Cannot write {target}: {error.strerror or error}. Set HARNESS_CIRCUITS_CACHE to "
-            "another folder."
-        ) from error
-    return target
+    return make_once(target, partial(_write, folder))
 
 
 def _digest(folder: Path) -> str:
@@ -77,34 +62,27 @@ def _digest(folder: Path) -> str:
     return f"{digest.hexdigest()[:16]}-v{FORMAT_VERSION}"
 
 
-def _write(folder: Path, target: Path) -> None:
-    """Write a working folder beside the target, then rename it. The caller holds the lock."""
+def _write(folder: Path, work: Path) -> None:
+    """Fill a working folder with the converted model, its tokenizer and the true circuit."""
     config = read_config(folder)
     model: Any = convert(config, read_weights(folder), str(folder))
+    save_converted(model, work)
+    if (folder / TOKENIZER_FILE).is_file():
+        for name in TOKENIZER_FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, work / name)
+    else:
+        _tokenizer(words_of(folder, config)).save_pretrained(work)
+    if (folder / TRUTH_FILE).is_file():
+        shutil.copyfile(folder / TRUTH_FILE, work / TRUTH_FILE)
+        return
     graph = Graph(
         n_layers=config.n_layers,
         n_heads=config.n_heads,
         n_kv_heads=config.n_heads,
         d_model=model.config.n_embd,
     )
-    truth = None if (folder / TRUTH_FILE).is_file() else read_edges(folder, graph)
-    work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        save_converted(model, work)
-        if (folder / TOKENIZER_FILE).is_file():
-            for name in TOKENIZER_FILES:
-                if (folder / name).is_file():
-                    shutil.copyfile(folder / name, work / name)
-        else:
-            _tokenizer(words_of(folder, config)).save_pretrained(work)
-        if truth is None:
-            shutil.copyfile(folder / TRUTH_FILE, work / TRUTH_FILE)
-        else:
-            save_circuit_file(work / TRUTH_FILE, truth)
-        os.chmod(work, 0o755)
-        os.replace(work, target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    save_circuit_file(work / TRUTH_FILE, read_edges(folder, graph))
 
 
 def words_of(folder: Path, config: CaseConfig) -> list[str]:
