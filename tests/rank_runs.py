@@ -2,10 +2,13 @@
 
 python rank_runs.py OUT MODEL                    in this process alone, or as a rank
 python rank_runs.py OUT MODEL fail               process 1 fails while it looks for circuits
+python rank_runs.py OUT MODEL die                process 1 is killed there
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,18 +68,20 @@ def run(model: Any, options: dict[str, Any], ranks: Ranks) -> dict[str, np.ndarr
     return found
 
 
-def main(out: Path, model_folder: str, fails: bool) -> None:
+def main(out: Path, model_folder: str, end: str) -> None:
     """Write `OUT/RUN.RANK.npz` for every run."""
     ranks, _ = join_processes()
     model = load_model(model_folder, dtype="float64", device="cpu")
     for name, options in RUNS.items():
         with ranks.together():
-            if fails and ranks.rank == 1:
+            if end == "fail" and ranks.rank == 1:
                 raise ValueError("this process has had enough")
+            if end == "die" and ranks.rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
             found = run(model, options, ranks)
         np.savez(out / f"{name}.{ranks.rank}.npz", **found)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
     assert ALONE.size == 1
-    main(Path(sys.argv[1]), sys.argv[2], "fail" in sys.argv[3:])
+    main(Path(sys.argv[1]), sys.argv[2], " ".join(sys.argv[3:]))
