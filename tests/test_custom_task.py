@@ -12,6 +12,7 @@ import pytest
 from environments import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lm_eval.models.huggingface import HFLM
 from task_builds import manager
 from tiny_tasks import evaluate, values
 from tiny_tokenizer import save_tiny_model, word_tokenizer
@@ -210,6 +211,10 @@ def test_it_runs_under_lm_eval(tmp_path: Path) -> None:
     found = values(evaluate(lm, [TASK], metadata=metadata), TASK)
     assert found["faithfulness@1"] == pytest.approx(1, abs=1e-4)
     assert TASK in manager().all_subtasks
+    plain = HFLM(pretrained=str(model), dtype="float32", device="cpu")
+    behaviour = values(evaluate(plain, [TASK], metadata=metadata), TASK)
+    assert behaviour["acc"] == found["acc"]
+    assert behaviour["logit_diff"] == pytest.approx(found["logit_diff"], abs=1e-4)
 
 
 def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

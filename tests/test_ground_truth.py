@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from environments import ROOT
+from lm_eval.models.huggingface import HFLM
 from tiny_tasks import evaluate, values
 
 from harness_circuits.agreement import agreement
@@ -243,6 +244,7 @@ def test_the_backup_takes_over_when_its_trigger_is_removed() -> None:
 
 
 def test_the_task_reports_agreement_under_lm_eval() -> None:
+    task = "ground_truth_circuit"
     lm = CircuitLM(
         pretrained="ground-truth:induction", n_discovery=20, sizes="0.1:1", bootstrap_iters=20
     )
@@ -252,11 +254,17 @@ def test_the_task_reports_agreement_under_lm_eval() -> None:
         "n_validation": 0,
         "n_test": 9,
     }
-    results = evaluate(lm, ["ground_truth_circuit"], metadata=metadata)
-    found = values(results, "ground_truth_circuit")
+    results = evaluate(lm, [task], metadata=metadata)
+    found = values(results, task)
     assert found["acc"] == found["auroc"] == found["auprc"] == found["recall@true_size"] == 1
-    assert results["higher_is_better"]["ground_truth_circuit"]["auroc"] is True
+    assert results["higher_is_better"][task]["auroc"] is True
     assert found["faithfulness@1"] == pytest.approx(1, abs=1e-5)
+    folder = str(ground_truth_folder("induction"))
+    plain = HFLM(pretrained=folder, dtype="float32", device="cpu")
+    given = {**metadata, "pretrained": folder}
+    behaviour = values(evaluate(plain, [task], metadata=given), task)
+    assert behaviour["acc"] == 1
+    assert behaviour["logit_diff"] == pytest.approx(found["logit_diff"], abs=1e-4)
 
 
 def test_models_without_a_known_circuit_are_refused(tmp_path: Path) -> None:

@@ -173,7 +173,9 @@ def test_lm_eval_reports_the_same(
 def test_ordinary_tasks_at_several_sizes_are_the_same(tmp_path: Path, model: Path) -> None:
     (tmp_path / "task").mkdir()
     tasks = write_task(tmp_path / "task")
-    texts = [{"text": f"{d['clean']}", "choices": d["choices"], "label": 0} for d in documents(1, 5)]
+    texts = [
+        {"text": f"{d['clean']}", "choices": d["choices"], "label": 0} for d in documents(1, 5)
+    ]
     write_ordinary_tasks(tasks, texts)
     arguments = (
         f"pretrained={model},sizes={rank_runs.SIZES},ablation=mean,method=EAP,"
