@@ -9,6 +9,7 @@ from typing import Any
 
 import lm_eval.tasks
 import pytest
+import yaml
 from sweep_files import result_files, sweep_data, write_sweep
 from tiny_tasks import TASK, evaluate, values, write_task
 from tiny_tokenizer import save_tiny_model
@@ -109,6 +110,20 @@ def test_each_model_is_loaded_once(
     assert code == 0
     assert loaded == ["tiny", "other"]
     assert len(result_files(tmp_path)) == 4
+
+
+def test_tasks_learn_which_model_they_are_for(tmp_path: Path) -> None:
+    models = ["ground-truth:induction", "ground-truth:inhibition"]
+    data = {"models": models, "tasks": ["ground_truth_circuit"], "methods": ["random"]}
+    (tmp_path / "sweep.yaml").write_text(
+        yaml.safe_dump({**data, "limit": 4, "options": {"n_discovery": 4, "bootstrap_iters": 20}})
+    )
+    results = tmp_path / "results"
+    sweep = [str(tmp_path / "sweep.yaml"), "--results", str(results), "--processes", "0"]
+    assert sweep_command(sweep) == 0
+    for file in result_files(tmp_path):
+        values = json.loads(file.read_text())["results"]["ground_truth_circuit"]
+        assert values["acc,none"] == 1
 
 
 def test_cells_that_cannot_be_run_are_recorded_and_stop_nothing(

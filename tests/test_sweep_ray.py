@@ -22,6 +22,12 @@ from harness_circuits.sweep.state import State
 from harness_circuits.sweep.view import View
 
 
+@pytest.fixture
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts its workers with niceness 15: on a machine with other work, they get nowhere."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+
+
 def test_without_ray_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(OptionError, match=r"pip install 'harness_circuits\[ray\]'"):
@@ -30,7 +36,10 @@ def test_without_ray_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_two_ray_workers_share_a_sweep_and_a_dead_one_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    busy_machine: None,
 ) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -67,10 +76,24 @@ def test_two_ray_workers_share_a_sweep_and_a_dead_one_is_replaced(
 
 
 @pytest.mark.slow
-def test_the_command_runs_on_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_runs_on_a_cluster_that_is_there_and_leaves_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], busy_machine: None
+) -> None:
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    from ray.cluster_utils import Cluster
+
     path = write_sweep(tmp_path)
-    assert sweep_command([str(path), "--executor", "ray", "--processes", "2"]) == 0
-    assert "2 cells done, 0 present, 0 failed" in capsys.readouterr().out
-    with pytest.raises(OptionError, match="No worker with 999 CPUs and 0 GPUs fits"):
-        RayWorkers(make_plan(SweepConfig.from_dict(sweep_data(tmp_path))).setup, cpus=999)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        address = cluster.address
+        on_it = ["--executor", "ray", "--ray-address", address]
+        assert sweep_command([str(path), *on_it, "--processes", "2"]) == 0
+        assert "2 cells done, 0 present, 0 failed" in capsys.readouterr().out
+        setup = make_plan(SweepConfig.from_dict(sweep_data(tmp_path))).setup
+        with pytest.raises(OptionError, match="No worker with 999 CPUs and 0 GPUs fits"):
+            RayWorkers(setup, address=address, cpus=999)
+        assert cluster.list_all_nodes()
+    finally:
+        cluster.shutdown()
+    with pytest.raises(OptionError, match=f"Ray cannot be reached at {address}: .*refused"):
+        RayWorkers(setup, address=address)

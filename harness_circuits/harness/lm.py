@@ -31,7 +31,7 @@ from harness_circuits.harness.processes import (
     all_documents,
     check_prompts,
     device_of,
-    without_warning,
+    without_warnings,
 )
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
@@ -62,7 +62,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
             self.circuit_model = load_model(**self.options.model | device_of(accelerator))
             self.load_seconds = time.perf_counter() - started
             self.find_circuit()
-        with without_warning("Passed an already-initialized model"):
+        with without_warnings("Passed an already-initialized model", "not of type `str`"):
             super().__init__(
                 pretrained=self.circuit_model.hf,
                 tokenizer=self.circuit_model.tokenizer,

@@ -89,11 +89,11 @@ def device_of(accelerator: Any) -> dict[str, str]:
 
 
 @contextmanager
-def without_warning(text: str) -> Iterator[None]:
-    """Drop one log message of lm-eval that does not apply to us."""
+def without_warnings(*texts: str) -> Iterator[None]:
+    """Drop log messages of lm-eval that do not apply to us."""
 
     def keep(record: logging.LogRecord) -> bool:
-        return text not in record.getMessage()
+        return not any(text in record.getMessage() for text in texts)
 
     source = logging.getLogger("lm_eval.models.huggingface")
     source.addFilter(keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,6 +30,10 @@ class Setup:
     metadata: dict[str, Any]
     limit: int | None
     artifacts: str = "all"
+
+    def task_metadata(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """What tasks learn, as under `lm_eval`: the model's arguments, then `--metadata`."""
+        return {**model, **self.metadata}
 
 
 @dataclass(frozen=True)

@@ -107,12 +107,13 @@ class _Reader:
             ("tokenizer", _key(cell)), lambda: load_tokenizer(pretrained, str(revision))
         )
         taskdata.set_active_tokenizer(tokenizer, pretrained)
-        return task_facts(self._manager(), cell.task, self.setup.limit)
+        return task_facts(self._manager(cell), cell.task, self.setup.limit)
 
-    def _manager(self) -> TaskManager:
-        setup = self.setup
+    def _manager(self, cell: Cell) -> TaskManager:
+        setup, metadata = self.setup, self.setup.task_metadata(cell.model)
         return self._once(
-            "manager", lambda: task_manager(setup.tasks, setup.include_path, setup.metadata)
+            ("manager", _key(cell)),
+            lambda: task_manager(setup.tasks, setup.include_path, metadata),
         )
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:

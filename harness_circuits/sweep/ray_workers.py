@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from typing import Any
 
@@ -75,14 +76,18 @@ class RayWorkers:
         if not self._ours:
             return
         size: dict[str, Any] = {"address": address}
+        _check_that_something_listens(address)
         if address is None:
             size = {"include_dashboard": False}
             if n is not None:
                 size["num_cpus"] = max(1, -(-n * cpus // 1))
         try:
             self._ray.init(log_to_driver=False, logging_level="warning", **size)
-        except Exception as error:
-            raise OptionError(f"Ray cannot be reached at {address or 'local'}: {error}") from error
+        except (Exception, SystemExit) as error:  # Ray exits where a cluster does not answer
+            raise OptionError(
+                f"Ray cannot be reached at {address or 'this machine'}: {error}. Clusters with "
+                "token authentication need its token here too (RAY_AUTH_TOKEN_PATH)."
+            ) from error
 
     def _room(self, cpus: float, gpus: float) -> int:
         have = self._ray.cluster_resources()
@@ -118,6 +123,21 @@ class RayWorkers:
             self._ray.kill(actor)
         if self._ours:
             self._ray.shutdown()
+
+
+def _check_that_something_listens(address: str | None) -> None:
+    """Refuse a wrong address at once, where Ray would try for two minutes.
+
+    Raises:
+        OptionError: Nothing listens at `host:port` or `ray://host:port`.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():  # such as `auto`
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise OptionError(f"Ray cannot be reached at {address}: {error}.") from error
 
 
 def _import_ray() -> Any:

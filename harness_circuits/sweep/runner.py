@@ -57,7 +57,8 @@ class Runner:
         lm = self._model(job, arguments)
         if self._manager is None:
             setup = self.setup
-            self._manager = task_manager(setup.tasks, setup.include_path, setup.metadata)
+            metadata = setup.task_metadata(job.cell.model)
+            self._manager = task_manager(setup.tasks, setup.include_path, metadata)
         results = simple_evaluate(
             model=lm,
             model_args=arguments,
@@ -86,7 +87,7 @@ class Runner:
         return self._lm.with_arguments(**arguments)
 
     def _forget_model(self) -> None:
-        self._lm = self._loaded = None
+        self._lm = self._loaded = self._manager = None
         gc.collect()
 
     def _forget_model_if_memory_ran_out(self, error: Exception) -> None:
