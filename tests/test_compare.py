@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,14 +15,14 @@ from hypothesis import strategies as st
 from result_files import examples, with_task, write_run
 
 from harness_circuits.cli import main
-from harness_circuits.errors import OptionError
 from harness_circuits.json_fields import ResultFileError
 from harness_circuits.records import read_results
 from harness_circuits.report.compare import Comparison, compare
+from harness_circuits.report.thresholds import read_thresholds
 
 
-def compared(old: Path, new: Path, tolerance: float = 0.0) -> Comparison:
-    return compare(read_results([old]).runs, read_results([new]).runs, tolerance)
+def compared(old: Path, new: Path, **how: Any) -> Comparison:
+    return compare(read_results([old]).runs, read_results([new]).runs, **how)
 
 
 def test_every_area_and_point_is_a_row(tmp_path: Path) -> None:
@@ -47,7 +49,7 @@ def test_identical_results_never_regress(
     result = compared(old, new)
     assert {row.verdict for row in result.rows} == {"same"}
     assert {row.adjusted_p for row in result.rows} == {1.0}
-    assert main(["compare", str(old), str(new), "--fail-on", "regression"]) == 0
+    assert main(["compare", str(old), str(new)]) == 0
 
 
 @given(seed=st.integers(0, 100))
@@ -60,9 +62,8 @@ def test_a_real_shift_is_found_and_has_a_direction(
     new = write_run(folder / "new", examples(seed + 1, shift=-0.8))
     assert {row.verdict for row in compared(old, new).rows} == {"worse"}
     assert {row.verdict for row in compared(new, old).rows} == {"better"}
-    assert main(["compare", str(old), str(new), "--fail-on", "regression"]) == 1
-    assert main(["compare", str(new), str(old), "--fail-on", "regression"]) == 0
-    assert main(["compare", str(old), str(new)]) == 0
+    assert main(["compare", str(old), str(new)]) == 1
+    assert main(["compare", str(new), str(old)]) == 0
 
 
 def test_noise_alone_rarely_fails(tmp_path: Path) -> None:
@@ -88,16 +89,41 @@ def test_pairing_finds_what_published_intervals_cannot(tmp_path: Path) -> None:
     assert "compared by the published intervals" in result.notes[0]
 
 
-def test_tolerance(tmp_path: Path) -> None:
+def test_changes_up_to_the_threshold_of_a_metric_do_not_count(tmp_path: Path) -> None:
     old = write_run(tmp_path / "old", examples(0))
     new = write_run(tmp_path / "new", examples(0, shift=-0.4))
     (change,) = (r.difference.estimate.value for r in compared(old, new).rows if r.metric == "cpr")
     assert change < 0
-    for tolerance, verdict in ((-change * 0.9, "worse"), (-change * 1.1, "same")):
-        rows = compared(old, new, tolerance).rows
-        assert [row.verdict for row in rows if row.metric == "cpr"] == [verdict]
-    with pytest.raises(OptionError, match="--tolerance is at least 0, got -1"):
-        compared(old, new, -1)
+    file = tmp_path / "thresholds.yaml"
+    for factor, verdict in ((0.9, "worse"), (1.1, "same")):
+        file.write_text(f"cpr: {-change * factor}\npoints: 100\ndefault: 50\n")
+        rows = {r.metric: r for r in compared(old, new, thresholds=read_thresholds(file)).rows}
+        assert rows["cpr"].verdict == verdict
+        assert {row.verdict for name, row in rows.items() if name != "cpr"} == {"same"}
+        arguments = ["compare", str(old), str(new), "--thresholds", str(file)]
+        assert main(arguments) == (1 if verdict == "worse" else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cpr: -1", "cpr is a number from 0, got -1"),
+        ("cpr: .nan", "cpr is a number from 0, got nan"),
+        ("cpr: true", "cpr is a number from 0, got True"),
+        ("cprr: 1", "Unknown metric 'cprr'. Did you mean 'cpr'?"),
+        ("- cpr", "holds no lines such as `cpr: 0.05`"),
+        ("cpr: [", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_bad_thresholds_are_refused(
+    tmp_path: Path, text: str | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, file = write_run(tmp_path / "old", examples(0)), tmp_path / "thresholds.yaml"
+    if text is not None:
+        file.write_text(text)
+    assert main(["compare", str(old), str(old), "--thresholds", str(file)]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_other_pairs_are_not_paired(tmp_path: Path) -> None:
@@ -144,31 +170,79 @@ def test_moved_artifacts_are_found(tmp_path: Path) -> None:
     assert all(row.paired for row in compared(moved, new).rows)
 
 
-def test_runs_are_matched_by_settings_then_alone(tmp_path: Path) -> None:
+def test_runs_are_matched_by_their_settings(tmp_path: Path) -> None:
     for side, methods in (("old", ("EAP", "EAP-IG-inputs")), ("new", ("EAP", "EAP-IG-inputs"))):
         for method in methods:
             write_run(tmp_path / side / method, examples(0), method=method)
     both = compared(tmp_path / "old", tmp_path / "new")
-    assert (len(both.rows), both.missing, both.added) == (18, (), ())
-    one = compared(tmp_path / "old" / "EAP", tmp_path / "new" / "EAP-IG-inputs")
-    assert len(one.rows) == 9
-    assert "the runs differ in method ('EAP' -> 'EAP-IG-inputs')" in one.notes[0]
+    assert (len(both.rows), both.not_compared, both.added) == (18, (), ())
+    assert {row.method for row in both.rows} == {"EAP", "EAP-IG-inputs (ig_rule=left, ig_steps=5)"}
 
 
-def test_a_lost_run_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_settings_are_another_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = write_run(tmp_path / "old", examples(0), method="EAP")
+    new = write_run(tmp_path / "new", examples(0, shift=-0.8), method="RelP")
+    assert main(["compare", str(old), str(new)]) == 2
+    named = "the runs differ in method ('EAP' -\\> 'RelP')"
+    assert named in capsys.readouterr().out.partition("Not compared:")[2]
+    assert main(["compare", str(old), str(new), "--across-settings"]) == 1
+    assert named in capsys.readouterr().out.partition("Notes:")[2]
+
+
+def test_a_repetition_with_another_seed_is_the_same_cell(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "old", examples(0))
+    for name, pairs in (("resampled", "abc"), ("other pairs", "def")):
+        new = write_run(tmp_path / name, examples(0), pairs=pairs)
+        data = json.loads(new.read_text())
+        data["config"]["circuit"]["settings"] |= {"seed": 5, "bootstrap_iters": 99}
+        new.write_text(json.dumps(data))
+        assert main(["compare", str(old), str(new)]) == 0
+        assert compared(old, new).not_compared == ()
+
+
+def test_a_lost_run_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = examples(0)
     write_run(tmp_path / "old" / "a", records)
     write_run(tmp_path / "old" / "b", with_task(records, "greater_than"))
     new = write_run(tmp_path / "new", records)
-    assert main(["compare", str(tmp_path / "old"), str(new), "--fail-on", "regression"]) == 1
+    assert main(["compare", str(tmp_path / "old"), str(new)]) == 2
     assert "only among the old results: greater_than on tiny" in capsys.readouterr().out
+    worse = write_run(tmp_path / "worse", examples(0, shift=-0.8))
+    assert main(["compare", str(tmp_path / "old"), str(worse)]) == 1
+    other = write_run(tmp_path / "other", with_task(records, "docstring"))
+    assert main(["compare", str(new), str(other)]) == 2
+    assert main(["compare", str(new), str(tmp_path / "nowhere")]) == 2
+    assert "There is no file or folder" in capsys.readouterr().err
 
 
-def test_nothing_to_compare_is_an_error(tmp_path: Path) -> None:
+def test_junit_has_a_test_per_row(tmp_path: Path) -> None:
     old = write_run(tmp_path / "old", examples(0))
-    new = write_run(tmp_path / "new", with_task(examples(0), "greater_than"))
-    with pytest.raises(OptionError, match="Nothing to compare: none of 1 old runs"):
-        compared(old, new)
+    write_run(tmp_path / "old" / "lost", with_task(examples(0), "a\x01b <c>"))
+    new = write_run(tmp_path / "new", examples(1, shift=-0.8))
+    out = tmp_path / "comparison.xml"
+    arguments = [
+        "compare",
+        str(tmp_path / "old"),
+        str(new),
+        "--format",
+        "junit",
+        "--output",
+        str(out),
+    ]
+    assert old.exists() and main(arguments) == 1
+    (suite,) = ElementTree.parse(out).getroot()
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "10",
+        "failures": "9",
+        "errors": "1",
+    }
+    cases = suite.findall("testcase")
+    assert len(cases) == 10 and len(suite.findall("testcase/failure")) == 9
+    assert cases[0].get("classname") == "tiny.ioi_circuit"
+    assert cases[0].get("name") == "EAP-IG-inputs (ig_rule=left, ig_steps=5): cmd"
+    assert "a?b <c> on tiny" in str(cases[-1].get("name"))
 
 
 def test_repetitions_are_named_and_the_newest_counts(tmp_path: Path) -> None:
@@ -180,17 +254,22 @@ def test_repetitions_are_named_and_the_newest_counts(tmp_path: Path) -> None:
     assert "was repeated by" in result.notes[0]
 
 
-def test_files_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = write_run(tmp_path / "old", examples(0))
     new = write_run(tmp_path / "new", examples(1, shift=-0.8))
     summary, table = tmp_path / "summary.md", tmp_path / "table.md"
     summary.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    arguments = ["compare", str(old), str(new), "--json", str(tmp_path / "rows.json"), "--output"]
-    assert main([*arguments, str(summary)]) == main([*arguments, str(table)]) == 0
+    arguments = ["compare", str(old), str(new), "--output"]
+    assert main([*arguments, str(summary)]) == main([*arguments, str(table)]) == 1
     assert summary.read_text() == "before\n" + table.read_text()
-    assert table.read_text().startswith("### Circuit comparison: 9 worse, 0 better\n\n| model |")
-    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    start = "### Circuit comparison: 9 worse, 0 better\n\n| model | task | method | metric |"
+    assert table.read_text().startswith(start)
+    capsys.readouterr()
+    assert main(["compare", str(old), str(new), "--format", "json"]) == 1
+    rows = json.loads(capsys.readouterr().out)["rows"]
     assert len(rows) == 9
     assert all(np.isfinite(row["difference"]["p"]) for row in rows)
 
@@ -202,8 +281,8 @@ def test_skipped_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(f"skipped {tmp_path / 'old' / 'broken.json'}: not readable as JSON")
     assert lines[1] == "1 files skipped, 1 used"
-    with pytest.raises(SystemExit, match="No results of --model circuit in"):
-        main(["compare", str(tmp_path / "old" / "broken.json"), str(old)])
+    assert main(["compare", str(tmp_path / "old" / "broken.json"), str(old)]) == 2
+    assert "No results of --model circuit in" in capsys.readouterr().err
 
 
 def test_hostile_names_stay_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

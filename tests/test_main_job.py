@@ -13,7 +13,10 @@ from environments import ROOT, Environment, make_environment
 from tiny_tasks import TASK, write_task
 from tiny_tokenizer import save_tiny_model
 
+from harness_circuits.cli import main
 from harness_circuits.curve import MIB_SIZES
+from harness_circuits.records import read_results
+from harness_circuits.settings import Settings
 from harness_circuits.summary import size_name
 
 pytestmark = pytest.mark.slow
@@ -42,9 +45,10 @@ def lm_eval(environment: Environment, out: Path, *arguments: str) -> tuple[dict[
 @needs_smollm2
 def test_the_main_job_on_smollm2(environment: Environment, tmp_path: Path) -> None:
     tasks = ("ioi_circuit", "greater_than_circuit")
-    arguments = ("--tasks", ",".join(tasks), "--limit", "10", "--model_args", "n_discovery=10")
-    results, printed = lm_eval(environment, tmp_path, *arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ["SmolLM2-135M-Instruct"]
+    options = f"n_discovery=12,seed=1,artifacts={tmp_path / 'artifacts'}"
+    arguments = ("--tasks", ",".join(tasks), "--limit", "12", "--model_args", options)
+    results, printed = lm_eval(environment, tmp_path / "run", *arguments)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["SmolLM2-135M-Instruct"]
     for task in tasks:
         found = results["results"][task]
         names = {"full_metric", "corrupted_metric", "acc"}
@@ -64,6 +68,36 @@ def test_the_main_job_on_smollm2(environment: Environment, tmp_path: Path) -> No
     assert ioi["cmd,none"] < 0.25
     assert "|ioi_circuit" in printed.replace(" ", "")
     assert "100%|" not in printed.replace("it/s]", "").split("Running loglikelihood")[-1]
+    for task in tasks:
+        assert_no_regression(environment, task, tmp_path / "run")
+
+
+def assert_no_regression(environment: Environment, task: str, found: Path) -> None:
+    """The gate that docs/regression.md describes, on this checkout against `results/`."""
+    command = ("harness-circuits", "compare", baseline(task, "EAP-IG-inputs"), found)
+    thresholds = ("--thresholds", ROOT / ".ci" / "thresholds.yaml")
+    done = environment.run(*command, *thresholds, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "| paired |" in done.stdout and "unpaired" not in done.stdout
+
+
+def baseline(task: str, method: str) -> Path:
+    """The committed result of a method with its default options."""
+    (file,) = (
+        run.file
+        for run in read_results([ROOT / "results" / "SmolLM2-135M-Instruct" / task]).runs
+        if run.settings == Settings(method=method, n_discovery=12).to_dict()
+    )
+    return file
+
+
+def test_the_gate_is_red_where_a_result_is_damaged() -> None:
+    """Committed results against themselves, and against random circuits in their place."""
+    files = [str(baseline("ioi_circuit", method)) for method in ("EAP-IG-inputs", "random")]
+    thresholds = ("--thresholds", str(ROOT / ".ci" / "thresholds.yaml"))
+    assert main(["compare", files[0], files[0], *thresholds]) == 0
+    assert main(["compare", *files, *thresholds]) == 2
+    assert main(["compare", *files, *thresholds, "--across-settings"]) == 1
 
 
 @needs_smollm2

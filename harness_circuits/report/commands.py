@@ -11,23 +11,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness_circuits.errors import CircuitError
 from harness_circuits.json_fields import ResultFileError
 from harness_circuits.records import Reading, read_results
-from harness_circuits.report.compare import Comparison, compare, newest
+from harness_circuits.report.compare import Comparison, compare
 from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
 from harness_circuits.report.extras import needs_report
+from harness_circuits.report.junit import comparison_junit
 from harness_circuits.report.markdown import comparison_markdown
+from harness_circuits.report.matching import newest
 from harness_circuits.report.table import frame, leaderboard_markdown, make_leaderboard
+from harness_circuits.report.thresholds import read_thresholds
 from harness_circuits.scores import write_atomically
 
 _COMPARE_EPILOG = """\
-Exit code with --fail-on regression: 1 if a number got significantly worse by more than the tolerance, or
-if an old run has no new counterpart; otherwise 0.
+Exit code: 0, nothing got worse; 1, a number got significantly worse by more than its threshold; 2, runs
+cannot be compared: a cell of BASELINE is missing from CURRENT, has other settings, or cannot be read.
 
 examples:
-  harness-circuits compare results/main results/branch
-  harness-circuits compare old.json new.json --fail-on regression --tolerance 0.01
-  harness-circuits compare old new --output "$GITHUB_STEP_SUMMARY" --json comparison.json
+  harness-circuits compare results/main results/branch --thresholds thresholds.yaml
+  harness-circuits compare main branch --format junit --output comparison.xml
+  harness-circuits compare eap.json eap-ig.json --across-settings
 """
 
 _DRAW_EPILOG = """\
@@ -42,23 +46,31 @@ def compare_command(arguments: Sequence[str]) -> int:
     """Run `harness-circuits compare`.
 
     Returns:
-        1 where `--fail-on` says so, else 0.
-
-    Raises:
-        ResultFileError: A path does not exist, or holds no usable results.
-        OptionError: Nothing can be compared.
+        0, nothing got worse; 1, something did; 2, something could not be compared.
     """
     options = _compare_parser().parse_args(arguments)
-    old, new = read_runs([options.old]), read_runs([options.new])
-    comparison = compare(old.runs, new.runs, options.tolerance)
-    text = comparison_markdown(comparison, everything=options.all)
+    try:
+        thresholds = read_thresholds(options.thresholds)
+        old, new = read_runs([options.baseline]), read_runs([options.current])
+    except CircuitError as error:
+        print(f"harness-circuits compare: error: {error}", file=sys.stderr)
+        return 2
+    comparison = compare(old.runs, new.runs, thresholds, across_settings=options.across_settings)
+    text = _comparison_text(comparison, options.format, everything=options.all)
     print(text, end="")
     if options.output is not None:
         write_text(options.output, text)
-    if options.json is not None:
-        write_text(options.json, json.dumps(comparison_json(comparison), indent=2) + "\n")
-    failed = comparison.with_verdict("worse") or comparison.missing
-    return 1 if options.fail_on == "regression" and failed else 0
+    if comparison.with_verdict("worse"):
+        return 1
+    return 2 if comparison.not_compared else 0
+
+
+def _comparison_text(comparison: Comparison, form: str, *, everything: bool) -> str:
+    if form == "json":
+        return json.dumps(comparison_json(comparison), indent=2) + "\n"
+    if form == "junit":
+        return comparison_junit(comparison)
+    return comparison_markdown(comparison, everything=everything)
 
 
 def leaderboard_command(arguments: Sequence[str]) -> None:
@@ -137,6 +149,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "rows": [asdict(row) for row in comparison.rows],
         "missing": [run.label for run in comparison.missing],
         "added": [run.label for run in comparison.added],
+        "changed": list(comparison.changed),
         "notes": list(comparison.notes),
     }
 
@@ -185,18 +198,21 @@ def _compare_parser() -> argparse.ArgumentParser:
         epilog=_COMPARE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("old", type=Path, help="results file, or folder of them")
-    parser.add_argument("new", type=Path, help="results file, or folder of them")
+    parser.add_argument("baseline", type=Path, help="results file, or folder of them")
+    parser.add_argument("current", type=Path, help="results file, or folder of them")
     parser.add_argument(
-        "--tolerance", type=float, default=0.0, help="changes up to this size do not count (0)"
+        "--thresholds",
+        type=Path,
+        help="YAML file of changes that do not count: cpr, cmd, cmd_log, points, default",
     )
     parser.add_argument(
-        "--fail-on",
-        choices=("nothing", "regression"),
-        default="nothing",
-        help="when to exit with 1",
+        "--across-settings",
+        action="store_true",
+        help="also compare single runs of one task and model whose settings differ",
     )
-    parser.add_argument("--all", action="store_true", help="show unchanged curve points too")
-    parser.add_argument("--output", type=Path, help="also write the Markdown table to this file")
-    parser.add_argument("--json", type=Path, help="also write all rows as JSON to this file")
+    parser.add_argument(
+        "--format", choices=("markdown", "json", "junit"), default="markdown", help="(markdown)"
+    )
+    parser.add_argument("--all", action="store_true", help="Markdown of unchanged points too")
+    parser.add_argument("--output", type=Path, help="also write it to this file")
     return parser

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness_circuits.bootstrap import Interval
-from harness_circuits.errors import OptionError
 from harness_circuits.records import CurveRecord, Run
 from harness_circuits.report.examples import Examples, NoExamplesError, read_examples
+from harness_circuits.report.matching import changes, match, newest
 from harness_circuits.report.statistics import (
     AREAS,
     Difference,
@@ -21,6 +20,7 @@ from harness_circuits.report.statistics import (
     point_statistic,
     unpaired_difference,
 )
+from harness_circuits.report.thresholds import NO_THRESHOLDS, Thresholds
 
 ALPHA = 0.05
 HIGHER_IS_BETTER = {"signed": True, "absolute": False}
@@ -33,6 +33,7 @@ class Row:
     Attributes:
         task: Task.
         model: Model.
+        method: Method with its options, and what else was not left at its default.
         metric: `cpr`, `cmd`, `cmd_log`, `f at 0.05` (signed ranking), `|1-f| at 0.05` (absolute).
         old: Old value.
         new: New value.
@@ -40,12 +41,13 @@ class Row:
         adjusted_p: P-value after Holm's correction over all rows; None where it is unknown.
         higher_is_better: Direction.
         paired: Whether the same examples were resampled for both.
-        verdict: `better`, `worse`, `same` (no significant change beyond the tolerance), or
+        verdict: `better`, `worse`, `same` (no significant change beyond the threshold), or
             `unknown` (no interval to judge by).
     """
 
     task: str
     model: str
+    method: str
     metric: str
     old: float
     new: float
@@ -64,83 +66,75 @@ class Comparison:
         rows: In order of models and tasks.
         missing: Old runs without a new counterpart.
         added: New runs without an old counterpart.
+        changed: Runs that are not compared because their configurations differ, and in what.
         notes: Why runs are compared without pairing, and which repetitions were left out.
     """
 
     rows: tuple[Row, ...]
     missing: tuple[Run, ...]
     added: tuple[Run, ...]
+    changed: tuple[str, ...]
     notes: tuple[str, ...]
 
     def with_verdict(self, verdict: str) -> tuple[Row, ...]:
         """The rows with a verdict."""
         return tuple(row for row in self.rows if row.verdict == verdict)
 
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """A line for each old run that has no rows."""
+        lost = (f"only among the old results: {run.label}" for run in self.missing)
+        return (*lost, *self.changed)
 
-def compare(old: Sequence[Run], new: Sequence[Run], tolerance: float = 0.0) -> Comparison:
+
+def compare(
+    old: Sequence[Run],
+    new: Sequence[Run],
+    thresholds: Thresholds = NO_THRESHOLDS,
+    *,
+    across_settings: bool = False,
+) -> Comparison:
     """Compare runs of the same task on the same model.
 
-    Runs of equal settings belong together; what remains is matched where only one old and one new
-    run of a task on a model are left. Of repetitions the newest counts.
+    Runs of equal settings belong together, whatever their seeds and numbers of resamples. Of
+    repetitions the newest counts.
 
     Args:
         old: Old runs.
         new: New runs.
-        tolerance: Changes up to this size are never called better or worse.
-
-    Raises:
-        OptionError: No old run has a new counterpart, or the tolerance is negative.
+        thresholds: Changes up to these sizes are never called better or worse.
+        across_settings: Where one old and one new run of a task on a model are left, compare them
+            although their settings differ, as to compare two methods.
     """
-    if not tolerance >= 0:
-        raise OptionError(f"--tolerance is at least 0, got {tolerance}.")
     notes: list[str] = []
-    before, after = newest(old, notes), newest(new, notes)
-    pairs, missing, added = match(before, after)
-    if not pairs:
-        raise OptionError(
-            f"Nothing to compare: none of {len(before)} old runs has its task and model among "
-            f"{len(after)} new ones ({_labels(before)} against {_labels(after)})."
-        )
+    found = match(newest(old, notes), newest(new, notes))
+    pairs, changed = list(found.same), []
+    for a, b in found.changed:
+        difference = f"{a.label}: the runs differ in {changes(a, b)}"
+        (notes if across_settings else changed).append(difference)
+        pairs += [(a, b)] if across_settings else []
     iters = iterations(sum(_n_rows(a) for a, _ in pairs))
     rows = [row for a, b in pairs for row in _compare_runs(a, b, iters, notes)]
-    return Comparison(_judge(rows, tolerance), missing, added, tuple(notes))
+    return Comparison(
+        _judge(rows, thresholds), found.missing, found.added, tuple(changed), tuple(notes)
+    )
 
 
-def newest(runs: Sequence[Run], notes: list[str]) -> list[Run]:
-    """The newest of repetitions; a note names the others."""
-    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
-    for run in runs:
-        groups[run.model, run.task, run.configuration].append(run)
-    kept = []
-    for group in groups.values():
-        *older, last = sorted(group, key=lambda run: run.date)
-        kept.append(last)
-        notes += [f"{run.file}: {run.label} was repeated by {last.file}" for run in older]
-    return kept
-
-
-def match(
-    old: Sequence[Run], new: Sequence[Run]
-) -> tuple[list[tuple[Run, Run]], tuple[Run, ...], tuple[Run, ...]]:
-    """Pairs of runs that belong together, and the old and new runs left over."""
-    pairs: list[tuple[Run, Run]] = []
-    left: tuple[list[Run], list[Run]] = (list(old), list(new))
-    for settings in (True, False):
-        groups: dict[tuple[str, ...], tuple[list[Run], list[Run]]] = defaultdict(lambda: ([], []))
-        for side in (0, 1):
-            for run in left[side]:
-                key = (run.model, run.task, *([run.configuration] if settings else []))
-                groups[key][side].append(run)
-        found = [(a[0], b[0]) for a, b in groups.values() if len(a) == len(b) == 1]
-        pairs += found
-        taken = {id(run) for pair in found for run in pair}
-        left = tuple([run for run in side if id(run) not in taken] for side in left)  # type: ignore[assignment]
-    return pairs, tuple(left[0]), tuple(left[1])
+def method_text(run: Run) -> str:
+    """What ran, told apart from other runs of the task: `EAP-IG-inputs (ig_steps=5), node`."""
+    settings = run.settings
+    options = {**settings.get("method_options", {}), **settings.get("selection_options", {})}
+    text = str(settings["method"])
+    if options:
+        text += f" ({', '.join(f'{name}={value}' for name, value in sorted(options.items()))})"
+    usual = {"level": "edge", "ablation": "patching", "selection": "top-n", "compat": "none"}
+    others = [
+        str(settings[name]) for name, value in usual.items() if settings.get(name, value) != value
+    ]
+    return ", ".join([text, *others])
 
 
 def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]:
-    if changes := _changes(old, new):
-        notes.append(f"{old.label}: the runs differ in {changes}")
     examples = _same_examples(old, new, notes)
     rows: list[Row] = []
     for ranking in _rankings(old, new, notes):
@@ -158,6 +152,7 @@ def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]
             Row(
                 task=old.task,
                 model=old.model,
+                method=method_text(old),
                 metric=name,
                 old=before[name].value,
                 new=after[name].value,
@@ -168,18 +163,6 @@ def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]
             for name, difference in zip(names, differences, strict=True)
         ]
     return rows
-
-
-def _changes(old: Run, new: Run) -> str:
-    """Settings and details of the model that differ, for a note."""
-    before = {**old.model_details, **old.settings}
-    after = {**new.model_details, **new.settings}
-    names = sorted(before.keys() | after.keys())
-    return ", ".join(
-        f"{name} ({before.get(name)!r:.60} -> {after.get(name)!r:.60})"
-        for name in names
-        if before.get(name) != after.get(name)
-    )
 
 
 def _same_examples(old: Run, new: Run, notes: list[str]) -> tuple[Examples, Examples] | None:
@@ -242,26 +225,21 @@ def _distance(point: Interval) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def _judge(rows: Sequence[Row], tolerance: float) -> tuple[Row, ...]:
+def _judge(rows: Sequence[Row], thresholds: Thresholds) -> tuple[Row, ...]:
     known = [row for row in rows if row.difference.p is not None]
     adjusted = holm([row.difference.p for row in known if row.difference.p is not None])
     p_values = dict(zip(map(id, known), adjusted, strict=True))
     return tuple(
-        replace(row, adjusted_p=p, verdict=_verdict(row, p, tolerance))
+        replace(row, adjusted_p=p, verdict=_verdict(row, p, thresholds.of(row.metric)))
         for row in rows
         for p in [p_values.get(id(row))]
     )
 
 
-def _verdict(row: Row, p: float | None, tolerance: float) -> str:
+def _verdict(row: Row, p: float | None, threshold: float) -> str:
     change = row.difference.estimate.value
-    if abs(change) <= tolerance or (p is not None and p > ALPHA):
+    if abs(change) <= threshold or (p is not None and p > ALPHA):
         return "same"
     if p is None:
         return "unknown"
     return "better" if (change > 0) == row.higher_is_better else "worse"
-
-
-def _labels(runs: Sequence[Run], most: int = 3) -> str:
-    names = [run.label for run in runs[:most]]
-    return ", ".join(names) + (" ..." if len(runs) > most else "")

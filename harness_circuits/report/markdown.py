@@ -57,6 +57,7 @@ def comparison_markdown(comparison: Comparison, *, everything: bool = False) -> 
         for verdict in ("worse", "better", "same", "unknown")
         if (found := comparison.with_verdict(verdict)) or verdict in ("worse", "better")
     ]
+    counts += [f"{len(lost)} not compared"] if (lost := comparison.not_compared) else []
     parts = [f"### Circuit comparison: {', '.join(counts)}\n"]
     if shown:
         parts.append(_table(shown))
@@ -64,14 +65,21 @@ def comparison_markdown(comparison: Comparison, *, everything: bool = False) -> 
     parts.append(
         f"Change is new minus old with its 95% interval; p is two-sided, after Holm's correction for "
         f"{len(comparison.rows)} rows; better or worse: p at most {ALPHA:g} and a change beyond the "
-        f"tolerance."
+        f"threshold."
         + (f" {hidden} curve points that stayed the same are not shown.\n" if hidden else "\n")
     )
-    notes = [f"only among the old results: {run.label}" for run in comparison.missing]
-    notes += [f"only among the new results: {run.label}" for run in comparison.added]
-    notes += comparison.notes
-    if notes:
-        parts.append("".join(f"- {escape(note)}\n" for note in notes))
+    for heading, lines in (
+        ("Not compared", comparison.not_compared),
+        (
+            "Notes",
+            (
+                *(f"only among the new results: {run.label}" for run in comparison.added),
+                *comparison.notes,
+            ),
+        ),
+    ):
+        if lines:
+            parts.append(f"{heading}:\n\n" + "".join(f"- {escape(line)}\n" for line in lines))
     return "\n".join(parts)
 
 
@@ -80,11 +88,13 @@ def _matters(row: Row) -> bool:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    headers = ["model", "task", "metric", "verdict", "test", "old", "new", "change", "adjusted p"]
+    headers = ["model", "task", "method", "metric", "verdict", "test"]
+    headers += ["baseline", "current", "change", "adjusted p"]
     cells = [
         [
             escape(row.model),
             escape(row.task),
+            escape(row.method),
             escape(row.metric),
             f"**{row.verdict}**" if row.verdict in ("better", "worse") else row.verdict,
             "paired" if row.paired else "unpaired",
@@ -95,4 +105,4 @@ def _table(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    return markdown_table(headers, cells, numbers_from=5)
+    return markdown_table(headers, cells, numbers_from=6)
