@@ -1,6 +1,7 @@
 # make run    set up .venv and run the main job on the default model
 # make test   set up .venv and run all tests
 # make check  lint and type check only
+# make results  run the sweeps of benchmarks/sweeps/ and remake results/ (hours; can be interrupted)
 #
 # make run ARGS="--limit 50 --output_path out"   more arguments for lm_eval
 # make test ARGS="-m 'not slow' -k curve"        more arguments for pytest
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := .ci/constraints.txt
 INPUTS := pyproject.toml harness_circuits_startup.pth harness_circuits_startup.py $(CONSTRAINTS)
 
-.PHONY: run test check
+.PHONY: run test check results
 
 run: $(VENV)/.installed
 	$(BIN)/lm_eval --model circuit --tasks ioi_circuit $(ARGS)
@@ -25,6 +26,9 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+results: $(VENV)/.installed-test
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m benchmarks.results
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -56,6 +56,8 @@ class Run:
         areas: CPR, CMD and log-axis CMD, as far as the run has them.
         curves: By ranking.
         metric: Name of the task metric.
+        accuracy: How often the whole model answers right, and how often guessing would; None in
+            files of earlier versions.
         n_discovery: Training pairs used.
         n_evaluation: Evaluation pairs.
         evaluation_pairs: Fingerprint of the evaluation pairs.
@@ -74,6 +76,7 @@ class Run:
     areas: Mapping[str, Interval]
     curves: Mapping[str, CurveRecord]
     metric: str
+    accuracy: tuple[Interval, float] | None
     n_discovery: int
     n_evaluation: int
     evaluation_pairs: str
@@ -183,6 +186,7 @@ def _run(path: Path, top: Fields, task: str) -> Run:
         areas=_areas(top.child("results").child(task)),
         curves={name: _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
         metric=facts.text("metric"),
+        accuracy=_accuracy(facts),
         n_discovery=int(facts.number("n_discovery")),
         n_evaluation=int(facts.number("n_evaluation")),
         evaluation_pairs=facts.text("evaluation_pairs"),
@@ -191,6 +195,13 @@ def _run(path: Path, top: Fields, task: str) -> Run:
         peak_bytes=_peak(facts),
         artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
     )
+
+
+def _accuracy(facts: Fields) -> tuple[Interval, float] | None:
+    if "accuracy" not in facts.data:
+        return None
+    found = facts.child("accuracy")
+    return found.interval("value", "low", "high"), found.number("chance")
 
 
 def _peak(facts: Fields) -> float | None:

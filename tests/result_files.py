@@ -98,6 +98,7 @@ def result_json(
         "n_discovery": 20,
         "n_evaluation": len(records),
         "evaluation_pairs": pairs,
+        "accuracy": {"value": 0.9, "low": 0.75, "high": 0.97, "chance": 0.5},
         "discovery_seconds": 2.5,
         "evaluation_seconds": 1.25,
         "discovery_peak_bytes": 3 * 2**20,

@@ -91,6 +91,9 @@ def test_the_csv_holds_all_numbers(tmp_path: Path) -> None:
     assert table["seconds"][0] == 3.75
     assert table["discovery_seconds"][0] == 2.5
     assert table["peak_mib"][0] == 5
+    assert (table["model_accuracy"][0], table["chance"][0]) == (0.9, 0.5)
+    text = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "The whole model: accuracy 0.90 [0.75, 0.97] on 40 pairs, guessing 0.50.\n" in text
     assert list(frame(board_of(tmp_path / "in")).columns) == list(table.columns)
 
 

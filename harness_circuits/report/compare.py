@@ -108,7 +108,8 @@ def compare(
     """
     notes: list[str] = []
     found = match(newest(old, notes), newest(new, notes))
-    pairs, changed = list(found.same), []
+    pairs = list(found.same)
+    changed: list[str] = []
     for a, b in found.changed:
         difference = f"{a.label}: the runs differ in {changes(a, b)}"
         (notes if across_settings else changed).append(difference)

@@ -27,7 +27,7 @@ from harness_circuits.report.curves import curves_figure
 from harness_circuits.report.draw_plotly import draw_figure
 from harness_circuits.report.layout import Drawing, edges_to_draw, lay_out
 from harness_circuits.report.scoring import Entry
-from harness_circuits.report.table import TEXT, TIED_SIGN, Leaderboard, flat
+from harness_circuits.report.table import TEXT, TIED_SIGN, Leaderboard, accuracy_text, flat
 
 DRAWN_EDGES = 120
 THEMES = {"light": "plotly_white", "dark": "plotly_dark"}
@@ -94,6 +94,7 @@ def _details(entry: Entry) -> dict[str, Any]:
     run = entry.run
     facts = {
         "task metric": run.metric,
+        **({"whole model": accuracy_text(run)} if run.accuracy else {}),
         "pairs": f"{run.n_discovery} for discovery, {run.n_evaluation} for evaluation",
         "seconds": f"{run.discovery_seconds:.1f} discovery, {run.evaluation_seconds:.1f} evaluation",
         **flat({**run.model_details, **run.settings}),

@@ -87,6 +87,8 @@ def frame(board: Leaderboard) -> pd.DataFrame:
         rows.append(
             row
             | {
+                "model_accuracy": run.accuracy[0].value if run.accuracy else None,
+                "chance": run.accuracy[1] if run.accuracy else None,
                 "n_discovery": run.n_discovery,
                 "n_evaluation": run.n_evaluation,
                 "evaluation_pairs": run.evaluation_pairs,
@@ -106,6 +108,8 @@ def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> st
     parts = ["# Circuit discovery leaderboard\n"]
     for (model, task, sizes), members in _cells(board.entries):
         parts.append(f"## {escape(task)} on {escape(model)}, sizes {sizes}\n")
+        told = dict.fromkeys(accuracy_text(board.entries[at].run) for at in members)
+        parts += [f"The whole model: {text}.\n" for text in told if text]
         headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.metrics)]
         rows = [
             [escape(text) for text in board.texts(at)[2:]]
@@ -123,6 +127,15 @@ def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> st
         parts.append(f"{len(left_out)} left out:\n")
         parts.append("".join(f"- {escape(line)}\n" for line in left_out))
     return "\n".join(parts)
+
+
+def accuracy_text(run: Run) -> str:
+    """Whether the model does the task at all; empty where the file does not say."""
+    if run.accuracy is None:
+        return ""
+    value, chance = run.accuracy
+    text = f"accuracy {interval_text(value, digits=2)} on {run.n_evaluation} pairs, guessing {chance:.2f}"
+    return f"{text}: near chance, its curves say nothing" if value.low <= chance else text
 
 
 def value_text(board: Leaderboard, at: int, metric: Metric) -> str:
