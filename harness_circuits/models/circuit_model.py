@@ -134,7 +134,7 @@ class CircuitModel:
 
     @property
     def device(self) -> torch.device:
-        """Where token ids have to be."""
+        """Where the embeddings are: token ids, logits and all that passes work out are there."""
         device: torch.device = self.hf.get_input_embeddings().weight.device
         return device
 
@@ -163,10 +163,9 @@ class CircuitModel:
         if inputs.mask is not None:
             arguments["attention_mask"] = self._masks(inputs)
         with self.blocks_replaced(function):
-            logits: Tensor = self.hf(
-                **arguments, logits_to_keep=inputs.reads.to(self.device)
-            ).logits
-        return logits
+            # A list, as the last residual may lie on another device than a tensor of indices.
+            logits: Tensor = self.hf(**arguments, logits_to_keep=inputs.reads.tolist()).logits
+        return logits.to(self.device)
 
     def _masks(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
         """The inputs' attention mask, cut to the sliding window in the layers that have one.
@@ -216,7 +215,7 @@ class CircuitModel:
         if positions is None:
             positions = torch.arange(inputs.ids.shape[1], device=like.device)[None]
         table: Tensor = self.position_table(positions.to(like.device))
-        return table.to(like.dtype)
+        return table.to(like)
 
     def _block_list(self) -> nn.ModuleList:
         blocks = self.hf.get_submodule(self._blocks_name)
