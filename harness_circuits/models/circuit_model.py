@@ -51,16 +51,24 @@ class Inputs:
 class _Slot(nn.Module):
     """Stands in for one block while a pass runs, and hands its call to the pass."""
 
-    def __init__(self, index: int, layer: Layer, block: nn.Module, function: LayerFunction) -> None:
+    def __init__(
+        self,
+        index: int,
+        layer: Layer,
+        block: nn.Module,
+        function: LayerFunction,
+        device: torch.device,
+    ) -> None:
         super().__init__()
         self.index = index
         self.function = function
+        self.device = device
         self.__dict__["layer"] = layer  # plain attributes: no parameters of this module
         self.__dict__["block"] = block
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         hidden, arguments = self.__dict__["layer"].bind(args, kwargs)
-        return self.function(self.index, hidden, arguments)
+        return self.function(self.index, hidden.to(self.device), arguments)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -190,7 +198,10 @@ class CircuitModel:
 
     @contextmanager
     def blocks_replaced(self, function: LayerFunction | None) -> Iterator[None]:
-        """Within this context, a call of a block goes to `function(layer, hidden, arguments)`."""
+        """Within this context, a call of a block goes to `function(layer, hidden, arguments)`.
+
+        The hidden states come on the model's device, the arguments on the block's.
+        """
         if function is None:
             yield
             return
@@ -198,7 +209,7 @@ class CircuitModel:
         parent, _, attribute = self._blocks_name.rpartition(".")
         owner = self.hf.get_submodule(parent)
         slots = [
-            _Slot(index, layer, block, function)
+            _Slot(index, layer, block, function, self.device)
             for index, (layer, block) in enumerate(zip(self.layers, blocks, strict=True))
         ]
         setattr(owner, attribute, nn.ModuleList(slots).eval())
