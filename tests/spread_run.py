@@ -8,7 +8,7 @@ It registers itself for the whole process, hence the process.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -29,11 +29,12 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.installed import InstalledCircuit
+from harness_circuits.passes.native import record
 from harness_circuits.scores import LEVELS, ScoreSpace
 from harness_circuits.tokenise import Batch
 
 EMBEDDINGS = ("wte", "wpe", "embed_in", "embed_tokens", "rotary_emb")
-CPU, GPU = torch.device("cpu"), "gpu:0"
+GPU = "gpu:0"
 
 
 class NoDevices(FakeTensorMode):
@@ -96,16 +97,19 @@ def half_circuit(model: CircuitModel, level: Any) -> Circuit:
     return Circuit(space, space.real & (np.random.default_rng(0).random(space.shape) < 0.5))
 
 
-def run_everything(model: CircuitModel, batch: Batch) -> Iterator[str]:
-    """Every method at every level it has, then circuits, then an installed circuit's generation."""
-    for name in METHODS:
+def run_methods(model: CircuitModel, batch: Batch, names: Sequence[str]) -> Iterator[str]:
+    """Methods, at each of their levels; neuron scores of `exact` are node scores, many times."""
+    for name in names:
         method = METHODS.get(name)
-        if name in ("ensemble", "random"):
-            continue
         for level in method.levels:
-            job = BlindJob(model, [batch], METRICS.get("logit_diff"), level)
-            method.function(job, **method.options)
-            yield f"{name} {level}"
+            if (name, level) != ("exact", "neuron"):
+                job = BlindJob(model, [batch], METRICS.get("logit_diff"), level)
+                method.function(job, **method.options)
+                yield f"{name} {level}"
+
+
+def run_circuits(model: CircuitModel, batch: Batch) -> Iterator[str]:
+    """The run of a circuit, and two steps of generation with it installed."""
     for level in LEVELS:
         circuit = half_circuit(model, level)
         replacement = Patching().replacement(model, batch)
@@ -118,16 +122,34 @@ def run_everything(model: CircuitModel, batch: Batch) -> Iterator[str]:
         yield f"circuits {level}"
 
 
-def main(architectures: list[str]) -> None:
+def run_mixed(model: CircuitModel, batch: Batch) -> Iterator[str]:
+    """What has to fail: a residual and the weights of a block that lies elsewhere."""
+    seen, _ = record(model, batch.clean, ("mixed",))
+    yield str(seen["mixed"][1].flatten(2) @ model.layers[1].w_o.flatten(0, 1))
+
+
+def main(cases: str, *methods: str) -> None:
+    """Run some methods, by default all, and circuits.
+
+    Args:
+        cases: Architectures and where their first block is, such as `gpt2@gpu:0 llama@cpu`.
+        *methods: Names of methods; or `--mixed`, to fail.
+    """
     _setup_privateuseone_for_python_backend("gpu")
     (batch,) = token_batches(2)
-    for architecture in architectures:
-        for near, far in ((GPU, CPU), (CPU, GPU)):
-            with no_devices():
-                model = spread_model(architecture, torch.device(near), torch.device(far))
-                for done in run_everything(model, batch):
-                    sys.stdout.write(f"{architecture} {near} {far} {done}\n")
+    names = methods or tuple(name for name in METHODS if name not in ("ensemble", "random"))
+    for case in cases.split():
+        architecture, near = case.split("@")
+        far = "cpu" if near == GPU else GPU
+        # Fake tensors are not safe across the threads that each device has going backwards.
+        with no_devices(), torch.autograd.set_multithreading_enabled(False):
+            model = spread_model(architecture, torch.device(near), torch.device(far))
+            runs = (run_methods(model, batch, names), run_circuits(model, batch))
+            for run in (run_mixed(model, batch),) if methods == ("--mixed",) else runs:
+                for done in run:
+                    sys.stdout.write(f"{architecture} {near} {done}\n")
+                    sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

@@ -28,6 +28,7 @@ from harness_circuits.graph import Graph
 from harness_circuits.models.attention_core import AttentionCore, PerHead
 from harness_circuits.models.norms import Norm, read_norm
 
+
 @dataclass(frozen=True)
 class Names:
     """What one architecture calls the parts of a block; None for a part it does not have."""
