@@ -60,7 +60,10 @@ def test_a_map_to_one_device_changes_nothing(folder: Path, device_map: Any) -> N
 
 
 @pytest.mark.usefixtures("hooks")
-@pytest.mark.parametrize(("architecture", "level"), [("gpt2", "node"), ("llama", "edge")])
+@pytest.mark.parametrize(
+    ("architecture", "level"),
+    [pytest.param("gpt2", "node", marks=pytest.mark.slow), ("llama", "edge")],
+)
 def test_accelerates_hooks_change_no_number(architecture: str, level: str, tmp_path: Path) -> None:
     """Discovery and a curve; then ordinary tasks, generation among them, on an installed circuit."""
     model = str(save_tiny_model(tmp_path / "model", architecture))
