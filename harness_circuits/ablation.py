@@ -209,7 +209,7 @@ def _map(outputs: Outputs, function: object) -> Outputs:
 def zeros(model: CircuitModel, n_pos: int) -> Outputs:
     """Zero outputs of all sources, of batch size 1."""
     graph, layer = model.graph, model.layers[0]
-    like, shape = layer.w_o.new_zeros, (1, n_pos)
+    like, shape = model.hf.get_input_embeddings().weight.new_zeros, (1, n_pos)
     return Outputs(
         like((*shape, graph.d_model)),
         [like((*shape, graph.n_heads, layer.d_head)) for _ in model.layers],

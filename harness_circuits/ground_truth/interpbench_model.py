@@ -184,5 +184,5 @@ def add_unembedding(hf: Any, folder: Path) -> None:
     """Give a loaded model the bias of its unembedding, if its folder has one."""
     path = folder / UNEMBEDDING_FILE
     if path.is_file():
-        bias = load_file(path)["bias"].to(hf.device, hf.dtype)
+        bias = load_file(path)["bias"].to(hf.lm_head.weight)
         hf.lm_head.bias = nn.Parameter(bias, requires_grad=False)

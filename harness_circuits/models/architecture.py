@@ -5,11 +5,14 @@ and MLP of a block are called. We take these names from its adapters and leave t
 untouched: HuggingFace's own modules do the arithmetic. An attention module is split in three:
 the projections before it (`Layer.project`), its core from query, key and value to the heads'
 mixed values (`AttentionCore`), and the output projection.
+
+A model may be spread over several devices (`device_map`). A block's weights and modules stay where
+they are; what the methods of `Layer` are given may lie elsewhere, and what they return lies where
+the argument did, so that passes work on the device of the embeddings (`CircuitModel.device`).
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -22,77 +25,8 @@ from transformers.pytorch_utils import Conv1D
 
 from harness_circuits.errors import UnsupportedModelError
 from harness_circuits.graph import Graph
+from harness_circuits.models.attention_core import AttentionCore, PerHead
 from harness_circuits.models.norms import Norm, read_norm
-
-PerHead = Float[Tensor, "batch pos head d_head"]
-
-
-class _Given(nn.Module):
-    """Stands where a projection was and returns the value it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.value: Tensor | None = None
-
-    def forward(self, *_: Any, **__: Any) -> Tensor:
-        value, self.value = self.value, None
-        assert value is not None
-        return value
-
-
-class _PassThrough(nn.Module):
-    def forward(self, x: Tensor, **_: Any) -> Tensor:
-        return x
-
-
-class AttentionCore:
-    """The model's attention from projected queries, keys and values to mixed values.
-
-    A shallow copy of the HuggingFace module whose projections are replaced, so that rotary
-    embeddings, query/key norms, masks, soft caps, caches and kernels are the model's own.
-    """
-
-    def __init__(self, module: nn.Module, names: Names, graph: Graph) -> None:
-        """Copy the module and replace its projections."""
-        self.module = copy.copy(module)
-        self.module._modules = dict(module._modules)
-        self.inputs = tuple(_Given() for _ in names.projections)
-        for name, given in zip(names.projections, self.inputs, strict=True):
-            self.module._modules[name] = given
-        self.module._modules[names.out] = _PassThrough()
-        self.interleaved = names.interleaved
-        self.group = graph.n_heads // _kv_heads(self.module, graph)
-        if self.group > 1:
-            self._ungroup(graph.n_heads)
-
-    def _ungroup(self, n_heads: int) -> None:
-        """Take one key and value per query head, also where the model shares them."""
-        self.module.num_key_value_groups = 1  # type: ignore[assignment]
-        if hasattr(self.module, "num_key_value_heads"):
-            self.module.num_key_value_heads = n_heads  # type: ignore[assignment]
-        norm = self.module._modules.get("k_norm")
-        weight = getattr(norm, "weight", None)
-        head_dim = int(self.module.head_dim)  # type: ignore[arg-type]
-        if norm is not None and isinstance(weight, Tensor) and weight.numel() > head_dim:
-            repeated = (
-                weight.detach().reshape(-1, 1, head_dim).expand(-1, self.group, -1).reshape(-1)
-            )
-            wide = copy.copy(norm)
-            wide._parameters = {**norm._parameters, "weight": nn.Parameter(repeated, False)}
-            self.module._modules["k_norm"] = wide
-
-    def __call__(self, q: PerHead, k: PerHead, v: PerHead, arguments: dict[str, Any]) -> PerHead:
-        """Mix values; queries, keys and values have one entry per query head."""
-        if len(self.inputs) == 3:
-            for given, value in zip(self.inputs, (q, k, v), strict=True):
-                given.value = value.flatten(2)
-        elif self.interleaved:
-            self.inputs[0].value = torch.cat((q, k, v), dim=-1).flatten(2)
-        else:
-            self.inputs[0].value = torch.cat((q.flatten(2), k.flatten(2), v.flatten(2)), dim=-1)
-        mixed = self.module(q.new_empty((*q.shape[:2], 0)), **arguments)
-        mixed = mixed[0] if isinstance(mixed, tuple) else mixed
-        return mixed.view(q.shape)
 
 
 @dataclass(frozen=True)
@@ -115,7 +49,7 @@ class Layer:
 
     Weights `w_q`, `w_k`, `w_v` [head, d_head, model] have the norm's gain folded in (see
     `Norm.fold`), `b_*` [head, d_head] its bias; key and value weights have one entry per kv head
-    of the model. `w_o` is [head, d_head, model].
+    of the model. `w_o` is [head, d_head, model]. All lie on the block's `device`.
     """
 
     def __init__(self, block: nn.Module, names: Names, graph: Graph, where: str) -> None:
@@ -124,10 +58,18 @@ class Layer:
         self.block_arguments = tuple(inspect.signature(block.forward).parameters)
         attention = getattr(block, names.attention)
         self.norm = _norm(block, names.norm_before_attention, graph, where)
-        self.core = AttentionCore(attention, names, graph)
+        self.out: nn.Module = getattr(attention, names.out)
+        self.device = _weight(self.out).device
         self.projections = [getattr(attention, name) for name in names.projections]
         self.interleaved = names.interleaved
-        self.out: nn.Module = getattr(attention, names.out)
+        self.core = AttentionCore(
+            attention,
+            names.projections,
+            names.out,
+            graph,
+            interleaved=names.interleaved,
+            device=self.device,
+        )
         self.post_attention = _norm(block, names.norm_after_attention, graph, where)
         self.pre_mlp = _part(block, names.norm_before_mlp)
         if self.pre_mlp is None and graph.parallel and self.norm is not None:
@@ -140,8 +82,9 @@ class Layer:
 
     def project(self, x: Float[Tensor, "batch pos model"]) -> tuple[PerHead, PerHead, PerHead]:
         """Queries, keys and values of a residual input, each with one entry per query head."""
-        y = x if self.norm is None else self.norm.module(x)
-        outs = [projection(y) for projection in self.projections]
+        y = x.to(self.device)
+        y = y if self.norm is None else self.norm.module(y)
+        outs = [projection(y).to(x.device) for projection in self.projections]
         if len(outs) == 3:
             q, k, v = (out.unflatten(-1, (-1, self.d_head)) for out in outs)
         elif self.interleaved:
@@ -157,24 +100,33 @@ class Layer:
 
     def attention_sum(self, mixed: PerHead) -> Float[Tensor, "batch pos model"]:
         """The heads' results added up, with the output bias, before any post-norm."""
-        out: Tensor = self.out(mixed.flatten(2))
-        return out
+        out: Tensor = self.out(mixed.to(self.device).flatten(2))
+        return out.to(mixed.device)
 
     def after_attention(self, x: Tensor) -> Tensor:
         """The attention's contribution to the residual stream: post-norm, where there is one."""
-        return x if self.post_attention is None else self.post_attention.module(x)
+        if self.post_attention is None:
+            return x
+        after: Tensor = self.post_attention.module(x.to(self.device))
+        return after.to(x.device)
 
     def mlp_out(self, x: Float[Tensor, "batch pos model"]) -> Float[Tensor, "batch pos model"]:
         """The MLP's contribution to the residual stream, norms included."""
+        home, x = x.device, x.to(self.device)
         if self.pre_mlp is not None:
             x = self.pre_mlp(x)
         x = self.mlp(x)
-        return x if self.post_mlp is None else self.post_mlp(x)
+        x = x if self.post_mlp is None else self.post_mlp(x)
+        return x.to(home)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-        """Split a block's call into the hidden states and the arguments for its attention."""
+        """Split a block's call into the hidden states and the arguments for its attention.
+
+        The arguments come on the block's device: rotary tables, masks and positions.
+        """
         bound = {**dict(zip(self.block_arguments, args, strict=False)), **kwargs}
-        return bound.pop("hidden_states"), bound
+        hidden = bound.pop("hidden_states")
+        return hidden, {name: _moved(value, self.device) for name, value in bound.items()}
 
     def _fold(self) -> dict[str, tuple[Tensor, Tensor | None]]:
         """Projection weights per kind [head, d_head, model], the norm's gain and bias folded in."""
@@ -279,6 +231,15 @@ def _names(architecture: str, model: nn.Module, parts: dict[str, Any]) -> Names:
     )
 
 
+def _moved(value: Any, device: torch.device) -> Any:
+    """A block's argument on a device; caches and what else is no tensor are left alone."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if type(value) in (tuple, list):
+        return type(value)(_moved(part, device) for part in value)
+    return value
+
+
 def _part(block: nn.Module, name: str | None) -> nn.Module | None:
     return None if name is None else getattr(block, name)
 
@@ -293,8 +254,3 @@ def _weight(projection: nn.Module) -> Float[Tensor, "out in"]:
     weight = projection.weight
     assert isinstance(weight, Tensor)
     return weight.detach().T if isinstance(projection, Conv1D) else weight.detach()
-
-
-def _kv_heads(attention: nn.Module, graph: Graph) -> int:
-    groups = getattr(attention, "num_key_value_groups", 1)
-    return graph.n_heads // int(groups)

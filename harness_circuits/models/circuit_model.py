@@ -51,16 +51,24 @@ class Inputs:
 class _Slot(nn.Module):
     """Stands in for one block while a pass runs, and hands its call to the pass."""
 
-    def __init__(self, index: int, layer: Layer, block: nn.Module, function: LayerFunction) -> None:
+    def __init__(
+        self,
+        index: int,
+        layer: Layer,
+        block: nn.Module,
+        function: LayerFunction,
+        device: torch.device,
+    ) -> None:
         super().__init__()
         self.index = index
         self.function = function
+        self.device = device
         self.__dict__["layer"] = layer  # plain attributes: no parameters of this module
         self.__dict__["block"] = block
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         hidden, arguments = self.__dict__["layer"].bind(args, kwargs)
-        return self.function(self.index, hidden, arguments)
+        return self.function(self.index, hidden.to(self.device), arguments)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -134,7 +142,7 @@ class CircuitModel:
 
     @property
     def device(self) -> torch.device:
-        """Where token ids have to be."""
+        """Where the embeddings are: token ids, logits and all that passes work out are there."""
         device: torch.device = self.hf.get_input_embeddings().weight.device
         return device
 
@@ -163,10 +171,9 @@ class CircuitModel:
         if inputs.mask is not None:
             arguments["attention_mask"] = self._masks(inputs)
         with self.blocks_replaced(function):
-            logits: Tensor = self.hf(
-                **arguments, logits_to_keep=inputs.reads.to(self.device)
-            ).logits
-        return logits
+            # A list, as the last residual may lie on another device than a tensor of indices.
+            logits: Tensor = self.hf(**arguments, logits_to_keep=inputs.reads.tolist()).logits
+        return logits.to(self.device)
 
     def _masks(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
         """The inputs' attention mask, cut to the sliding window in the layers that have one.
@@ -191,7 +198,10 @@ class CircuitModel:
 
     @contextmanager
     def blocks_replaced(self, function: LayerFunction | None) -> Iterator[None]:
-        """Within this context, a call of a block goes to `function(layer, hidden, arguments)`."""
+        """Within this context, a call of a block goes to `function(layer, hidden, arguments)`.
+
+        The hidden states come on the model's device, the arguments on the block's.
+        """
         if function is None:
             yield
             return
@@ -199,7 +209,7 @@ class CircuitModel:
         parent, _, attribute = self._blocks_name.rpartition(".")
         owner = self.hf.get_submodule(parent)
         slots = [
-            _Slot(index, layer, block, function)
+            _Slot(index, layer, block, function, self.device)
             for index, (layer, block) in enumerate(zip(self.layers, blocks, strict=True))
         ]
         setattr(owner, attribute, nn.ModuleList(slots).eval())
@@ -216,7 +226,7 @@ class CircuitModel:
         if positions is None:
             positions = torch.arange(inputs.ids.shape[1], device=like.device)[None]
         table: Tensor = self.position_table(positions.to(like.device))
-        return table.to(like.dtype)
+        return table.to(like)
 
     def _block_list(self) -> nn.ModuleList:
         blocks = self.hf.get_submodule(self._blocks_name)

@@ -154,20 +154,20 @@ def check_device(device: str | None) -> torch.device:
 
 
 def place(hf: Any, name: str, device: torch.device | None) -> Any:
-    """Move a model to a device; None: it was placed by `device_map`, and has to be in one place.
+    """Move a model to a device; None: `device_map` placed it, on one device or over several.
 
     Raises:
-        OptionError: Weights lie on several devices, or were left out of memory.
+        OptionError: `device_map` left weights out of the memory of the devices that compute.
     """
     if device is not None:
         return hf.to(device)
     devices = sorted({str(parameter.device) for parameter in hf.parameters()})
-    if len(devices) > 1 or devices == ["meta"]:
+    if "meta" in devices:
         raise OptionError(
             f"device_map put {name} on {', '.join(devices)} (meta: on the disk, or offloaded to the "
-            "CPU). Circuit passes need the whole model on one device: leave device_map out and use "
-            "device=cpu or a GPU that holds it, or dtype=bfloat16; torchrun and accelerate launch "
-            "divide the work between processes that each hold the model."
+            "CPU's memory). Circuit passes read weights again and again, and need all of them where "
+            "they are computed with: spread the model over more GPUs (device_map=auto), use "
+            "dtype=bfloat16, or leave device_map out and use device=cpu."
         )
     return hf
 

@@ -49,9 +49,9 @@ class Norm:
     ) -> tuple[Float[Tensor, "*h out model"], Float[Tensor, "*h out"] | None]:
         """Return W', b' with `W norm(x) + b = W' x * inverse_scale(x) + b'`."""
         if self.bias is not None:
-            shift = weight @ self.bias
+            shift = weight @ self.bias.to(weight.device)
             bias = shift if bias is None else bias + shift
-        weight = weight * self.gain
+        weight = weight * self.gain.to(weight.device)
         if self.centred:
             weight = weight - weight.mean(-1, keepdim=True)
         return weight, bias

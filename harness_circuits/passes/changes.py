@@ -40,7 +40,8 @@ class Changes:
         index, part = divmod(source - 1, self.model.graph.sources_per_layer)
         if part == self.model.graph.n_heads:
             return self.mlp[index]
-        change: Tensor = self.mixed[index][:, :, part] @ self.model.layers[index].w_o[part]
+        weight = self.model.layers[index].w_o[part]
+        change: Tensor = self.mixed[index][:, :, part] @ weight.to(self.embedded.device)
         return change
 
     def residual(self, source: int) -> Residual:

@@ -95,12 +95,14 @@ class CircuitRun:
 def _project_all(layer: Layer, x: Residual, kind: str, n: int) -> PerHead:
     """Project one residual input for all heads of a kind."""
     weight, bias = layer.folded[kind]
+    home, x = x.device, x.to(weight.device)
     out = x @ weight.flatten(0, 1).T
     if layer.norm is not None:
         out = out * layer.norm.inverse_scale(x).to(out.dtype)
     out = out.unflatten(-1, weight.shape[:2])
     out = out if bias is None else out + bias
-    return out if out.shape[2] == n else out.repeat_interleave(n // out.shape[2], dim=2)
+    out = out if out.shape[2] == n else out.repeat_interleave(n // out.shape[2], dim=2)
+    return out.to(home)
 
 
 def _project_rows(
@@ -110,10 +112,10 @@ def _project_rows(
     weight, bias = layer.folded[kind]
     own = heads // (n // weight.shape[0])  # key and value heads of the model may be shared
     weight = take(weight, own) if len(set(own)) == len(own) else weight[torch.from_numpy(own)]
-    flat = x.flatten(1, 2)
+    flat = x.flatten(1, 2).to(weight.device)
     out = torch.bmm(flat, weight.transpose(1, 2))
     if layer.norm is not None:
         out *= layer.norm.inverse_scale(flat).to(out.dtype)
     if bias is not None:
         out += bias[torch.from_numpy(own).to(bias.device)].unsqueeze(1)
-    return out.transpose(0, 1).unflatten(0, x.shape[1:3])
+    return out.transpose(0, 1).unflatten(0, x.shape[1:3]).to(x.device)

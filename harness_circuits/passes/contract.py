@@ -141,7 +141,7 @@ def fill(
     for index, layer in enumerate(model.layers):
         if (heads := rows(graph.head_slice(index))) is not None:
             mixed = delta.mixed[index][tokens].transpose(0, 1)
-            torch.bmm(mixed, layer.w_o.to(mixed.dtype), out=heads)
+            torch.bmm(mixed, layer.w_o.to(mixed), out=heads)
             if layer.post_attention is not None and post_norm != "skipped":
                 assert attention is not None
                 at = attention[index].flatten(0, 1)[tokens].to(heads.dtype)
@@ -164,7 +164,7 @@ def apply_jacobian_(
         unit = at * inverse
         along = (x * unit).mean(-1, keepdim=True)
         x.addcmul_(unit, along, value=-1)
-    x.mul_(inverse * norm.gain.to(x.dtype))
+    x.mul_(inverse * norm.gain.to(x))
 
 
 def _blocks(
@@ -198,7 +198,7 @@ def _attention(
     start = 0
     for kind, gradient in scaled.items():
         heads = gradient.shape[1]
-        weight = layer.folded[kind][0].to(gradient.dtype)
+        weight = layer.folded[kind][0].to(gradient)
         group = heads // weight.shape[0]
         if group > 1:
             weight = weight.repeat_interleave(group, dim=0)
@@ -226,7 +226,7 @@ def contract_outputs(
         layer, mixed = model.layers[index], delta.mixed[index]
         gradient = gradient.flatten(0, 1).to(dtype)
         product = (mixed.flatten(1).T @ gradient).unflatten(0, mixed.shape[1:])
-        out[graph.head_slice(index)] = (product * layer.w_o.to(dtype)).sum(1)
+        out[graph.head_slice(index)] = (product * layer.w_o.to(product)).sum(1)
         mlp = gradients.mlp[index].flatten(0, 1).to(dtype)
         out[graph.mlp_source(index)] = (delta.mlp[index] * mlp).sum(0)
     return -out if neurons else -out.sum(1)

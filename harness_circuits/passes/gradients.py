@@ -170,6 +170,7 @@ def _attention_gradients(
         value = run.seen[kind][index].to(dtype)
         bias = layer.folded[kind][1]
         if bias is not None:
+            bias = bias.to(value.device)
             value = value - bias.repeat_interleave(value.shape[2] // bias.shape[0], dim=0)
         product = (run.gradients[kind][index].to(dtype) * value).sum(-1, keepdim=True)
         factors.append(_per_destination(product, n).squeeze(-1))

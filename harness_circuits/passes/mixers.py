@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness_circuits.circuit import Circuit
@@ -76,7 +76,8 @@ class EdgeMixer:
         first = self.plan.slot[self.plan.graph.head_source(index, int(heads[0]))]
         out = self.differences[first : first + len(heads)].flatten(1, 2)
         chosen = take(difference.flatten(0, 1).transpose(0, 1), heads)
-        torch.bmm(chosen, take(self.model.layers[index].w_o, heads), out=out)
+        weights = take(self.model.layers[index].w_o, heads).to(chosen.device)
+        torch.bmm(chosen, weights, out=out)
         self._count(slice(first, first + len(heads)))
 
     def add_mlp(self, index: int, out: Residual) -> None:
@@ -118,26 +119,29 @@ class EdgeMixer:
         self.differences[self.plan.base] = base
         values = _added_up(self.differences, sums)
         if self.post_norm:
-            self._add_normalised(values, torch.from_numpy(sums.kept).to(base), n_layers)
+            self._add_normalised(values, sums.kept, n_layers)
         return Rows(values, sums.of)
 
-    def _add_normalised(self, values: Tensor, kept: Tensor, n_layers: int) -> None:
+    def _add_normalised(
+        self, values: Tensor, kept: Bool[np.ndarray, "row src"], n_layers: int
+    ) -> None:
         """Add what kept heads change behind each post-norm."""
         for index in range(n_layers):
             slots = self.plan.head_slots(index)
             if slots.start == slots.stop:
                 continue
-            patterns, of = torch.unique(kept[:, slots], dim=0, return_inverse=True)
-            some = patterns.any(dim=1)
+            patterns, of = np.unique(kept[:, slots], axis=0, return_inverse=True)
+            some = patterns.any(axis=1)
             if not some.any():
                 continue
             raw = self.stream.batched(self.stream.attention[index])
             flat = self.differences[slots].flatten(1)
-            mixture = torch.addmm(raw.reshape(1, -1), patterns, flat).view(-1, *raw.shape)
+            weights = torch.from_numpy(patterns).to(flat)
+            mixture = torch.addmm(raw.reshape(1, -1), weights, flat).view(-1, *raw.shape)
             out = self.model.layers[index].after_attention(mixture)
             out -= self.stream.attention_out[index]
-            out[~some] = 0
-            values += out[of]
+            out[torch.from_numpy(~some).to(out.device)] = 0
+            values += out[torch.from_numpy(of.reshape(-1)).to(out.device)]
 
 
 def _added_up(
@@ -203,11 +207,12 @@ class NodeMixer:
         """Take the current mixed values of a layer's heads."""
         layer, heads = self.model.layers[index], self.heads_needed(index)
         difference = (mixed - self.stream.replacement.mixed[index])[:, :, heads]
+        weights = layer.w_o[heads].to(difference.device)
         if self.neurons is None:
-            change = difference.flatten(2) @ layer.w_o[heads].flatten(0, 1)
+            change = difference.flatten(2) @ weights.flatten(0, 1)
         else:
             kept = self.neurons[self.graph.head_slice(index)][heads]
-            change = torch.einsum("bphe,hed,hd->bpd", difference, layer.w_o[heads], kept)
+            change = torch.einsum("bphe,hed,hd->bpd", difference, weights, kept)
         if layer.post_attention is not None:
             change = layer.after_attention(self.stream.attention[index] + change)
             change = change - self.stream.attention_out[index]

@@ -86,10 +86,10 @@ class _PatchedRun(NativeRun):
                 continue
             x = self.x + self.patch.change[unit]
             own = head * weight.shape[0] // n_dst  # the model may share key and value heads
-            value = x @ weight[own].T
+            value = x @ weight[own].T.to(x.device)
             if layer.norm is not None:
                 value = value * layer.norm.inverse_scale(x).to(value.dtype)
             if bias is not None:
-                value = value + bias[own]
+                value = value + bias[own].to(x.device)
             rows[unit, :, :, head * width : (head + 1) * width] = value.unsqueeze(2)
         return tensor

@@ -107,7 +107,7 @@ class _LinearNorm:
         self.norm = norm
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        x = inputs[0]
+        x = inputs[0].to(output.device)
         scale = self.norm.inverse_scale(x.detach())
         if self.norm.centred:
             x = x - x.mean(-1, keepdim=True)
