@@ -3,8 +3,8 @@
 Usage: python -m benchmarks.ioi_circuit_elsewhere [FOLDER]
 
 Discovers the circuit (EAP-IG-inputs, 64 pairs), writes IOI and country capitals as ordinary
-lm-eval tasks into FOLDER, and prints their accuracy against size, for the circuits and for
-the model without them, as Markdown. Scores that an earlier run left in FOLDER are used again.
+lm-eval tasks into FOLDER, and prints their accuracy against size as Markdown: for the circuits, for
+the model without them, and for the model without as many edges at random.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from harness_circuits.harness.finding import find_task
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.summary import size_name
 
-SIZES = (0.05, 0.2, 1)
+SIZES = (0.05, 0.2, 0.5, 1)
 SOURCES = ("ioi_circuit", "country_capital_circuit")
-N_DOCUMENTS = 20
+N_DOCUMENTS = 100
 YAML = """task: plain_{name}
 dataset_path: json
 dataset_kwargs: {{data_files: {{test: {path}}}}}
@@ -67,15 +67,21 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     shared: dict[str, Any] = {"ablation": "mean", "sizes": SIZES, "batch_size": 20}
-    lm = CircuitLM(circuit="discover:ioi_circuit", n_discovery=64, artifacts=str(folder), **shared)
+    found_here = {"circuit": "discover:ioi_circuit", "n_discovery": 64, **shared}
+    lm = CircuitLM(**found_here, artifacts=str(folder))
     tasks = [write_task(folder, source) for source in SOURCES]  # for the model's tokenizer
-    found = {"circuit": curve(lm, tasks, folder)}
+    found = {"the circuit": curve(lm, tasks, folder)}
     scores = folder / "ioi_circuit" / "scores.safetensors"
-    without = lm.with_arguments(circuit=str(scores), n_discovery=64, complement=True, **shared)
-    found["without"] = curve(without, tasks, folder)
+    removed = {
+        "without the circuit": {**found_here, "circuit": str(scores)},
+        "without random edges": {**found_here, "method": "random"},
+    }
+    for name, arguments in removed.items():
+        without = lm.with_arguments(**arguments, complement=True)
+        found[name] = curve(without, tasks, folder)
     print("| | " + " | ".join(map(size_name, SIZES)) + " |")
     print("|---" * (len(SIZES) + 1) + "|")
-    points = found["circuit"]["config"]["circuit"]["ordinary_tasks"]["circuits"]
+    points = found["the circuit"]["config"]["circuit"]["ordinary_tasks"]["circuits"]
     print("| edges kept | " + " | ".join(f"{point['edges']:.0f}" for point in points) + " |")
     for task in tasks:
         for what, results in found.items():
