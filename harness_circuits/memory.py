@@ -17,6 +17,7 @@ from harness_circuits.tokenise import TokenPair
 SHARE_OF_FREE = 0.25
 SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
+PATCHED_TOKENS = 4096  # of one pass of `exact` and of AtP-star's QK fix
 
 
 def pairs_per_pass(
@@ -25,6 +26,7 @@ def pairs_per_pass(
     max_memory: int | None,
     sharing: int = 1,
     grad_drop: bool = False,
+    patched: bool = False,
 ) -> int:
     """Largest number of pairs whose passes fit the bound.
 
@@ -34,6 +36,7 @@ def pairs_per_pass(
         max_memory: Bytes beside the model; by default a quarter of what is free.
         sharing: Processes that divide what is free among them.
         grad_drop: AtP-star's GradDrop will run, which keeps gradients and sums for every layer.
+        patched: The method patches units one by one, `PATCHED_TOKENS` a pass whatever the batch.
 
     Raises:
         OptionError: Not even one pair fits.
@@ -42,11 +45,12 @@ def pairs_per_pass(
     bound = memory_bound(model, max_memory, sharing)
     per_pair = longest * bytes_per_token(model, longest)
     contracted = longest * _contracted(model)
-    room, fixed = int(bound * SHARE_USED), 0
+    fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if patched else 0
     if grad_drop:
-        kept, fixed = grad_drop_bytes(model)
+        kept, sums = grad_drop_bytes(model)
         per_pair += longest * kept
-        room -= fixed
+        fixed += sums
+    room = int(bound * SHARE_USED) - fixed
     # The contraction takes as much as its tokens need, or a full chunk.
     n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
     if n < 1:
@@ -126,6 +130,12 @@ def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
     graph, size = model.graph, _bytes(model)
     width = max(graph.d_model, graph.n_heads * model.layers[0].d_head)
     return graph.n_layers**2 * width * size, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
+
+
+def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
+    """Estimated peak use per token of a pass without gradients in which units are patched."""
+    graph = model.graph
+    return _bytes(model) * (24 * graph.d_model + 3 * graph.n_heads * length)
 
 
 def _contracted(model: CircuitModel) -> int:
