@@ -167,7 +167,8 @@ class Experiment:
         }
         train = tokenise(self.model, training, metrics, f"{self.task} (training split)")
         test = tokenise(self.model, evaluation, metrics, f"{self.task} (evaluation split)")
-        needs = settings.max_memory, self.ranks.sharing, settings.grad_drop
+        patched = settings.method in ("exact", "AtP-star")
+        needs = settings.max_memory, self.ranks.sharing, settings.grad_drop, patched
         size = settings.pairs_per_pass or pairs_per_pass(self.model, train + test, *needs)
         self.pairs_per_pass = size = min(self.ranks.gather(size))
         whole = self.attribution_metric.whole_answers

@@ -1,4 +1,4 @@
-"""How many pairs go into one pass, so that memory stays within a bound."""
+"""How many pairs go into one pass, or texts into one call, so that memory stays within a bound."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import psutil
 import torch
 
 from harness_circuits.answer_tree import answer_tree
+from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.contract import CHUNK_BYTES
@@ -16,6 +17,7 @@ from harness_circuits.tokenise import TokenPair
 SHARE_OF_FREE = 0.25
 SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
 MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
+PATCHED_TOKENS = 4096  # of one pass of `exact` and of AtP-star's QK fix
 
 
 def pairs_per_pass(
@@ -24,6 +26,7 @@ def pairs_per_pass(
     max_memory: int | None,
     sharing: int = 1,
     grad_drop: bool = False,
+    patched: bool = False,
 ) -> int:
     """Largest number of pairs whose passes fit the bound.
 
@@ -33,23 +36,21 @@ def pairs_per_pass(
         max_memory: Bytes beside the model; by default a quarter of what is free.
         sharing: Processes that divide what is free among them.
         grad_drop: AtP-star's GradDrop will run, which keeps gradients and sums for every layer.
+        patched: The method patches units one by one, `PATCHED_TOKENS` a pass whatever the batch.
 
     Raises:
         OptionError: Not even one pair fits.
     """
     longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
-    bound = (
-        max_memory
-        if max_memory is not None
-        else int(free_memory(model.device) * SHARE_OF_FREE / sharing)
-    )
+    bound = memory_bound(model, max_memory, sharing)
     per_pair = longest * bytes_per_token(model, longest)
     contracted = longest * _contracted(model)
-    room, fixed = int(bound * SHARE_USED), 0
+    fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if patched else 0
     if grad_drop:
-        kept, fixed = grad_drop_bytes(model)
+        kept, sums = grad_drop_bytes(model)
         per_pair += longest * kept
-        room -= fixed
+        fixed += sums
+    room = int(bound * SHARE_USED) - fixed
     # The contraction takes as much as its tokens need, or a full chunk.
     n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
     if n < 1:
@@ -60,6 +61,51 @@ def pairs_per_pass(
     return max(1, min(n, MOST_TOKENS // longest))
 
 
+def memory_bound(model: CircuitModel, max_memory: int | None, sharing: int = 1) -> int:
+    """Bytes that passes may use beside the model; arguments as in `pairs_per_pass`."""
+    if max_memory is not None:
+        return max_memory
+    return int(free_memory(model.device) * SHARE_OF_FREE / sharing)
+
+
+def rows_per_call(model: CircuitModel, circuit: Circuit, length: int, bound: int) -> int:
+    """Largest number of texts that an installed circuit runs at once within the bound.
+
+    Args:
+        model: The model.
+        circuit: The circuit.
+        length: Tokens of each text, padding included.
+        bound: Bytes beside the model.
+
+    Raises:
+        OptionError: Not even one text fits.
+    """
+    per_text = length * installed_bytes_per_token(model, circuit)
+    n = int(bound * SHARE_USED) // per_text
+    if n < 1:
+        raise OptionError(
+            f"One text of {length} tokens needs about {per_text / 2**30:.2f} GiB beside the model when "
+            f"it runs on this circuit, max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or "
+            "use shorter texts (fewer few-shot examples, or max_length=)."
+        )
+    return n
+
+
+def installed_bytes_per_token(model: CircuitModel, circuit: Circuit) -> int:
+    """Estimated peak use per token of a call of a model in which a circuit is installed.
+
+    An edge circuit holds one residual-sized difference per kept source, and twice the inputs of a
+    block's destinations; all hold the key/value cache, an MLP's activations and the logits.
+    """
+    graph = model.graph
+    config = model.hf.config.get_text_config()
+    kept = int(circuit.edges.any(axis=1).sum()) if circuit.space.level == "edge" else 0
+    residuals = kept + 2 * graph.destinations_per_layer + 12
+    cache = 2 * graph.n_layers * graph.n_heads * model.layers[0].d_head
+    other = 4 * _mlp_width(model) + int(config.vocab_size)
+    return _bytes(model) * (graph.d_model * residuals + cache + other)
+
+
 def bytes_per_token(model: CircuitModel, length: int) -> int:
     """Estimated peak use per token of one discovery or evaluation pass.
 
@@ -67,13 +113,12 @@ def bytes_per_token(model: CircuitModel, length: int) -> int:
     block, beside the ablated stream. Discovery holds what autograd keeps per block.
     """
     graph = model.graph
-    config = model.hf.config.get_text_config()
-    mlp = int(getattr(config, "intermediate_size", None) or 4 * graph.d_model)
-    size = torch.finfo(model.dtype).bits // 8
+    mlp = _mlp_width(model)
+    vocabulary = int(model.hf.config.get_text_config().vocab_size)
     evaluation = graph.d_model * (graph.n_src + 3 * graph.n_heads + 12 * graph.n_layers)
     attention = 3 * graph.n_heads * length
     discovery = graph.n_layers * (30 * graph.d_model + 5 * mlp + attention)
-    return size * (max(evaluation, discovery) + 2 * int(config.vocab_size) // length)
+    return _bytes(model) * (max(evaluation, discovery) + 2 * vocabulary // length)
 
 
 def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
@@ -82,15 +127,31 @@ def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
     For each dropped layer, the gradients at all layers' mixed values; and score sums of the batch,
     of the discovery, and their sizes at the end, in float64.
     """
-    graph, size = model.graph, torch.finfo(model.dtype).bits // 8
+    graph, size = model.graph, _bytes(model)
     width = max(graph.d_model, graph.n_heads * model.layers[0].d_head)
     return graph.n_layers**2 * width * size, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
+
+
+def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
+    """Estimated peak use per token of a pass without gradients in which units are patched."""
+    graph = model.graph
+    return _bytes(model) * (24 * graph.d_model + 3 * graph.n_heads * length)
 
 
 def _contracted(model: CircuitModel) -> int:
     """Bytes per token of the contraction's operands."""
     rows = model.graph.n_src + model.graph.destinations_per_layer
     return rows * model.graph.d_model * torch.finfo(model.sum_dtype).bits // 8
+
+
+def _mlp_width(model: CircuitModel) -> int:
+    config = model.hf.config.get_text_config()
+    return int(getattr(config, "intermediate_size", None) or 4 * model.graph.d_model)
+
+
+def _bytes(model: CircuitModel) -> int:
+    """Bytes of one number of the residual stream."""
+    return torch.finfo(model.dtype).bits // 8
 
 
 def free_memory(device: torch.device) -> int:

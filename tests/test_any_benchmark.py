@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lm_eval.models.huggingface import HFLM
 from ordinary_tasks import SHAPES, furthest, responses, write_ordinary_tasks
 from test_installed import random_circuit
@@ -18,7 +19,9 @@ from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.memory import installed_bytes_per_token
 from harness_circuits.models.load import load_model
+from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.scores import ScoreSpace
 
 TEXTS = (
@@ -63,6 +66,30 @@ def test_the_full_circuit_is_the_hf_model(folder: Path) -> None:
 def test_batch_size_changes_nothing(folder: Path) -> None:
     one = responses(lm(folder, "part", batch_size=1), folder)
     assert close(responses(lm(folder, "part", batch_size=4), folder), one)
+
+
+def test_calls_beyond_max_memory_are_run_in_parts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    call = InstalledCircuit.__call__
+
+    def noting(self: InstalledCircuit, index: int, x: torch.Tensor, arguments: Any) -> torch.Tensor:
+        seen.append(x.shape[0] * x.shape[1])
+        return call(self, index, x, arguments)
+
+    monkeypatch.setattr(InstalledCircuit, "__call__", noting)
+    whole = lm(folder, "part", batch_size=4)
+    expected = responses(whole, folder)
+    assert isinstance(whole.given, Circuit) and max(seen) > 32
+    per_token = installed_bytes_per_token(whole.circuit_model, whole.given)
+    seen.clear()
+    found = responses(lm(folder, "part", batch_size=4, max_memory=per_token * 40), folder)
+    assert max(seen) <= 32
+    assert found["generation"] == expected["generation"]
+    assert furthest(found, expected) <= 1e-5
+    with pytest.raises(OptionError, match=r"One text of \d+ tokens needs .* Raise max_memory, or"):
+        responses(lm(folder, "part", max_memory=per_token), folder)
 
 
 def test_the_complement_of_nothing_is_the_model(folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_it_is_the_evaluation_of_circuits_without_one_unit(level: Level) -> None
 def test_units_share_passes_without_changing_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job(tiny_model("llama"), token_batches(), LOGIT_DIFF)
     together = attribute(job, "exact")
-    monkeypatch.setattr(MODULE, "TOKENS_PER_PASS", 1)
+    monkeypatch.setattr(MODULE, "PATCHED_TOKENS", 1)
     alone = attribute(job, "exact")
     np.testing.assert_allclose(alone.values, together.values, rtol=0, atol=1e-9)
     n_edges = job.space.n_units

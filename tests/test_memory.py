@@ -10,14 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import tiny_model, token_pairs
 
+from harness_circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
 from harness_circuits.memory import (
     MOST_TOKENS,
+    PATCHED_TOKENS,
+    SHARE_USED,
     bytes_per_token,
     free_memory,
     grad_drop_bytes,
+    installed_bytes_per_token,
     pairs_per_pass,
+    patched_bytes_per_token,
+    rows_per_call,
 )
+from harness_circuits.scores import ScoreSpace
 from harness_circuits.settings import Settings
 
 PAIRS = token_pairs(3, 6)
@@ -79,6 +86,29 @@ def test_grad_drop_needs_more() -> None:
     assert Settings(method="AtP-star").grad_drop
     assert not Settings(method="AtP-star", method_options={"grad_drop": False}).grad_drop
     assert not Settings().grad_drop
+
+
+def test_methods_that_patch_need_a_pass_of_their_own() -> None:
+    model = tiny_model("gpt2", dtype=torch.float32)
+    fixed = PATCHED_TOKENS * patched_bytes_per_token(model, 6)
+    bound = int(2 * fixed / SHARE_USED)
+    few, many = (pairs_per_pass(model, PAIRS, bound, 1, False, x) for x in (True, False))
+    assert few < many
+    with pytest.raises(OptionError, match=r"One pair of 6 tokens needs"):
+        pairs_per_pass(model, PAIRS, fixed, 1, False, True)
+
+
+def test_texts_of_a_call_fill_the_bound_and_no_more() -> None:
+    model = tiny_model("llama")
+    space = ScoreSpace(model.graph)
+    circuits = [Circuit.full(space), Circuit.empty(space)]
+    most, least = (installed_bytes_per_token(model, circuit) for circuit in circuits)
+    assert most - least == model.graph.n_src * model.graph.d_model * 8
+    bound = int(10 * 5 * most / SHARE_USED) + 1
+    assert rows_per_call(model, circuits[0], 10, bound) == 5
+    with pytest.raises(OptionError) as error:
+        rows_per_call(model, circuits[0], 10**6, bound)
+    assert str(error.value).startswith("One text of 1000000 tokens needs about ")
 
 
 def test_processes_divide_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:

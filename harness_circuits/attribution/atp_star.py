@@ -30,6 +30,7 @@ from torch import Tensor
 from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
 from harness_circuits.errors import OptionError
 from harness_circuits.graph import Graph
+from harness_circuits.memory import PATCHED_TOKENS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.attention_fix import QueryKeyFix
 from harness_circuits.passes.changes import Changes
@@ -44,8 +45,6 @@ from harness_circuits.passes.gradients import (
 from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
 from harness_circuits.scores import Scores
 from harness_circuits.tokenise import Batch
-
-TOKENS_PER_PASS = 4096
 
 
 def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
@@ -146,7 +145,7 @@ def _fix_layer(
     """Overwrite the query and key columns of a layer."""
     graph = fix.model.graph
     n_before = int(graph.n_visible[graph.head_destination(layer)])
-    per_pass = max(1, TOKENS_PER_PASS // fix.inputs.ids.numel())
+    per_pass = max(1, PATCHED_TOKENS // fix.inputs.ids.numel())
     for first in range(0, n_before, per_pass):
         rows = range(first, min(first + per_pass, n_before))
         change = torch.stack([changes.residual(source) for source in rows])

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.graph import QKV, Graph
+from harness_circuits.memory import PATCHED_TOKENS
 from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record
 from harness_circuits.passes.patched import Patch, run_patched
@@ -32,7 +33,6 @@ from harness_circuits.tokenise import Batch
 
 logger = logging.getLogger("lm_eval")
 
-TOKENS_PER_PASS = 4096
 MANY_RUNS = 20_000
 
 Unit = tuple[int, int]  # (source, destination), (source, 0) or (source, neuron)
@@ -76,7 +76,7 @@ class _ExactBatch:
     @torch.no_grad()
     def add_to(self, total: Float[Tensor, "*units"], advance: Callable[[int], object]) -> None:
         """Add this batch's score sums."""
-        per_pass = max(1, TOKENS_PER_PASS // self.batch.clean.ids.numel())
+        per_pass = max(1, PATCHED_TOKENS // self.batch.clean.ids.numel())
         flat = total.view(total.shape[0], -1)
         for layer, units, points in _groups(self.job.level, self.model.graph):
             for first in range(0, len(units), per_pass):

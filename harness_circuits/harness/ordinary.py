@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
@@ -13,8 +14,10 @@ from harness_circuits.harness.given import resolve_circuit
 from harness_circuits.harness.options import Options
 from harness_circuits.harness.sizes import watch_evaluator
 from harness_circuits.harness.standin import Standins, check_standins, make_standins
+from harness_circuits.memory import memory_bound, rows_per_call
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
+from harness_circuits.ranks import Ranks
 from harness_circuits.scores import Scores
 
 
@@ -24,10 +27,12 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
     circuit_model: CircuitModel
     options: Options
     given: Scores | Circuit | None
+    ranks: Ranks
 
     def start_ordinary(self) -> None:
         """Forget the circuits of earlier options."""
         self._standins: Standins | None = None
+        self._bound: int | None = None
         self._size: float | None = self.options.run.get("size")
         if self.options.grid:
             watch_evaluator()
@@ -92,10 +97,34 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
         """What the results say about the circuits in use, if any was used."""
         return None if self._standins is None else self._standins.to_dict()
 
-    def _model_call(self, *args: Any, **kwargs: Any) -> Any:
+    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Logits by the circuit, as many rows at a time as `max_memory` allows."""
         with self.use_circuit().installed():
-            return super()._model_call(*args, **kwargs)
+            parts = inps.split(self._rows_at_once(inps))
+            found = [super(CircuitHFLM, self)._model_call(x, *args, **kwargs) for x in parts]
+        return torch.cat(found) if len(found) > 1 else found[0]
 
-    def _model_generate(self, *args: Any, **kwargs: Any) -> Any:
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **how: Any
+    ) -> torch.Tensor:
+        """Generate by the circuit, as many rows at a time as `max_memory` allows."""
+        n = self._rows_at_once(context)
+        found: list[torch.Tensor] = []
         with self.use_circuit().installed():
-            return super()._model_generate(*args, **kwargs)
+            for first in range(0, len(context), n):
+                rows = slice(first, first + n)
+                own = {k: v[rows] if k == "attention_mask" else v for k, v in how.items()}
+                found += super()._model_generate(context[rows], max_length, stop, **own)
+        # Rows of one call end together: those that stopped earlier are padded.
+        return torch.nn.utils.rnn.pad_sequence(found, True, self.tokenizer.pad_token_id)
+
+    def _rows_at_once(self, ids: torch.Tensor) -> int:
+        """How many rows go through the circuit together."""
+        circuit = self.use_circuit().circuit
+        if circuit.n_kept == circuit.space.n_units:  # the model itself runs
+            return len(ids)
+        if self._bound is None:  # what is free is asked once, before any call takes of it
+            self._bound = memory_bound(
+                self.circuit_model, self.options.settings.max_memory, self.ranks.sharing
+            )
+        return rows_per_call(self.circuit_model, circuit, ids.shape[1], self._bound)

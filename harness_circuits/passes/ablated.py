@@ -96,9 +96,9 @@ class AblatedStream:
             self._projected[index] = values
         return self._projected[index][kind]
 
-    def store(self, n_slots: int) -> Float[Tensor, "slot batch pos model"]:
+    def store(self, n_slots: int) -> Float[Tensor, "batch pos slot model"]:
         """Room for some residual-sized tensors, reused from circuit to circuit."""
-        shape = (n_slots, self.n_batch, self.n_pos, self.model.graph.d_model)
+        shape = (self.n_batch, self.n_pos, n_slots, self.model.graph.d_model)
         return self.room.take(shape, self.final)
 
     def spread(self, n_batch: int, n_pos: int) -> AblatedStream:

@@ -110,12 +110,14 @@ def _project_rows(
 ) -> Float[Tensor, "batch pos row d_head"]:
     """Project one residual input per head."""
     weight, bias = layer.folded[kind]
-    own = heads // (n // weight.shape[0])  # key and value heads of the model may be shared
-    weight = take(weight, own) if len(set(own)) == len(own) else weight[torch.from_numpy(own)]
     flat = x.flatten(1, 2).to(weight.device)
-    out = torch.bmm(flat, weight.transpose(1, 2))
+    out = flat.new_empty((flat.shape[1], len(heads), layer.d_head))
+    own, rank = np.divmod(heads, n // weight.shape[0])  # the model may share key and value heads
+    for part in (np.flatnonzero(rank == number) for number in np.unique(rank)):
+        product = torch.bmm(take(flat, part), take(weight, own[part]).transpose(1, 2))
+        out[:, torch.from_numpy(part).to(out.device)] = product.transpose(0, 1)
     if layer.norm is not None:
-        out *= layer.norm.inverse_scale(flat).to(out.dtype)
+        out *= layer.norm.inverse_scale(flat).transpose(0, 1).to(out.dtype)
     if bias is not None:
-        out += bias[torch.from_numpy(own).to(bias.device)].unsqueeze(1)
-    return out.transpose(0, 1).unflatten(0, x.shape[1:3]).to(x.device)
+        out += bias[torch.from_numpy(own).to(bias.device)]
+    return out.unflatten(0, x.shape[1:3]).to(x.device)

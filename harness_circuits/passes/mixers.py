@@ -50,7 +50,7 @@ class EdgeMixer:
         self.plan = edge_plan(circuit, post_norm=self.post_norm, totals=exact)
         self.differences = stream.store(self.plan.n_slots)
         if self.plan.total is not None:
-            self.differences[self.plan.total].zero_()
+            self.differences[:, :, self.plan.total].zero_()
 
     def enter(self, index: int) -> None:
         """Nothing to note: every destination's sum is formed on its own."""
@@ -65,33 +65,31 @@ class EdgeMixer:
 
     def add_input(self, embedded: Residual) -> None:
         """Take the current output of the input node."""
-        if self.plan.slot[0] >= 0:
-            torch.sub(embedded, self.stream.replacement.embedded, out=self.differences[0])
-            self._count(slice(0, 1))
+        self._add(0, embedded, self.stream.replacement.embedded)
 
     def add_heads(self, index: int, mixed: PerHead) -> None:
         """Take the current mixed values of a layer's heads."""
-        heads = self.plan.heads[index]
-        difference = mixed - self.stream.replacement.mixed[index]
-        first = self.plan.slot[self.plan.graph.head_source(index, int(heads[0]))]
-        out = self.differences[first : first + len(heads)].flatten(1, 2)
-        chosen = take(difference.flatten(0, 1).transpose(0, 1), heads)
-        weights = take(self.model.layers[index].w_o, heads).to(chosen.device)
-        torch.bmm(chosen, weights, out=out)
-        self._count(slice(first, first + len(heads)))
+        heads, slots = self.plan.heads[index], self.plan.head_slots(index)
+        difference = (mixed - self.stream.replacement.mixed[index]).flatten(0, 1)
+        out = self.differences[:, :, slots].flatten(0, 1).transpose(0, 1)
+        w_o = take(self.model.layers[index].w_o, heads).to(difference.device)
+        torch.bmm(take(difference.transpose(0, 1), heads), w_o, out=out)
+        self._count(slots)
 
     def add_mlp(self, index: int, out: Residual) -> None:
         """Take the current output of an MLP."""
-        slot = self.plan.slot[self.plan.graph.mlp_source(index)]
-        torch.sub(out, self.stream.replacement.mlp[index], out=self.differences[slot])
-        self._count(slice(slot, slot + 1))
+        self._add(self.plan.graph.mlp_source(index), out, self.stream.replacement.mlp[index])
+
+    def _add(self, source: int, current: Residual, replacement: Residual) -> None:
+        slot = int(self.plan.slot[source])
+        if slot >= 0:
+            torch.sub(current, replacement, out=self.differences[:, :, slot])
+            self._count(slice(slot, slot + 1))
 
     def _count(self, slots: slice) -> None:
         """Add differences to the total."""
         if self.plan.total is not None:
-            total = self.differences[self.plan.total]
-            for difference in self.differences[slots]:
-                total += difference
+            self.differences[:, :, self.plan.total] += self.differences[:, :, slots].sum(2)
 
     def attention_inputs(self, index: int) -> Rows:
         """Residual inputs of a layer's query, key and value destinations."""
@@ -116,7 +114,7 @@ class EdgeMixer:
         n_rows = len(sums.kept)
         if not n_rows:
             return Rows(base.new_empty((0, *base.shape)), sums.of)
-        self.differences[self.plan.base] = base
+        self.differences[:, :, self.plan.base] = base
         values = _added_up(self.differences, sums)
         if self.post_norm:
             self._add_normalised(values, sums.kept, n_layers)
@@ -134,35 +132,34 @@ class EdgeMixer:
             some = patterns.any(axis=1)
             if not some.any():
                 continue
-            raw = self.stream.batched(self.stream.attention[index])
-            flat = self.differences[slots].flatten(1)
-            weights = torch.from_numpy(patterns).to(flat)
-            mixture = torch.addmm(raw.reshape(1, -1), weights, flat).view(-1, *raw.shape)
+            raw = self.stream.batched(self.stream.attention[index]).unsqueeze(2)
+            weights = torch.from_numpy(patterns).to(raw)
+            mixture = raw + torch.matmul(weights, self.differences[:, :, slots])
             out = self.model.layers[index].after_attention(mixture)
-            out -= self.stream.attention_out[index]
-            out[torch.from_numpy(~some).to(out.device)] = 0
-            values += out[torch.from_numpy(of.reshape(-1)).to(out.device)]
+            out -= self.stream.batched(self.stream.attention_out[index]).unsqueeze(2)
+            out[:, :, torch.from_numpy(~some).to(out.device)] = 0
+            values += out.permute(2, 0, 1, 3)[torch.from_numpy(of.reshape(-1)).to(out.device)]
 
 
 def _added_up(
-    differences: Float[Tensor, "slot batch pos model"], sums: Sums
+    differences: Float[Tensor, "batch pos slot model"], sums: Sums
 ) -> Float[Tensor, "row batch pos model"]:
     """All rows of sums, as a view with the rows of one position side by side.
 
     Circuits are sparse, so this adds up slots token by token, from memory that is near, in place of a
     matrix product with a matrix of zeros and ones.
     """
-    _, n_batch, n_pos, width = differences.shape
+    n_batch, n_pos, n_slots, width = differences.shape
     n_tokens, n_rows = n_batch * n_pos, len(sums.starts)
     device = differences.device
     tokens = torch.arange(n_tokens, device=device)[:, None]
-    slots = torch.from_numpy(sums.slots).to(device) * n_tokens
+    slots = torch.from_numpy(sums.slots).to(device)
     starts = torch.from_numpy(sums.starts).to(device)
     signs = None
     if sums.signs is not None:
         signs = torch.from_numpy(sums.signs).to(differences).repeat(n_tokens)
     out = torch.nn.functional.embedding_bag(
-        (slots + tokens).flatten(),
+        (slots + n_slots * tokens).flatten(),
         differences.view(-1, width),
         (starts + len(slots) * tokens).flatten(),
         mode="sum",
@@ -244,7 +241,9 @@ class NodeMixer:
 
 
 def take(x: Tensor, which: Int[np.ndarray, "n"]) -> Tensor:
-    """Rows of x, as a view where they are neighbours."""
-    if (np.diff(which) == 1).all():
-        return x[int(which[0]) : int(which[-1]) + 1]
+    """Rows of x, as a view where they are evenly spaced."""
+    steps = np.diff(which)
+    step = int(steps[0]) if len(steps) else 1
+    if step > 0 and (steps == step).all():
+        return x[int(which[0]) : int(which[-1]) + 1 : step]
     return x[torch.from_numpy(which).to(x.device)]
