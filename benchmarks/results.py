@@ -13,17 +13,24 @@ import contextlib
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.cli import main as harness_circuits
-from harness_circuits.records import EXAMPLES_FILE, read_results
+from harness_circuits.records import EXAMPLES_FILE, Run, read_results
+from harness_circuits.report.compare import ALPHA, compare, method_text
+from harness_circuits.report.markdown import interval_text, markdown_table
 from harness_circuits.report.matching import newest
+from harness_circuits.report.statistics import holm
 from harness_circuits.report.table import leaderboard_markdown, make_leaderboard
+from harness_circuits.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = ("methods", "compat", "suite")
 KEPT = ROOT / "results"
 PAGE = ROOT / "docs" / "methods.md"
+PAGE_METHOD = "EAP-IG-inputs"
+AREA_NAMES = ("cpr", "cmd", "cmd_log")
 PAGE_TASKS = ("ioi_circuit", "greater_than_circuit")
 BEGIN, END = "<!-- table of methods: python -m benchmarks.results -->\n", "<!-- end of table -->\n"
 
@@ -42,11 +49,42 @@ def copy_results(made: Path, kept: Path) -> None:
             copy.write_text(text)
 
 
+def against(name: str, runs: Sequence[Run]) -> str:
+    """Every method's areas less those of one method, on the same examples, as Markdown."""
+    (base,) = (r for r in runs if r.settings == Settings(method=name, n_discovery=12).to_dict())
+    rows = [
+        row
+        for run in runs
+        if run is not base
+        for row in compare([base], [run], across_settings=True).rows
+        if row.metric in AREA_NAMES
+    ]
+    adjusted = holm([row.difference.p or 1.0 for row in rows])
+    cells: dict[str, dict[str, str]] = {}
+    others = [run for run in runs if run is not base for _ in AREA_NAMES]
+    for run, row, p in zip(others, rows, adjusted, strict=True):
+        text = interval_text(row.difference.estimate, "+")
+        better = (row.difference.estimate.value > 0) == row.higher_is_better
+        sign = "" if p > ALPHA else " better" if better else " worse"
+        cells.setdefault(method_text(run), {})[row.metric] = f"{text}{sign}"
+    table = [[method, *(found[area] for area in AREA_NAMES)] for method, found in cells.items()]
+    headers = ["method", "CPR", "CMD", "log-axis CMD"]
+    return (
+        f"### {base.task}: less {method_text(base)}\n\n{markdown_table(headers, table, numbers_from=1)}\n"
+        f"Paired over the same pairs, 95% intervals; better or worse where p is at most {ALPHA:g} after "
+        f"Holm's correction for {len(rows)} numbers.\n"
+    )
+
+
 def write_page(made: Path, page: Path) -> None:
     """Put the tables of the page's tasks between its marks."""
     folders = [folder for task in PAGE_TASKS for folder in made.glob(f"*/{task}")]
-    tables = leaderboard_markdown(make_leaderboard(newest(read_results(folders).runs, [])))
+    board = make_leaderboard(newest(read_results(folders).runs, []))
+    tables = leaderboard_markdown(board)
     tables = tables.partition("\n")[2].replace("\n## ", "\n### ")  # without its title
+    for task in PAGE_TASKS:
+        runs = [entry.run for entry in board.entries if entry.run.task == task]
+        tables += f"\n{against(PAGE_METHOD, runs)}"
     before, found, rest = page.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:

@@ -12,6 +12,7 @@ import pandas as pd
 from harness_circuits.records import Run
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
 from harness_circuits.report.scoring import BEST, METRICS, TIED, Entry, Metric, make_entry, mark
+from harness_circuits.settings import Settings
 
 SETTINGS = ("method", "level", "ablation", "selection")
 TEXT = ("model", "task", *SETTINGS, "options")
@@ -159,8 +160,10 @@ def _order(entry: Entry) -> tuple[float, str]:
 
 
 def _options(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Settings and model details that differ within the runs, as `name=value`."""
-    everything = [flat({**run.model_details, **run.settings}) for run in runs]
+    """Settings and model details that differ within the runs, as `name=value`, but for defaults."""
+    own = {k: v for k, v in Settings().to_dict().items() if not k.endswith("_options")}
+    usual = flat(own).items()
+    everything = [dict(flat({**run.model_details, **run.settings}).items() - usual) for run in runs]
     names = sorted({name for options in everything for name in options} - {*SETTINGS})
     differing = [n for n in names if len({options.get(n) for options in everything}) > 1]
     return tuple(
