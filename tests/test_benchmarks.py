@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 from environments import ROOT
+from result_files import examples, write_run
+
+from harness_circuits.records import read_results
+from harness_circuits.report.examples import read_examples
 
 sys.path.insert(0, str(ROOT))
+from benchmarks import results
 from benchmarks.table import FLOORS, LIMITS, check, ratios
 
 
@@ -50,3 +55,28 @@ def test_the_quick_mode_measures_every_stage(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(file.read_text())
     assert set(ratios(found["times"]["quick"])) == set(FLOORS)
+
+
+@pytest.mark.slow
+def test_the_table_of_methods_is_that_of_the_committed_results(tmp_path: Path) -> None:
+    page = tmp_path / "methods.md"
+    page.write_text(results.PAGE.read_text())
+    results.write_page(results.KEPT, page)
+    assert page.read_text() == results.PAGE.read_text()
+
+
+def test_kept_results_have_no_scores_and_no_paths_of_the_machine(tmp_path: Path) -> None:
+    made, kept = tmp_path / "build" / "results", tmp_path / "results"
+    cell = made / "tiny" / "ioi_circuit" / "EAP.json"
+    file = write_run(cell.parent, examples(0))
+    file.rename(cell)
+    (kept / "tiny" / "ioi_circuit").mkdir(parents=True)
+    (kept / "tiny" / "ioi_circuit" / "old.json").write_text("{}")
+    results.copy_results(made, kept)
+    left = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
+    folder = "tiny/ioi_circuit"
+    assert left == {f"{folder}/EAP.json", f"{folder}/artifacts/ioi_circuit/examples.jsonl"}
+    text = (kept / folder / "EAP.json").read_text()
+    assert str(tmp_path) not in text and f"results/{folder}/artifacts" in text
+    (run,) = read_results([kept]).runs
+    assert len(read_examples(run).curves) == 2
