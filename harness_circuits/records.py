@@ -101,6 +101,10 @@ class Run:
         return f"{self.task} on {self.model} by {self.settings['method']}"
 
 
+class ForeignFileError(ResultFileError):
+    """A file is JSON, but no results file of `--model circuit`."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a set of files held.
@@ -108,10 +112,12 @@ class Reading:
     Attributes:
         runs: In the order of files and tasks.
         skipped: Files that were refused, with the reason.
+        damaged: Those of them that are not just something else, such as results of other models.
     """
 
     runs: tuple[Run, ...]
     skipped: tuple[tuple[Path, str], ...]
+    damaged: tuple[Path, ...] = ()
 
 
 def read_results(paths: Iterable[str | Path]) -> Reading:
@@ -130,12 +136,14 @@ def read_results(paths: Iterable[str | Path]) -> Reading:
         files |= dict.fromkeys(_below(path) if path.is_dir() else [path])
     runs: list[Run] = []
     skipped: list[tuple[Path, str]] = []
+    damaged: list[Path] = []
     for file in files:
         try:
             runs += read_results_file(file)
         except ResultFileError as error:
             skipped.append((file, str(error)))
-    return Reading(tuple(runs), tuple(skipped))
+            damaged += [] if isinstance(error, ForeignFileError) else [file]
+    return Reading(tuple(runs), tuple(skipped), tuple(damaged))
 
 
 def _below(folder: Path) -> list[Path]:
@@ -148,7 +156,8 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
     """Read one file.
 
     Raises:
-        ResultFileError: It is not a results file of `--model circuit`, or damaged.
+        ForeignFileError: It is not a results file of `--model circuit`.
+        ResultFileError: It is damaged.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -157,13 +166,13 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
         raise ResultFileError(f"not readable as JSON: {error}") from error
     top = Fields(data, "the file")
     if not isinstance(data, dict) or "results" not in data or "config" not in data:
-        raise ResultFileError("not a results file of lm-eval: no `results` and `config` in it")
+        raise ForeignFileError("not a results file of lm-eval: no `results` and `config` in it")
     config = top.child("config")
     if "circuit" not in config.data:
-        raise ResultFileError("a results file of lm-eval, but not of --model circuit")
+        raise ForeignFileError("a results file of lm-eval, but not of --model circuit")
     tasks = config.child("circuit").child("tasks")
     if not tasks.data:
-        raise ResultFileError("no circuit task was run")
+        raise ForeignFileError("no circuit task was run")
     return tuple(_run(path, top, task) for task in tasks.data)
 
 

@@ -277,10 +277,14 @@ def test_files_written(
 def test_skipped_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = write_run(tmp_path / "old", examples(0))
     (tmp_path / "old" / "broken.json").write_text("{")
-    assert main(["compare", str(tmp_path / "old"), str(old)]) == 0
+    assert main(["compare", str(tmp_path / "old"), str(old)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(f"skipped {tmp_path / 'old' / 'broken.json'}: not readable as JSON")
     assert lines[1] == "1 files skipped, 1 used"
+    (tmp_path / "old" / "broken.json").write_text('{"results": {}, "config": {}}')
+    assert main(["compare", str(tmp_path / "old"), str(old)]) == 0
+    assert "but not of --model circuit" in capsys.readouterr().err
+    (tmp_path / "old" / "broken.json").write_text("{")
     assert main(["compare", str(tmp_path / "old" / "broken.json"), str(old)]) == 2
     assert "No results of --model circuit in" in capsys.readouterr().err
 

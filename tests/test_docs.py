@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from environments import ROOT
 
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import METHODS
 from harness_circuits.cli import COMMANDS
 from harness_circuits.metrics import METRICS
+from harness_circuits.report.commands import compare_parser
 from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
 
@@ -58,3 +61,14 @@ def test_the_readme_has_every_setting_and_command() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_workflow_of_the_gate_is_yaml_and_its_commands_parse() -> None:
+    text = (ROOT / "docs" / "regression.md").read_text()
+    (workflow,) = (b for b in re.findall(r"```yaml\n(.*?)```", text, re.S) if "jobs:" in b)
+    steps = yaml.safe_load(workflow)["jobs"]["compare"]["steps"]
+    commands = [shlex.split(step["run"]) for step in steps if "run" in step]
+    compared = [c[2:] for c in commands if c[:2] == ["harness-circuits", "compare"]]
+    parsed = [compare_parser().parse_args(arguments) for arguments in compared]
+    assert [options.format for options in parsed] == ["markdown", "junit"]
+    assert all(options.thresholds and options.output for options in parsed)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import parity_fixtures
 import pytest
 import torch
-from environments import ROOT
 
 from harness_circuits.circuit import Circuit
 from harness_circuits.errors import CircuitFileError
@@ -23,7 +23,6 @@ GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 GROUPED = replace(GRAPH, n_heads=4, n_kv_heads=2)
 CFG = {"n_layers": 2, "n_heads": 2, "parallel_attn_mlp": False, "d_model": 3}
 SUFFIXES = [".json", ".pt"]
-PARITY = ROOT.parent / "shared" / "parity"
 
 
 def random_scores(level: Level, graph: Graph = GRAPH) -> Scores:
@@ -84,12 +83,10 @@ def test_json_has_eapigs_keys_in_eapigs_order(tmp_path: Path) -> None:
     assert list(data["edges"])[-1] == "m1->logits"
 
 
+@parity_fixtures.needs_parity
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox"])
 def test_edges_are_in_the_reference_order(architecture: str) -> None:
-    fixture = PARITY / architecture / "fixture.npz"
-    if not fixture.exists():
-        pytest.skip("no parity fixtures here")
-    arrays = np.load(fixture)
+    arrays = parity_fixtures.arrays(architecture)
     n_layers = sum(name.startswith("m") for name in arrays["src_nodes"])
     graph = Graph(
         n_layers=n_layers, n_heads=4, n_kv_heads=4, d_model=32, parallel=architecture == "gpt_neox"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from environments import ROOT
+from parity_fixtures import ARCHITECTURES, FOLDER, needs_parity
 from reference import exact_scores, gate_gradient
 from transformers import AutoModelForCausalLM
 
@@ -29,17 +29,12 @@ from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection import select
 from harness_circuits.tokenise import Batch, TokenPair, make_batches
 
-PARITY = ROOT.parent / "shared" / "parity"
-ARCHITECTURES = ("gpt2", "llama", "gpt_neox", "gemma2")
 LOGIT_DIFF = METRICS.get("logit_diff")
 N = 6
 SCORE_TOLERANCE = 1e-5  # of the largest score
 METRIC_TOLERANCE = {"patching": 1e-4, "mean-positional": 1e-4, "zero": 1e-3}
 
-pytestmark = pytest.mark.skipif(
-    not PARITY.is_dir(),
-    reason="the recorded arrays (shared/parity beside the checkout) are not here",
-)
+pytestmark = needs_parity
 
 
 class Fixture:
@@ -47,7 +42,7 @@ class Fixture:
 
     def __init__(self, architecture: str) -> None:
         self.architecture = architecture
-        folder = PARITY / architecture
+        folder = FOLDER / architecture
         self.arrays: dict[str, np.ndarray] = dict(np.load(folder / "fixture.npz"))
         self.checks: dict[str, Any] = json.loads((folder / "checks.json").read_text())
         hf = AutoModelForCausalLM.from_pretrained(

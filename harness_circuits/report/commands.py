@@ -26,7 +26,8 @@ from harness_circuits.scores import write_atomically
 
 _COMPARE_EPILOG = """\
 Exit code: 0, nothing got worse; 1, a number got significantly worse by more than its threshold; 2, runs
-cannot be compared: a cell of BASELINE is missing from CURRENT, has other settings, or cannot be read.
+cannot be compared: a cell of BASELINE is missing from CURRENT or has other settings, or a file of either
+is damaged.
 
 examples:
   harness-circuits compare results/main results/branch --thresholds thresholds.yaml
@@ -48,7 +49,7 @@ def compare_command(arguments: Sequence[str]) -> int:
     Returns:
         0, nothing got worse; 1, something did; 2, something could not be compared.
     """
-    options = _compare_parser().parse_args(arguments)
+    options = compare_parser().parse_args(arguments)
     try:
         thresholds = read_thresholds(options.thresholds)
         old, new = read_runs([options.baseline]), read_runs([options.current])
@@ -62,7 +63,7 @@ def compare_command(arguments: Sequence[str]) -> int:
         write_text(options.output, text)
     if comparison.with_verdict("worse"):
         return 1
-    return 2 if comparison.not_compared else 0
+    return 2 if comparison.not_compared or old.damaged or new.damaged else 0
 
 
 def _comparison_text(comparison: Comparison, form: str, *, everything: bool) -> str:
@@ -191,7 +192,8 @@ def _draw_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare_parser() -> argparse.ArgumentParser:
+def compare_parser() -> argparse.ArgumentParser:
+    """Arguments of `harness-circuits compare`."""
     parser = argparse.ArgumentParser(
         prog="harness-circuits compare",
         description="Compare old results with new ones, example by example where both saved artifacts.",
