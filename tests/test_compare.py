@@ -104,28 +104,6 @@ def test_changes_up_to_the_threshold_of_a_metric_do_not_count(tmp_path: Path) ->
         assert main(arguments) == (1 if verdict == "worse" else 0)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("cpr: -1", "cpr is a number from 0, got -1"),
-        ("cpr: .nan", "cpr is a number from 0, got nan"),
-        ("cpr: true", "cpr is a number from 0, got True"),
-        ("cprr: 1", "Unknown metric 'cprr'. Did you mean 'cpr'?"),
-        ("- cpr", "holds no lines such as `cpr: 0.05`"),
-        ("cpr: [", "cannot be read"),
-        (None, "cannot be read"),
-    ],
-)
-def test_bad_thresholds_are_refused(
-    tmp_path: Path, text: str | None, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old, file = write_run(tmp_path / "old", examples(0)), tmp_path / "thresholds.yaml"
-    if text is not None:
-        file.write_text(text)
-    assert main(["compare", str(old), str(old), "--thresholds", str(file)]) == 2
-    assert message in capsys.readouterr().err
-
-
 def test_other_pairs_are_not_paired(tmp_path: Path) -> None:
     old = write_run(tmp_path / "old", examples(0), pairs="abc")
     new = write_run(tmp_path / "new", examples(0), pairs="def")
