@@ -28,7 +28,7 @@ from harness_circuits.pairs import pairs_from_docs
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.scores import ScoreSpace
 
-BATCH, LENGTH, NEW, ROUNDS = 4, 64, 8, 2
+BATCH, LENGTH, NEW, ROUNDS = 4, 64, 8, 3
 
 
 def circuits(model: CircuitModel) -> dict[str, Circuit]:
@@ -36,7 +36,8 @@ def circuits(model: CircuitModel) -> dict[str, Circuit]:
     space = ScoreSpace(model.graph)
     order = np.random.default_rng(0).random(space.shape)
     found = {
-        f"random, {size:.0%}": Circuit(space, space.real & (order < size)) for size in (0.05, 0.2)
+        f"random, {size:.0%}": Circuit(space, space.real & (order < size))
+        for size in (0.05, 0.2, 0.5)
     }
     taskdata.set_active_tokenizer(model.tokenizer)
     pairs = pairs_from_docs(find_task("ioi_circuit", {}).training_docs(), "ioi_circuit")

@@ -16,40 +16,39 @@ from benchmarks.cases import gpt2, load, pairs
 from benchmarks.measure import peak_above
 from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.errors import OptionError
-from harness_circuits.memory import SHARE_USED, pairs_per_pass
+from harness_circuits.memory import SHARE_USED, Needs, pairs_per_pass
 from harness_circuits.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.settings import Settings
+from harness_circuits.scores import Level
 from harness_circuits.tokenise import TokenPair, make_batches
 
 CASE = gpt2(4, 4, 256, n_pairs=8, n_tokens=64)
 MIB = 2**20
 
 
-def estimate(model: CircuitModel, own: list[TokenPair], method: str) -> int:
+def estimate(model: CircuitModel, own: list[TokenPair], needs: Needs) -> int:
     """Bytes that the package takes all pairs in one pass to need."""
-    how = (1, Settings(method=method).grad_drop, method in ("exact", "AtP-star"))
     low, high = 0, 2**40
     while high - low > MIB // 8:
         middle = (low + high) // 2
         try:
-            fits = pairs_per_pass(model, own, middle, *how) >= len(own)
+            fits = pairs_per_pass(model, own, middle, needs=needs) >= len(own)
         except OptionError:
             fits = False
         low, high = (low, middle) if fits else (middle, high)
     return int(high * SHARE_USED)
 
 
-def measure(method: str, level: str) -> str:
+def measure(method: str, level: Level) -> str:
     """One row of the table."""
     model = load(CASE)
     own = pairs(CASE, model)
     (batch,) = make_batches(own, len(own))
     model.forward(batch.clean)  # what any run of the model loads and allocates
-    job = Job(model, [batch], METRICS.get("logit_diff"), level)  # type: ignore[arg-type]
+    job = Job(model, [batch], METRICS.get("logit_diff"), level)
     options = METHODS.get(method).options
     peak = peak_above(lambda: attribute(job, method, **options))["peak_bytes"]
-    expected = estimate(model, own, method)
+    expected = estimate(model, own, METHODS.get(method).needs(level, options))
     sizes = f"{expected / MIB:.0f} | {peak / MIB:.0f} | {peak / expected:.2f}"
     return f"| {method} | {level} | {sizes} |"
 

@@ -13,7 +13,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuit import Circuit
 from harness_circuits.curve import MIB_SIZES
 from harness_circuits.evaluate import evaluate_circuits
-from harness_circuits.memory import pairs_per_pass
+from harness_circuits.memory import Needs, pairs_per_pass
 from harness_circuits.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.contract import CHUNK_BYTES
@@ -31,7 +31,7 @@ class Workload:
     def __init__(self, case: Case, max_memory: int | None = None) -> None:
         self.model = load(case)
         own = pairs(case, self.model)
-        self.pairs_per_pass = pairs_per_pass(self.model, own, max_memory)
+        self.pairs_per_pass = pairs_per_pass(self.model, own, max_memory, needs=Needs(runs=STEPS))
         self.batches = make_batches(own, self.pairs_per_pass)
         self.metric = METRICS.get("logit_diff")
 

@@ -15,7 +15,7 @@ from harness_circuits.circuit import Circuit
 from harness_circuits.curve import CurveValues, check_gap
 from harness_circuits.errors import CircuitFileError, OptionError, TaskDataError
 from harness_circuits.evaluate import Evaluation, evaluate_circuits
-from harness_circuits.memory import pairs_per_pass
+from harness_circuits.memory import NOTHING_MORE, pairs_per_pass
 from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.null_circuits import random_circuits
@@ -167,9 +167,9 @@ class Experiment:
         }
         train = tokenise(self.model, training, metrics, f"{self.task} (training split)")
         test = tokenise(self.model, evaluation, metrics, f"{self.task} (evaluation split)")
-        patched = settings.method in ("exact", "AtP-star")
-        needs = settings.max_memory, self.ranks.sharing, settings.grad_drop, patched
-        size = settings.pairs_per_pass or pairs_per_pass(self.model, train + test, *needs)
+        needs = settings.needs if self.given is None else NOTHING_MORE
+        bound = settings.max_memory, self.ranks.sharing, needs
+        size = settings.pairs_per_pass or pairs_per_pass(self.model, train + test, *bound)
         self.pairs_per_pass = size = min(self.ranks.gather(size))
         whole = self.attribution_metric.whole_answers
         # A sample is never smaller than a batch; ranks get enough batches to divide evenly.

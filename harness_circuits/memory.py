@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import psutil
 import torch
@@ -20,13 +21,40 @@ MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
 PATCHED_TOKENS = 4096  # of one pass of `exact` and of AtP-star's QK fix
 
 
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a method holds beside one pass with gradients.
+
+    Attributes:
+        runs: Runs with gradients per batch whose norm corrections are kept, as scores of edges need.
+        patched: Units are patched one by one, `PATCHED_TOKENS` a pass whatever the batch.
+        grad_drop: AtP-star's GradDrop runs, which keeps gradients and sums for every layer.
+    """
+
+    runs: int = 2
+    patched: bool = False
+    grad_drop: bool = False
+
+    @staticmethod
+    def of_all(several: Iterable[Needs]) -> Needs:
+        """What methods that run one after the other need."""
+        found = list(several)
+        return Needs(
+            runs=max(needs.runs for needs in found),
+            patched=any(needs.patched for needs in found),
+            grad_drop=any(needs.grad_drop for needs in found),
+        )
+
+
+NOTHING_MORE = Needs()
+
+
 def pairs_per_pass(
     model: CircuitModel,
     pairs: Sequence[TokenPair],
     max_memory: int | None,
     sharing: int = 1,
-    grad_drop: bool = False,
-    patched: bool = False,
+    needs: Needs = NOTHING_MORE,
 ) -> int:
     """Largest number of pairs whose passes fit the bound.
 
@@ -35,18 +63,17 @@ def pairs_per_pass(
         pairs: All pairs that will be run.
         max_memory: Bytes beside the model; by default a quarter of what is free.
         sharing: Processes that divide what is free among them.
-        grad_drop: AtP-star's GradDrop will run, which keeps gradients and sums for every layer.
-        patched: The method patches units one by one, `PATCHED_TOKENS` a pass whatever the batch.
+        needs: What the method holds beside a pass with gradients.
 
     Raises:
         OptionError: Not even one pair fits.
     """
     longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
     bound = memory_bound(model, max_memory, sharing)
-    per_pair = longest * bytes_per_token(model, longest)
+    per_pair = longest * bytes_per_token(model, longest, needs.runs)
     contracted = longest * _contracted(model)
-    fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if patched else 0
-    if grad_drop:
+    fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if needs.patched else 0
+    if needs.grad_drop:
         kept, sums = grad_drop_bytes(model)
         per_pair += longest * kept
         fixed += sums
@@ -106,18 +133,19 @@ def installed_bytes_per_token(model: CircuitModel, circuit: Circuit) -> int:
     return _bytes(model) * (graph.d_model * residuals + cache + other)
 
 
-def bytes_per_token(model: CircuitModel, length: int) -> int:
+def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.runs) -> int:
     """Estimated peak use per token of one discovery or evaluation pass.
 
     Evaluation holds one residual-sized difference per source and one input per destination of a
-    block, beside the ablated stream. Discovery holds what autograd keeps per block.
+    block, beside the ablated stream. Discovery holds what autograd keeps per block, and a residual
+    per block and run, which was seen to cost twice its size.
     """
     graph = model.graph
     mlp = _mlp_width(model)
     vocabulary = int(model.hf.config.get_text_config().vocab_size)
     evaluation = graph.d_model * (graph.n_src + 3 * graph.n_heads + 12 * graph.n_layers)
     attention = 3 * graph.n_heads * length
-    discovery = graph.n_layers * (30 * graph.d_model + 5 * mlp + attention)
+    discovery = graph.n_layers * ((20 + 2 * runs) * graph.d_model + 5 * mlp + attention)
     return _bytes(model) * (max(evaluation, discovery) + 2 * vocabulary // length)
 
 
@@ -135,7 +163,7 @@ def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
 def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
     """Estimated peak use per token of a pass without gradients in which units are patched."""
     graph = model.graph
-    return _bytes(model) * (24 * graph.d_model + 3 * graph.n_heads * length)
+    return _bytes(model) * (32 * graph.d_model + 3 * graph.n_heads * length)
 
 
 def _contracted(model: CircuitModel) -> int:

@@ -15,6 +15,7 @@ from harness_circuits.ablation import check_ablation
 from harness_circuits.attribution import METHODS, no_samples
 from harness_circuits.curve import MIB_SIZES, check_sizes
 from harness_circuits.errors import OptionError, UnknownNameError
+from harness_circuits.memory import Needs
 from harness_circuits.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.scores import LEVELS
@@ -145,9 +146,10 @@ class Settings:
         return wanted if self.keep_samples is None else self.keep_samples
 
     @property
-    def grad_drop(self) -> bool:
-        """Whether discovery keeps gradients for every layer, as AtP-star's GradDrop does."""
-        return bool(self.chosen_method_options(METHODS.get(self.method).options).get("grad_drop"))
+    def needs(self) -> Needs:
+        """What discovery holds in memory beside a pass with gradients."""
+        method = METHODS.get(self.method)
+        return method.needs(self.level, self.chosen_method_options(method.options))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that defines the results, as plain JSON."""

@@ -130,8 +130,9 @@ def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, sh
     model = tiny_model(architecture)
     circuit = random_circuit(model, share=share)
     post_norm = architecture == "gemma2"
-    with_totals = EdgePlan(circuit, post_norm=post_norm, totals=True)
-    plain = EdgePlan(circuit, post_norm=post_norm, totals=False)
+    n_kv = len(model.layers[0].folded["k"][0])
+    with_totals = EdgePlan(circuit, n_kv, post_norm=post_norm, totals=True)
+    plain = EdgePlan(circuit, n_kv, post_norm=post_norm, totals=False)
     assert plain.total is None
     assert (with_totals.total is not None) == (share > 0.5 and not post_norm)
     pairs = zip(with_totals.attention, plain.attention, strict=True)

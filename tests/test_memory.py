@@ -16,6 +16,7 @@ from harness_circuits.memory import (
     MOST_TOKENS,
     PATCHED_TOKENS,
     SHARE_USED,
+    Needs,
     bytes_per_token,
     free_memory,
     grad_drop_bytes,
@@ -82,20 +83,39 @@ def test_grad_drop_needs_more() -> None:
     assert per_token == 2 * 2 * 32 * 4  # dropped layer x layer x width x float32
     assert fixed == 3 * 2 * (1 + 2 * 5) * (2 * 13 + 1) * 8
     bound = 2**24
-    assert pairs_per_pass(model, PAIRS, bound, 1, True) < pairs_per_pass(model, PAIRS, bound)
-    assert Settings(method="AtP-star").grad_drop
-    assert not Settings(method="AtP-star", method_options={"grad_drop": False}).grad_drop
-    assert not Settings().grad_drop
+    dropping = Needs(grad_drop=True)
+    assert pairs_per_pass(model, PAIRS, bound, 1, dropping) < pairs_per_pass(model, PAIRS, bound)
+
+
+def test_settings_say_what_their_method_needs() -> None:
+    atp = {"method": "AtP-star"}
+    assert Settings(**atp).needs == Needs(patched=True, grad_drop=True)
+    assert Settings(**atp, method_options={"grad_drop": False}).needs == Needs(patched=True)
+    assert Settings(method="exact").needs == Needs(patched=True)
+    assert Settings(method="EAP").needs == Needs()
+    steps = {"method_options": {"ig_steps": 40}}
+    assert Settings(method="EAP-IG-inputs", **steps).needs == Needs(runs=40)
+    assert Settings(method="EAP-IG-activations", **steps).needs == Needs(runs=40)
+    assert Settings(method="EAP-IG-activations", level="node", **steps).needs == Needs()
+    several = {"method_options": {"methods": "EAP-IG-inputs:exact"}}
+    assert Settings(method="ensemble", **several).needs == Needs(runs=5, patched=True)
+
+
+def test_every_step_of_a_path_needs_more() -> None:
+    model = tiny_model("gpt2", dtype=torch.float32)
+    few, many = (bytes_per_token(model, 6, runs) for runs in (5, 40))
+    assert many - few == 2 * 2 * 35 * 32 * 4  # layer, twice its size, run, width, float32
 
 
 def test_methods_that_patch_need_a_pass_of_their_own() -> None:
     model = tiny_model("gpt2", dtype=torch.float32)
     fixed = PATCHED_TOKENS * patched_bytes_per_token(model, 6)
     bound = int(2 * fixed / SHARE_USED)
-    few, many = (pairs_per_pass(model, PAIRS, bound, 1, False, x) for x in (True, False))
+    patched = Needs(patched=True)
+    few, many = (pairs_per_pass(model, PAIRS, bound, 1, needs) for needs in (patched, Needs()))
     assert few < many
     with pytest.raises(OptionError, match=r"One pair of 6 tokens needs"):
-        pairs_per_pass(model, PAIRS, fixed, 1, False, True)
+        pairs_per_pass(model, PAIRS, fixed, 1, patched)
 
 
 def test_texts_of_a_call_fill_the_bound_and_no_more() -> None:

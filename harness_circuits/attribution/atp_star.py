@@ -30,7 +30,7 @@ from torch import Tensor
 from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
 from harness_circuits.errors import OptionError
 from harness_circuits.graph import Graph
-from harness_circuits.memory import PATCHED_TOKENS
+from harness_circuits.memory import PATCHED_TOKENS, Needs
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.attention_fix import QueryKeyFix
 from harness_circuits.passes.changes import Changes
@@ -182,6 +182,7 @@ METHODS.register("AtP-star")(
         levels=("edge", "node"),
         clean_only=True,
         samples=False,
+        needs=lambda level, options: Needs(patched=True, grad_drop=options["grad_drop"]),
         source="Kramar et al. 2024, arXiv 2403.00745",
     )
 )

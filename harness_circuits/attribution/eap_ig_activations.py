@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.attribution.eap_ig_inputs import check_ig
+from harness_circuits.attribution.eap_ig_inputs import check_ig, path_needs
 from harness_circuits.attribution.gradient import PathPoint, even_points
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.errors import OptionError
@@ -126,12 +126,11 @@ class _SiteBatch:
     ) -> Iterator[_Weighted]:
         for point in points:
             value = self._between(site, point.alpha)
-            if site.point == "block_in":
-                run = self._run(value)
-            else:
-                start = self.block_in[first]
-                run = self._run(start, partial(SiteRun, first=first, site=site, value=value))
-            yield _Weighted(run, share * point.weight)
+            how: tuple[Residual, RunType] = (value, NativeRun)
+            if site.point != "block_in":
+                how = (self.block_in[first], partial(SiteRun, first=first, site=site, value=value))
+            # Not named, as a run that this function held would be kept through the next one.
+            yield _Weighted(self._run(*how), share * point.weight)
 
     def _without_first_inputs(self, item: _Weighted) -> _Weighted:
         """The gradients without those at the inputs of the first layer, which the reference loses."""
@@ -166,12 +165,14 @@ class _SiteBatch:
         for item in runs:
             if not self.edges:
                 outputs = add_output_gradients(outputs, self.model, item.run, item.weight)
+                del item  # it would be kept through the next run otherwise
                 continue
             gradients = gradients or DestinationGradients()
             add_destination_gradients(gradients, self.model, item.run, item.weight)
             if self.post_norm:
                 self._contract(gradients, sources, item.run.seen["attention"])
                 gradients = None
+            del item
         if gradients is not None:
             self._contract(gradients, sources, None)
         if outputs is not None:
@@ -202,6 +203,7 @@ METHODS.register("EAP-IG-activations")(
     Method(
         function=eap_ig_activations,
         check=check_options,
+        needs=path_needs,
         options={"ig_steps": 5, "ig_rule": "right", "sites": "own"},
         source="Marks et al. 2024, arXiv 2403.19647; Hanna et al. 2024, arXiv 2403.17806",
     )

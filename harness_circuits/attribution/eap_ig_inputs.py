@@ -7,9 +7,13 @@ Gradients are averaged over points on the line from the corrupted to the clean e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness_circuits.attribution.gradient import even_points, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.errors import OptionError
+from harness_circuits.memory import NOTHING_MORE, Needs
 from harness_circuits.scores import Scores
 
 RULES = ("left", "right", "midpoint", "gausslegendre")
@@ -38,11 +42,17 @@ def check_ig(ig_steps: int, ig_rule: str) -> None:
         raise OptionError(f"Unknown ig_rule {ig_rule!r}. Known: {', '.join(RULES)}.")
 
 
+def path_needs(level: str, options: Mapping[str, Any]) -> Needs:
+    """At edge level something is kept of every point of a path."""
+    return Needs(runs=options["ig_steps"]) if level == "edge" else NOTHING_MORE
+
+
 METHODS.register("EAP-IG-inputs")(
     Method(
         function=eap_ig_inputs,
         options={"ig_steps": 5, "ig_rule": "left"},
         check=check_ig,
+        needs=path_needs,
         ablations=("patching", "mean", "mean-positional"),
         source="Hanna et al. 2024, arXiv 2403.17806",
     )

@@ -10,7 +10,7 @@ methods of different scale weigh the same. The authors' code takes the plain mea
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from harness_circuits.attribution.job import (
     no_samples,
 )
 from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.memory import Needs
 from harness_circuits.registry import unknown_name
 from harness_circuits.samples import Samples
 from harness_circuits.scores import Scores
@@ -75,7 +76,7 @@ def ensemble_of_methods(job: Job, *, methods: Any, normalise: str) -> Scores:
         UnknownNameError: There is no such method.
         OptionError: Fewer than two methods, or one that is not defined here.
     """
-    names = re.split(r"[\s:;+/]+", methods.strip()) if isinstance(methods, str) else list(methods)
+    names = _names(methods)
     if len(names) < 2 or len(set(names)) < len(names) or "ensemble" in names:
         raise OptionError(
             "method=ensemble takes two or more different methods, such as "
@@ -88,6 +89,17 @@ def ensemble_of_methods(job: Job, *, methods: Any, normalise: str) -> Scores:
         if job.keep_samples and not member.samples:
             raise OptionError(no_samples(name))
     return ensemble([attribute(job, name) for name in names], normalise)
+
+
+def ensemble_needs(level: str, options: Mapping[str, Any]) -> Needs:
+    """The most that any member holds."""
+    members = (METHODS.get(name) for name in _names(options["methods"]))
+    return Needs.of_all(member.needs(level, member.options) for member in members)
+
+
+def _names(methods: Any) -> list[Any]:
+    """The members' names, from a list or a string."""
+    return re.split(r"[\s:;+/]+", methods.strip()) if isinstance(methods, str) else list(methods)
 
 
 def _norm(scores: Scores, normalise: str) -> float:
@@ -118,6 +130,7 @@ METHODS.register("ensemble")(
         function=ensemble_of_methods,
         options={"methods": "EAP:EAP-IG-inputs", "normalise": "sum"},
         gradients=False,
+        needs=ensemble_needs,
         source="Mondorf et al. 2025, arXiv 2510.06811",
     )
 )

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.graph import QKV, Graph
-from harness_circuits.memory import PATCHED_TOKENS
+from harness_circuits.memory import PATCHED_TOKENS, Needs
 from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record
 from harness_circuits.passes.patched import Patch, run_patched
@@ -162,6 +162,7 @@ METHODS.register("exact")(
     Method(
         function=exact,
         gradients=False,
+        needs=lambda level, options: Needs(patched=True),
         source="Wang et al. 2023, arXiv 2211.00593; Conmy et al. 2023, arXiv 2304.14997",
     )
 )

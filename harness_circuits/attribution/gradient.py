@@ -87,9 +87,9 @@ class _PathBatch:
         self.edges = job.level == "edge"
         post_norm = self.model.layers[0].post_attention is not None
         self.post_norm = post_norm and not job.raw_heads
-        self.replacement = job.ablation.replacement(self.model, batch)
+        self.replacement: Outputs | None = job.ablation.replacement(self.model, batch)
         self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
-        self.clean: Outputs | None = None
+        self.delta: Delta | None = None
         self.start: Residual | None = None
 
     def add_to(self, total: Float[Tensor, "*units"]) -> None:
@@ -122,7 +122,7 @@ class _PathBatch:
         wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
         if self.edges and self.post_norm:
             wanted = (*wanted, "attention")
-        is_clean = self.clean is None  # the clean point comes first, and is then the clean run too
+        is_clean = self.delta is None  # the clean point comes first, and is then the clean run too
         keep = OUTPUTS if is_clean else ()
         start = None if is_clean else self._between(point.alpha)
 
@@ -137,17 +137,21 @@ class _PathBatch:
         return run
 
     def _take_clean(self, seen: Tapped) -> None:
-        self.clean = outputs_of(self.model, self.batch.clean, seen)
+        """Keep what the clean run is needed for: differences, and where the path ends."""
+        assert self.replacement is not None
+        clean = outputs_of(self.model, self.batch.clean, seen)
+        self.delta = delta_between(clean, self.replacement, self.model.sum_dtype)
         self.start = seen["block_in"][0]
+        self.change = self.replacement.embedded - clean.embedded
+        self.replacement = None  # large, and not needed any more
 
     def _between(self, alpha: float) -> Residual:
-        assert self.start is not None and self.clean is not None
-        change = self.replacement.embedded - self.clean.embedded
-        return self.start + (1 - alpha) * change
+        assert self.start is not None
+        return self.start + (1 - alpha) * self.change
 
     def _delta(self) -> Delta:
-        assert self.clean is not None
-        return delta_between(self.clean, self.replacement, self.model.sum_dtype)
+        assert self.delta is not None
+        return self.delta
 
 
 def even_points(rule: str, steps: int) -> list[PathPoint]:

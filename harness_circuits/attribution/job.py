@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 from harness_circuits.ablation import Ablation, Patching
 from harness_circuits.attribution.sums import ScoreSums
 from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.memory import NOTHING_MORE, Needs
 from harness_circuits.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.progress import progress
@@ -122,6 +123,11 @@ def _no_check(**options: Any) -> None:
     """Every value will do."""
 
 
+def _nothing_more(level: str, options: Mapping[str, Any]) -> Needs:
+    """One pass with gradients is all."""
+    return NOTHING_MORE
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One attribution method.
@@ -136,6 +142,7 @@ class Method:
         clean_only: Whether all its gradients are taken on the clean run, where a divergence from
             that run has none.
         samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
+        needs: (level, options): what it holds in memory.
         source: The paper.
     """
 
@@ -147,6 +154,7 @@ class Method:
     gradients: bool = True
     clean_only: bool = False
     samples: bool = True
+    needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
     source: str
 
 

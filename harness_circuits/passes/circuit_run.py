@@ -8,9 +8,9 @@ and a head input without kept edges uses the query, key or value of the ablated 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,8 +21,11 @@ from harness_circuits.graph import QKV
 from harness_circuits.models.architecture import Layer
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.ablated import AblatedStream
-from harness_circuits.passes.mixers import EdgeMixer, NodeMixer, Rows, take
+from harness_circuits.passes.mixers import EdgeMixer, NodeMixer
 from harness_circuits.passes.native import PerHead, Residual
+from harness_circuits.passes.readings import Reading
+
+Scale = Float[Tensor, "*row batch pos 1"]
 
 
 def run_circuit(
@@ -66,58 +69,58 @@ class CircuitRun:
             mixer.add_input(x - self.model.position_embedding(self.inputs, x))
         mixer.enter(index)
         if len(mixer.heads_needed(index)):
-            rows = mixer.attention_inputs(index)
-            q, k, v = (self._projected(index, layer, rows, kind) for kind in QKV)
+            q, k, v = self._projected(index, layer)
             mixer.add_heads(index, layer.core(q, layer.ungroup(k), layer.ungroup(v), arguments))
         if mixer.mlp_needed(index):
             mixer.add_mlp(index, layer.mlp_out(mixer.mlp_input(index)))
         return mixer.final() if index == self.model.graph.n_layers - 1 else x
 
-    def _projected(self, index: int, layer: Layer, rows: Rows, kind: str) -> PerHead:
-        """Queries, keys or values, from the circuit's rows where there are any."""
-        graph = self.model.graph
-        start = graph.head_destination(index, kind) - graph.head_destination(index)
-        of = rows.of[start : start + (graph.n_heads if kind == "q" else graph.n_kv_heads)]
-        heads = np.flatnonzero(of >= 0)
-        if len(heads) == len(of) and (of == of[0]).all():
-            return _project_all(layer, rows.values[of[0]], kind, len(of))
-        ablated = self.stream.batched(self.stream.projected(index, kind))
-        if not len(heads):
-            return ablated
-        projected = _project_rows(layer, take(rows.values, of[heads]), kind, heads, len(of))
-        if len(heads) == len(of):
-            return projected
-        out = ablated.clone(memory_format=torch.contiguous_format)
-        out[:, :, torch.from_numpy(heads).to(out.device)] = projected
-        return out
+    def _projected(self, index: int, layer: Layer) -> Iterator[PerHead]:
+        """Queries, keys and values, from the circuit's inputs where any are kept."""
+        stream = self.stream
+        rows = self.mixer.attention_inputs(index).to(layer.device)
+        scale = None if layer.norm is None else layer.norm.inverse_scale(rows).to(rows.dtype)
+        for kind in QKV:
+            reading = self.mixer.reading(index, kind)
+            if reading.shared is not None:
+                one = None if scale is None else scale[reading.shared]
+                out = _project_all(layer, rows[reading.shared], one, kind, reading.n)
+            else:
+                out = stream.batched(stream.projected(index, kind))
+                if reading.parts:
+                    out = _project_parts(layer, rows, scale, kind, reading, out)
+            yield out.to(stream.final.device)
 
 
-def _project_all(layer: Layer, x: Residual, kind: str, n: int) -> PerHead:
+def _project_all(layer: Layer, x: Residual, scale: Scale | None, kind: str, n: int) -> PerHead:
     """Project one residual input for all heads of a kind."""
     weight, bias = layer.folded[kind]
-    home, x = x.device, x.to(weight.device)
     out = x @ weight.flatten(0, 1).T
-    if layer.norm is not None:
-        out = out * layer.norm.inverse_scale(x).to(out.dtype)
-    out = out.unflatten(-1, weight.shape[:2])
+    out = (out if scale is None else out * scale).unflatten(-1, weight.shape[:2])
     out = out if bias is None else out + bias
-    out = out if out.shape[2] == n else out.repeat_interleave(n // out.shape[2], dim=2)
-    return out.to(home)
+    return out if out.shape[2] == n else out.repeat_interleave(n // out.shape[2], dim=2)
 
 
-def _project_rows(
-    layer: Layer, x: Float[Tensor, "row batch pos model"], kind: str, heads: np.ndarray, n: int
-) -> Float[Tensor, "batch pos row d_head"]:
-    """Project one residual input per head."""
+def _project_parts(
+    layer: Layer,
+    rows: Float[Tensor, "row batch pos model"],
+    scale: Scale | None,
+    kind: str,
+    reading: Reading,
+    ablated: PerHead,
+) -> PerHead:
+    """Project a residual input of its own for each head that has one; the others are ablated."""
     weight, bias = layer.folded[kind]
-    flat = x.flatten(1, 2).to(weight.device)
-    out = flat.new_empty((flat.shape[1], len(heads), layer.d_head))
-    own, rank = np.divmod(heads, n // weight.shape[0])  # the model may share key and value heads
-    for part in (np.flatnonzero(rank == number) for number in np.unique(rank)):
-        product = torch.bmm(take(flat, part), take(weight, own[part]).transpose(1, 2))
-        out[:, torch.from_numpy(part).to(out.device)] = product.transpose(0, 1)
-    if layer.norm is not None:
-        out *= layer.norm.inverse_scale(flat).transpose(0, 1).to(out.dtype)
-    if bias is not None:
-        out += bias[torch.from_numpy(own).to(bias.device)]
-    return out.unflatten(0, x.shape[1:3]).to(x.device)
+    flat = rows.flatten(1, 2)
+    if reading.complete:
+        out = flat.new_empty((*rows.shape[1:3], reading.n, layer.d_head))
+    else:
+        out = ablated.to(flat.device).clone(memory_format=torch.contiguous_format)
+    for part in reading.parts:
+        product = torch.bmm(flat[part.rows], weight[part.weights].transpose(1, 2))
+        if scale is not None:
+            product *= scale.flatten(1, 2)[part.rows]
+        if bias is not None:
+            product += bias[part.weights].unsqueeze(1)
+        out[:, :, part.heads] = product.unflatten(1, rows.shape[1:3]).permute(1, 2, 0, 3)
+    return out

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from harness_circuits.circuit import Circuit
+from harness_circuits.passes.readings import Reading, read_rows, selector
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,9 @@ class Sums:
 
     kept: Bool[np.ndarray, "row src"]
     of: Int[np.ndarray, "dst"]
-    slots: Int[np.ndarray, "entry"]
-    starts: Int[np.ndarray, "row"]
-    signs: Float[np.ndarray, "entry"] | None
+    slots: Int[Tensor, "entry"]
+    starts: Int[Tensor, "row"]
+    signs: Float[Tensor, "entry"] | None
 
 
 class EdgePlan:
@@ -44,16 +47,21 @@ class EdgePlan:
         n_slots: Number of slots.
         slot: Slot of each source, or -1.
         heads: Per layer, the heads that are needed.
+        head_selectors: The same as an index of tensors.
         attention: Per layer, the sums of the query, key and value destinations.
+        readings: Per layer and kind, which of these sums the destinations read.
         mlp: Per layer, the sum of the MLP.
         final: The sum of the logits.
     """
 
-    def __init__(self, circuit: Circuit, *, post_norm: bool, totals: bool) -> None:
+    def __init__(
+        self, circuit: Circuit, n_kv_weights: int, *, post_norm: bool, totals: bool
+    ) -> None:
         """Number the sources with a kept edge, and group destinations with equal inputs.
 
         Args:
             circuit: An edge circuit.
+            n_kv_weights: Key (or value) projection weights of a layer.
             post_norm: Leave heads out of the rows: they are normalised together first.
             totals: Whether rows may subtract from the total.
         """
@@ -66,6 +74,7 @@ class EdgePlan:
             np.flatnonzero(self.slot[graph.head_slice(layer)] >= 0)
             for layer in range(graph.n_layers)
         ]
+        self.head_selectors = [selector(heads) for heads in self.heads]
         self.base = len(self.needed)
         self._linear = np.ones(len(self.needed), dtype=bool)
         if post_norm:
@@ -83,6 +92,7 @@ class EdgePlan:
             columns = slice(mlp, mlp + 1)
             self.mlp.append(self._sums(edges[: n_before[mlp], columns], no_total=graph.parallel))
         self.final = self._sums(edges[:, -1:])
+        self.readings = [self._readings(sums.of, n_kv_weights) for sums in self.attention]
         everything = (*self.attention, *self.mlp, self.final)
         used = any((sums.slots > self.base).any() for sums in everything)
         self.total = self.base + 1 if used else None
@@ -92,6 +102,12 @@ class EdgePlan:
         """Slots of a layer's heads."""
         start = int(np.searchsorted(self.needed, self.graph.head_source(layer)))
         return slice(start, start + len(self.heads[layer]))
+
+    def _readings(self, of: Int[np.ndarray, "dst"], n_kv_weights: int) -> dict[str, Reading]:
+        n, n_kv = self.graph.n_heads, self.graph.n_kv_heads
+        q, k, v = np.split(of, [n, n + n_kv])
+        kv = {"k": k, "v": v}
+        return {"q": read_rows(q, n)} | {kind: read_rows(x, n_kv_weights) for kind, x in kv.items()}
 
     def _sums(self, edges: Bool[np.ndarray, "src dst"], *, no_total: bool = False) -> Sums:
         patterns: dict[bytes, int] = {}
@@ -108,7 +124,8 @@ class EdgePlan:
         flat = [np.concatenate(part) for part in zip(*lists, strict=True)] if rows else None
         slots, signs = (np.zeros(0, dtype=int), np.zeros(0)) if flat is None else flat
         kept = np.array(rows, dtype=bool).reshape(len(rows), len(edges))
-        return Sums(kept, of, slots, starts[:-1], signs if (signs < 0).any() else None)
+        signed = torch.from_numpy(signs) if (signs < 0).any() else None
+        return Sums(kept, of, torch.from_numpy(slots), torch.from_numpy(starts[:-1]), signed)
 
     def _slots(
         self, row: Bool[np.ndarray, "src"], total: bool
@@ -121,14 +138,14 @@ class EdgePlan:
         return np.array([self.base, self.base + 1, *left]), signs
 
 
-def edge_plan(circuit: Circuit, *, post_norm: bool, totals: bool) -> EdgePlan:
-    """The plan of a circuit, cached by the identity of the circuit."""
-    return _cached(_Identity(circuit), post_norm, totals)
+def edge_plan(circuit: Circuit, n_kv_weights: int, *, post_norm: bool, totals: bool) -> EdgePlan:
+    """The plan of a circuit, cached by the identity of the circuit; arguments as in `EdgePlan`."""
+    return _cached(_Identity(circuit), n_kv_weights, post_norm, totals)
 
 
 @lru_cache(maxsize=64)
-def _cached(circuit: _Identity, post_norm: bool, totals: bool) -> EdgePlan:
-    return EdgePlan(circuit.circuit, post_norm=post_norm, totals=totals)
+def _cached(circuit: _Identity, n_kv_weights: int, post_norm: bool, totals: bool) -> EdgePlan:
+    return EdgePlan(circuit.circuit, n_kv_weights, post_norm=post_norm, totals=totals)
 
 
 class _Identity:

@@ -175,9 +175,8 @@ def _attention_gradients(
         product = (run.gradients[kind][index].to(dtype) * value).sum(-1, keepdim=True)
         factors.append(_per_destination(product, n).squeeze(-1))
         gradients[kind] *= inverse.unsqueeze(-1)
-    if layer.norm.centred:
-        x = x - x.mean(-1, keepdim=True)
-    direction = x * (inverse.square() * (weight / x.shape[-1]))
+    direction = x - x.mean(-1, keepdim=True) if layer.norm.centred else x.clone()
+    direction *= inverse.square() * (weight / x.shape[-1])
     return gradients, [RankOne(direction, torch.cat(factors, dim=1))]
 
 

@@ -11,8 +11,6 @@ of current and replaced head results of its own, which is normalised anew (metho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,19 +21,9 @@ from harness_circuits.graph import Graph
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.edge_plan import Sums, edge_plan
 from harness_circuits.passes.native import PerHead, Residual
+from harness_circuits.passes.readings import Reading
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Residual inputs of some destinations.
-
-    Attributes:
-        values: Distinct inputs [row, batch, pos, model].
-        of: For each destination, its row, or -1 where nothing is kept and the input is ablated.
-    """
-
-    values: Float[Tensor, "row batch pos model"]
-    of: Int[np.ndarray, "dst"]
+Inputs = Float[Tensor, "row batch pos model"]
 
 
 class EdgeMixer:
@@ -47,7 +35,8 @@ class EdgeMixer:
         self.model = stream.model
         self.post_norm = self.model.layers[0].post_attention is not None
         exact = stream.final.dtype in (torch.float32, torch.float64)  # totals take digits
-        self.plan = edge_plan(circuit, post_norm=self.post_norm, totals=exact)
+        n_kv_weights = len(self.model.layers[0].folded["k"][0])
+        self.plan = edge_plan(circuit, n_kv_weights, post_norm=self.post_norm, totals=exact)
         self.differences = stream.store(self.plan.n_slots)
         if self.plan.total is not None:
             self.differences[:, :, self.plan.total].zero_()
@@ -69,11 +58,11 @@ class EdgeMixer:
 
     def add_heads(self, index: int, mixed: PerHead) -> None:
         """Take the current mixed values of a layer's heads."""
-        heads, slots = self.plan.heads[index], self.plan.head_slots(index)
+        heads, slots = self.plan.head_selectors[index], self.plan.head_slots(index)
         difference = (mixed - self.stream.replacement.mixed[index]).flatten(0, 1)
         out = self.differences[:, :, slots].flatten(0, 1).transpose(0, 1)
-        w_o = take(self.model.layers[index].w_o, heads).to(difference.device)
-        torch.bmm(take(difference.transpose(0, 1), heads), w_o, out=out)
+        w_o = self.model.layers[index].w_o[heads].to(difference.device)
+        torch.bmm(difference.transpose(0, 1)[heads], w_o, out=out)
         self._count(slots)
 
     def add_mlp(self, index: int, out: Residual) -> None:
@@ -91,8 +80,12 @@ class EdgeMixer:
         if self.plan.total is not None:
             self.differences[:, :, self.plan.total] += self.differences[:, :, slots].sum(2)
 
-    def attention_inputs(self, index: int) -> Rows:
-        """Residual inputs of a layer's query, key and value destinations."""
+    def reading(self, index: int, kind: str) -> Reading:
+        """Which of a layer's inputs its query, key or value destinations read."""
+        return self.plan.readings[index][kind]
+
+    def attention_inputs(self, index: int) -> Inputs:
+        """Distinct residual inputs of a layer's query, key and value destinations."""
         return self._rows(self.plan.attention[index], self.stream.block_in[index], index)
 
     def mlp_input(self, index: int) -> Residual:
@@ -106,19 +99,19 @@ class EdgeMixer:
 
     def _single(self, sums: Sums, base: Residual, n_layers: int) -> Residual:
         rows = self._rows(sums, base, n_layers)
-        return self.stream.batched(base) if rows.of[0] < 0 else rows.values[0]
+        return rows[0] if len(rows) else self.stream.batched(base)
 
-    def _rows(self, sums: Sums, base: Residual, n_layers: int) -> Rows:
+    def _rows(self, sums: Sums, base: Residual, n_layers: int) -> Inputs:
         """Ablated stream plus kept differences; `n_layers` attentions lie before the destination."""
         base = self.stream.batched(base)
         n_rows = len(sums.kept)
         if not n_rows:
-            return Rows(base.new_empty((0, *base.shape)), sums.of)
+            return base.new_empty((0, *base.shape))
         self.differences[:, :, self.plan.base] = base
         values = _added_up(self.differences, sums)
         if self.post_norm:
             self._add_normalised(values, sums.kept, n_layers)
-        return Rows(values, sums.of)
+        return values
 
     def _add_normalised(
         self, values: Tensor, kept: Bool[np.ndarray, "row src"], n_layers: int
@@ -153,11 +146,8 @@ def _added_up(
     n_tokens, n_rows = n_batch * n_pos, len(sums.starts)
     device = differences.device
     tokens = torch.arange(n_tokens, device=device)[:, None]
-    slots = torch.from_numpy(sums.slots).to(device)
-    starts = torch.from_numpy(sums.starts).to(device)
-    signs = None
-    if sums.signs is not None:
-        signs = torch.from_numpy(sums.signs).to(differences).repeat(n_tokens)
+    slots, starts = sums.slots.to(device), sums.starts.to(device)
+    signs = None if sums.signs is None else sums.signs.to(differences).repeat(n_tokens)
     out = torch.nn.functional.embedding_bag(
         (slots + n_slots * tokens).flatten(),
         differences.view(-1, width),
@@ -219,11 +209,13 @@ class NodeMixer:
         """Take the current output of an MLP."""
         self._add(self.graph.mlp_source(index), out - self.stream.replacement.mlp[index])
 
-    def attention_inputs(self, index: int) -> Rows:
+    def reading(self, index: int, kind: str) -> Reading:
+        """All of a layer's query, key or value destinations read its one input."""
+        return Reading(self.graph.n_heads if kind == "q" else self.graph.n_kv_heads, 0)
+
+    def attention_inputs(self, index: int) -> Inputs:
         """The residual input that a layer's query, key and value destinations share."""
-        count = self.graph.destinations_per_layer - 1
-        values = self.stream.batched(self.stream.block_in[index] + self.sum)
-        return Rows(values[None], np.zeros(count, dtype=int))
+        return self.stream.batched(self.stream.block_in[index] + self.sum)[None]
 
     def mlp_input(self, index: int) -> Residual:
         """Residual input of an MLP."""
@@ -238,12 +230,3 @@ class NodeMixer:
         if self.neurons is not None:
             change = change * self.neurons[source]
         self.sum = self.sum + change
-
-
-def take(x: Tensor, which: Int[np.ndarray, "n"]) -> Tensor:
-    """Rows of x, as a view where they are evenly spaced."""
-    steps = np.diff(which)
-    step = int(steps[0]) if len(steps) else 1
-    if step > 0 and (steps == step).all():
-        return x[int(which[0]) : int(which[-1]) + 1 : step]
-    return x[torch.from_numpy(which).to(x.device)]
