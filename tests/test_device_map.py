@@ -20,8 +20,10 @@ from transformers import AutoModelForCausalLM
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.processes import SPREADING, check_device_map
 from harness_circuits.models.circuit_model import Inputs
 from harness_circuits.models.load import load_model
+from harness_circuits.ranks import Ranks
 
 INPUTS = Inputs(torch.arange(2, 10)[None], torch.tensor([7]))
 GPT2 = ("wte", "wpe", "drop", "h.0", "h.1", "ln_f")
@@ -50,6 +52,20 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
         return dispatch_model(hf, device_map, force_hooks=True, skip_keys=skip)
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", hooked)
+
+
+@pytest.mark.parametrize("device_map", SPREADING)
+def test_several_processes_do_not_each_spread_a_model(device_map: str) -> None:
+    with pytest.raises(OptionError) as error:
+        check_device_map(device_map, Ranks(1, 2))
+    assert str(error.value) == (
+        f"device_map={device_map} spreads a model over all devices, and each of the 2 processes "
+        "would do so with a model of its own. Start one process with device_map, or several "
+        "without it: each then has the whole model on one device."
+    )
+    check_device_map(device_map, Ranks())
+    check_device_map({"": "cpu"}, Ranks(1, 2))
+    check_device_map(None, Ranks(1, 2))
 
 
 @pytest.mark.parametrize("device_map", ["cpu", {"": "cpu"}])

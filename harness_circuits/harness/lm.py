@@ -29,6 +29,7 @@ from harness_circuits.harness.ordinary import CircuitHFLM
 from harness_circuits.harness.processes import (
     SharedRun,
     all_documents,
+    check_device_map,
     check_prompts,
     device_of,
     without_warnings,
@@ -58,6 +59,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
         self.ranks, accelerator = join_processes()
         with self.ranks.together():
             self._use(read_options(arguments))
+            check_device_map(self.options.model.get("device_map"), self.ranks)
             started = time.perf_counter()
             self.circuit_model = load_model(**self.options.model | device_of(accelerator))
             self.load_seconds = time.perf_counter() - started

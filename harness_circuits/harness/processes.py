@@ -20,6 +20,8 @@ from harness_circuits.harness.task import CircuitTask
 from harness_circuits.pairs import Pair
 from harness_circuits.ranks import Ranks
 
+SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
+
 
 class SharedRun:
     """What lm-eval's evaluator asks of a model about processes; to stand before `HFLM`."""
@@ -79,6 +81,20 @@ def check_prompts(
                 "template or a system instruction). Clean and corrupted prompts have to differ by "
                 "the corruption only; run circuit tasks without these options."
             )
+
+
+def check_device_map(device_map: Any, ranks: Ranks) -> None:
+    """Refuse to spread the model of each of several processes over the same devices.
+
+    Raises:
+        OptionError: `device_map` names a way to spread, and there are several processes.
+    """
+    if ranks.size > 1 and device_map in SPREADING:
+        raise OptionError(
+            f"device_map={device_map} spreads a model over all devices, and each of the {ranks.size} "
+            "processes would do so with a model of its own. Start one process with device_map, or "
+            "several without it: each then has the whole model on one device."
+        )
 
 
 def device_of(accelerator: Any) -> dict[str, str]:
