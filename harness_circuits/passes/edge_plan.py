@@ -28,6 +28,7 @@ class Sums:
         slots: What the rows add up, one row after the other, as slots of `EdgePlan`.
         starts: Where each row begins in `slots`.
         signs: -1 for a slot that is subtracted, else 1; None where all are added.
+        total: Whether some row begins with the total.
     """
 
     kept: Bool[np.ndarray, "row src"]
@@ -35,6 +36,7 @@ class Sums:
     slots: Int[Tensor, "entry"]
     starts: Int[Tensor, "row"]
     signs: Float[Tensor, "entry"] | None
+    total: bool
 
 
 class EdgePlan:
@@ -94,7 +96,7 @@ class EdgePlan:
         self.final = self._sums(edges[:, -1:])
         self.readings = [self._readings(sums.of, n_kv_weights) for sums in self.attention]
         everything = (*self.attention, *self.mlp, self.final)
-        used = any((sums.slots > self.base).any() for sums in everything)
+        used = any(sums.total for sums in everything)
         self.total = self.base + 1 if used else None
         self.n_slots = self.base + 1 + used
 
@@ -124,8 +126,9 @@ class EdgePlan:
         flat = [np.concatenate(part) for part in zip(*lists, strict=True)] if rows else None
         slots, signs = (np.zeros(0, dtype=int), np.zeros(0)) if flat is None else flat
         kept = np.array(rows, dtype=bool).reshape(len(rows), len(edges))
-        signed = torch.from_numpy(signs) if (signs < 0).any() else None
-        return Sums(kept, of, torch.from_numpy(slots), torch.from_numpy(starts[:-1]), signed)
+        entries, begins, factors = map(torch.from_numpy, (slots, starts[:-1], signs))
+        signed = factors if (signs < 0).any() else None
+        return Sums(kept, of, entries, begins, signed, bool((slots > self.base).any()))
 
     def _slots(
         self, row: Bool[np.ndarray, "src"], total: bool
