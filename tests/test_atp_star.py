@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,13 @@ from torch import Tensor
 
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
+from harness_circuits.attribution.atp_star import DropRun
 from harness_circuits.errors import OptionError
+from harness_circuits.graph import Graph
 from harness_circuits.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.passes.gradients import run_with_gradients
+from harness_circuits.passes.gradients import RunType, run_with_gradients
+from harness_circuits.passes.native import NativeRun
 from harness_circuits.scores import Level
 
 LOGIT_DIFF = METRICS.get("logit_diff")
@@ -57,17 +60,20 @@ def residual_changes(case: Case, ablation: str) -> Tensor:
     return delta
 
 
-def recomputed(case: Case, ablation: str, *, single: bool = False) -> np.ndarray:
+def recomputed(
+    case: Case, ablation: str, *, single: bool = False, run_type: RunType = NativeRun
+) -> np.ndarray:
     """Query and key scores from attention rows recomputed by the reference's arithmetic.
 
     With `single`, one position of a query or key is patched at a time, and effects are added up.
+    Effects meet the gradients of a run of the given type.
     """
     model, reference = case.model, case.reference
 
     def metric(logits: Tensor) -> Tensor:
         return LOGIT_DIFF(logits, case.batch)
 
-    run = run_with_gradients(model, case.batch.clean, metric, ("attention",))
+    run = run_with_gradients(model, case.batch.clean, metric, ("attention",), run_type=run_type)
     changes = residual_changes(case, ablation)
     n_pos = case.batch.n_prompt
     found = np.zeros((reference.n_src, reference.n_dst))
@@ -178,23 +184,31 @@ def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(
     np.testing.assert_allclose(got["node"], wanted, rtol=0, atol=1e-9 * wanted.max())
 
 
-def test_both_corrections_together_drop_the_gradients_that_the_fix_is_contracted_with() -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_both_corrections_recompute_attention_for_every_dropped_layer(name: str) -> None:
     with exact_float64():
-        case = three_layers("llama-ungrouped")
-        both = scores(case, "edge")
-        drop = scores(case, "edge", qk_fix=False)
-        fix = scores(case, "edge", grad_drop=False)
-    graph = case.model.graph
-    assert (both >= 0).all()
-    np.testing.assert_allclose(both[:, -1], np.abs(fix[:, -1]), atol=1e-12)
-    values = graph.kind_slice(1, "v")
-    np.testing.assert_allclose(both[:, values], drop[:, values], atol=1e-12)
-    last = graph.kind_slice(
-        2, "q"
-    )  # drops of earlier layers leave the last layer's gradients alone
-    np.testing.assert_allclose(both[:, last], np.abs(fix[:, last]), atol=1e-12)
-    first = graph.kind_slice(0, "q")
-    assert np.abs(both[0, first] - np.abs(fix[0, first])).max() > 1e-3 * both.max()
+        case = three_layers(name)
+        reference: Any = case.reference
+        graph = case.model.graph
+        fixed = [c for layer in range(3) for kind in "qk" for c in columns(graph, layer, kind)]
+        sizes = []
+        for reference.dropped in range(3):
+            one = case.brute_force(gate_gradient, "edge", "patching")
+            run_type = partial(DropRun, dropped=reference.dropped)
+            one[:, fixed] = recomputed(case, "patching", run_type=run_type)[:, fixed]
+            sizes.append(np.abs(one))
+        got = scores(case, "edge")
+        apart = scores(case, "edge", qk_fix=False)
+    wanted = np.sum(sizes, 0) / 2  # in its own layer an edge's size is 0
+    wanted[:, -1] = sizes[0][:, -1]
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * wanted.max())
+    assert np.abs(got - apart)[:, fixed].max() > 1e-2 * wanted[:, fixed].max()
+
+
+def columns(graph: Graph, layer: int, kind: str) -> range:
+    """The destinations of one kind in a layer."""
+    found = graph.kind_slice(layer, kind)
+    return range(found.start, found.stop)
 
 
 def test_one_layer_cannot_be_dropped() -> None:
