@@ -75,13 +75,11 @@ def exact_scores(
     *,
     kv_heads: str = "ungrouped",
     chunk: int = 256,
-    units: Tensor | None = None,
     **how: Any,
 ) -> Tensor:
-    """Mean fall of the metric when one unit at a time is replaced, one value per unit.
+    """Mean fall of the metric when one unit at a time is replaced, in the shape of the level's gates.
 
-    `units` are flat indices of the level's gates, by default all. Edges that do not exist have 0.
-    `how` as in `gated_metric`.
+    Edges that do not exist have 0. `how` as in `gated_metric`.
     """
     reference = hf if isinstance(hf, Reference) else Reference(hf, kv_heads)
     zero = reference.gates(level)
@@ -90,13 +88,11 @@ def exact_scores(
     def effect(gates: Tensor) -> Tensor:
         return gated_metric(reference, clean_ids, corrupted_ids, gates, answers, **how).mean()
 
-    units = torch.arange(zero.numel()) if units is None else units
-    one_at_a_time = torch.zeros(len(units), zero.numel(), dtype=zero.dtype)
-    one_at_a_time[torch.arange(len(units)), units] = 1
+    one_at_a_time = torch.eye(zero.numel(), dtype=zero.dtype).view(-1, *zero.shape)
     with torch.no_grad():
-        gates = one_at_a_time.view(-1, *zero.shape)
-        scores = effect(zero) - torch.func.vmap(effect, chunk_size=chunk)(gates)
-    return scores * reference.exists().flatten()[units] if level == "edge" else scores
+        scores = effect(zero) - torch.func.vmap(effect, chunk_size=chunk)(one_at_a_time)
+    scores = scores.view(zero.shape)
+    return scores * reference.exists() if level == "edge" else scores
 
 
 def gate_gradient(
