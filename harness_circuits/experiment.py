@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from harness_circuits.ablation import Ablation, make_ablation
-from harness_circuits.attribution import Job, attribute, check_method
+from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuit import Circuit
 from harness_circuits.curve import CurveValues, check_gap
 from harness_circuits.errors import CircuitFileError, OptionError, TaskDataError
@@ -149,8 +149,7 @@ class Experiment:
             if settings.stability_resamples:
                 check_resampling(self.given)
         else:
-            metric = self.attribution_metric
-            check_method(settings.method, settings.level, settings.ablation, metric)
+            settings.method_for(self.attribution_metric)
         if isinstance(self.given, Circuit):
             self.sizes = (self.given.n_kept / self.given.space.n_units,)
         else:
@@ -202,9 +201,7 @@ class Experiment:
             raw_heads=settings.compat == "mib",
             ranks=self.ranks,
         )
-        method = check_method(
-            settings.method, settings.level, settings.ablation, self.attribution_metric
-        )
+        method = settings.method_for(self.attribution_metric)
         options = settings.chosen_method_options(method.options)
         return attribute(job, settings.method, **options).describe(
             model=self.model.name, task=self.task, metric=self.metric_name

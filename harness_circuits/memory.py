@@ -23,15 +23,16 @@ PATCHED_TOKENS = 4096  # of one pass of `exact` and of AtP-star's QK fix
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a method holds beside one pass with gradients.
+    """What a method holds beside what every run with gradients does.
 
     Attributes:
-        runs: Runs with gradients per batch whose norm corrections are kept, as scores of edges need.
+        runs: Runs with gradients per batch whose norm corrections are kept together, as scores of
+            edges need. (Models with post-norms keep one at a time, and are not told apart.)
         patched: Units are patched one by one, `PATCHED_TOKENS` a pass whatever the batch.
         grad_drop: AtP-star's GradDrop runs, which keeps gradients and sums for every layer.
     """
 
-    runs: int = 2
+    runs: int = 1
     patched: bool = False
     grad_drop: bool = False
 
@@ -63,7 +64,7 @@ def pairs_per_pass(
         pairs: All pairs that will be run.
         max_memory: Bytes beside the model; by default a quarter of what is free.
         sharing: Processes that divide what is free among them.
-        needs: What the method holds beside a pass with gradients.
+        needs: What the method holds.
 
     Raises:
         OptionError: Not even one pair fits.
@@ -138,15 +139,17 @@ def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.r
 
     Evaluation holds one residual-sized difference per source and one input per destination of a
     block, beside the ablated stream. Discovery holds what autograd keeps per block, and a residual
-    per block and run, which was seen to cost twice its size.
+    per block and run, in the dtype of sums, which was seen to cost twice its size.
     """
     graph = model.graph
     mlp = _mlp_width(model)
     vocabulary = int(model.hf.config.get_text_config().vocab_size)
     evaluation = graph.d_model * (graph.n_src + 3 * graph.n_heads + 12 * graph.n_layers)
     attention = 3 * graph.n_heads * length
-    discovery = graph.n_layers * ((20 + 2 * runs) * graph.d_model + 5 * mlp + attention)
-    return _bytes(model) * (max(evaluation, discovery) + 2 * vocabulary // length)
+    discovery = graph.n_layers * (22 * _width(model) + 5 * mlp + attention)
+    corrections = graph.n_layers * 2 * runs * graph.d_model * _sum_bytes(model)
+    most = max(_bytes(model) * evaluation, _bytes(model) * discovery + corrections)
+    return most + _bytes(model) * (2 * vocabulary // length)
 
 
 def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
@@ -156,20 +159,26 @@ def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
     of the discovery, and their sizes at the end, in float64.
     """
     graph, size = model.graph, _bytes(model)
-    width = max(graph.d_model, graph.n_heads * model.layers[0].d_head)
-    return graph.n_layers**2 * width * size, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
+    return graph.n_layers**2 * _width(
+        model
+    ) * size, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
 
 
 def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
     """Estimated peak use per token of a pass without gradients in which units are patched."""
     graph = model.graph
-    return _bytes(model) * (32 * graph.d_model + 3 * graph.n_heads * length)
+    return _bytes(model) * (32 * _width(model) + 3 * graph.n_heads * length)
 
 
 def _contracted(model: CircuitModel) -> int:
     """Bytes per token of the contraction's operands."""
     rows = model.graph.n_src + model.graph.destinations_per_layer
-    return rows * model.graph.d_model * torch.finfo(model.sum_dtype).bits // 8
+    return rows * model.graph.d_model * _sum_bytes(model)
+
+
+def _width(model: CircuitModel) -> int:
+    """The residual stream's width, or that of all heads together where they are wider."""
+    return max(model.graph.d_model, model.graph.n_heads * model.layers[0].d_head)
 
 
 def _mlp_width(model: CircuitModel) -> int:
@@ -180,6 +189,11 @@ def _mlp_width(model: CircuitModel) -> int:
 def _bytes(model: CircuitModel) -> int:
     """Bytes of one number of the residual stream."""
     return torch.finfo(model.dtype).bits // 8
+
+
+def _sum_bytes(model: CircuitModel) -> int:
+    """Bytes of one number of score sums."""
+    return torch.finfo(model.sum_dtype).bits // 8
 
 
 def free_memory(device: torch.device) -> int:

@@ -45,11 +45,13 @@ class Ranks:
         rank: Number of this process.
         size: Number of processes; more than one need an initialised `torch.distributed`.
         sharing: Processes that use the same memory.
+        on_machine: Processes on this machine.
     """
 
     rank: int = 0
     size: int = 1
     sharing: int = 1
+    on_machine: int = 1
 
     @property
     def parts(self) -> int:
@@ -150,8 +152,8 @@ def join_processes() -> tuple[Ranks, Any]:
     rank, size = int(accelerator.process_index), int(accelerator.num_processes)
     if rank > 0:  # the first process speaks for all
         logging.getLogger("lm_eval").setLevel(logging.WARNING)
-    sharing = int(os.environ.get("LOCAL_WORLD_SIZE", size)) if on_cpu else 1
-    return Ranks(rank, size, sharing), accelerator
+    on_machine = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    return Ranks(rank, size, on_machine if on_cpu else 1, on_machine), accelerator
 
 
 def _warn_of_one() -> None:

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from harness_circuits.ablation import check_ablation
-from harness_circuits.attribution import METHODS, no_samples
+from harness_circuits.attribution import METHODS, Method, check_method, no_samples
 from harness_circuits.curve import MIB_SIZES, check_sizes
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.memory import Needs
-from harness_circuits.metrics import METRICS
+from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.registry import unknown_name
 from harness_circuits.scores import LEVELS
 from harness_circuits.selection import SELECTORS, check_selection
@@ -144,6 +144,15 @@ class Settings:
         if self.stability_resamples:
             wanted = max(wanted, STABILITY_SAMPLES)
         return wanted if self.keep_samples is None else self.keep_samples
+
+    def method_for(self, metric: Metric) -> Method:
+        """The method, made sure that it is defined for the level, the ablation and a metric.
+
+        Raises:
+            OptionError: It is not.
+        """
+        options = self.chosen_method_options(METHODS.get(self.method).options)
+        return check_method(self.method, self.level, self.ablation, metric, options)
 
     @property
     def needs(self) -> Needs:

@@ -54,18 +54,28 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", hooked)
 
 
-@pytest.mark.parametrize("device_map", SPREADING)
-def test_several_processes_do_not_each_spread_a_model(device_map: str) -> None:
+@pytest.mark.parametrize("device_map", [*SPREADING, {"model": 0, "lm_head": 1}])
+def test_several_processes_do_not_each_spread_a_model(device_map: Any) -> None:
     with pytest.raises(OptionError) as error:
-        check_device_map(device_map, Ranks(1, 2))
+        check_device_map(device_map, 2)
     assert str(error.value) == (
-        f"device_map={device_map} spreads a model over all devices, and each of the 2 processes "
-        "would do so with a model of its own. Start one process with device_map, or several "
+        f"device_map={device_map} spreads a model over devices, and each of the 2 processes on this "
+        "machine would do so with a model of its own. Start one process with device_map, or several "
         "without it: each then has the whole model on one device."
     )
-    check_device_map(device_map, Ranks())
-    check_device_map({"": "cpu"}, Ranks(1, 2))
-    check_device_map(None, Ranks(1, 2))
+    check_device_map(device_map, 1)
+    for one in ({"": "cpu"}, "cpu", None):
+        check_device_map(one, 2)
+
+
+def test_the_map_is_checked_before_the_model_is_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = "harness_circuits.harness.lm"
+    monkeypatch.setattr(f"{where}.join_processes", lambda: (Ranks(on_machine=2), None))
+    monkeypatch.setattr(f"{where}.load_model", None)
+    with pytest.raises(OptionError, match="each of the 2 processes"):
+        CircuitLM(pretrained=str(folder), device_map="auto")
 
 
 @pytest.mark.parametrize("device_map", ["cpu", {"": "cpu"}])

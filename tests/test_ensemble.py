@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from selection_cases import random_scores, with_samples
 from tiny_models import tiny_model, token_batches
 
 from harness_circuits.attribution import Job, attribute, ensemble
-from harness_circuits.errors import NumericalError, OptionError, UnknownNameError
+from harness_circuits.errors import CircuitError, NumericalError, OptionError, UnknownNameError
 from harness_circuits.graph import Graph
 from harness_circuits.metrics import METRICS
 from harness_circuits.scores import Scores
+from harness_circuits.settings import Settings
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=2)
 A, B = random_scores(GRAPH, 1), random_scores(GRAPH, 2)
@@ -84,6 +86,21 @@ def test_as_a_method_it_keeps_samples() -> None:
 def test_too_few_members_are_refused(methods: str) -> None:
     with pytest.raises(OptionError, match=r"two or more different methods.*EAP:EAP-IG-inputs"):
         attribute(job(), "ensemble", methods=methods)
+
+
+@pytest.mark.parametrize("methods", [123, [], None, [["EAP"]], "", "EAP", "EAP:nope", ["EAP", 3]])
+def test_members_are_checked_with_the_settings(methods: Any) -> None:
+    with pytest.raises(CircuitError, match=r"two or more different methods|nope"):
+        Settings(method="ensemble", method_options={"methods": methods})
+
+
+def test_members_have_to_be_defined_for_the_level_and_the_ablation() -> None:
+    several = {"method_options": {"methods": "EAP:clean-corrupted"}}
+    settings = Settings(method="ensemble", ablation="mean", **several)
+    with pytest.raises(
+        OptionError, match="method=clean-corrupted is not defined for ablation=mean"
+    ):
+        settings.method_for(METRICS.get("logit_diff"))
 
 
 def test_members_are_checked_before_any_pass() -> None:

@@ -130,7 +130,7 @@ def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, sh
     model = tiny_model(architecture)
     circuit = random_circuit(model, share=share)
     post_norm = architecture == "gemma2"
-    n_kv = len(model.layers[0].folded["k"][0])
+    n_kv = [len(layer.folded["k"][0]) for layer in model.layers]
     with_totals = EdgePlan(circuit, n_kv, post_norm=post_norm, totals=True)
     plain = EdgePlan(circuit, n_kv, post_norm=post_norm, totals=False)
     assert plain.total is None

@@ -91,6 +91,7 @@ def test_settings_say_what_their_method_needs() -> None:
     atp = {"method": "AtP-star"}
     assert Settings(**atp).needs == Needs(patched=True, grad_drop=True)
     assert Settings(**atp, method_options={"grad_drop": False}).needs == Needs(patched=True)
+    assert Settings(**atp, method_options={"qk_fix": False}).needs == Needs(grad_drop=True)
     assert Settings(method="exact").needs == Needs(patched=True)
     assert Settings(method="EAP").needs == Needs()
     steps = {"method_options": {"ig_steps": 40}}
@@ -101,9 +102,10 @@ def test_settings_say_what_their_method_needs() -> None:
     assert Settings(method="ensemble", **several).needs == Needs(runs=5, patched=True)
 
 
-def test_every_step_of_a_path_needs_more() -> None:
-    model = tiny_model("gpt2", dtype=torch.float32)
-    few, many = (bytes_per_token(model, 6, runs) for runs in (5, 40))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_step_of_a_path_needs_more_in_the_dtype_of_sums(dtype: torch.dtype) -> None:
+    model = tiny_model("gpt2", dtype=dtype)
+    few, many = (bytes_per_token(model, 6, runs) for runs in (40, 75))
     assert many - few == 2 * 2 * 35 * 32 * 4  # layer, twice its size, run, width, float32
 
 

@@ -182,7 +182,9 @@ METHODS.register("AtP-star")(
         levels=("edge", "node"),
         clean_only=True,
         samples=False,
-        needs=lambda level, options: Needs(patched=True, grad_drop=options["grad_drop"]),
+        needs=lambda level, options: Needs(
+            patched=options["qk_fix"], grad_drop=options["grad_drop"]
+        ),
         source="Kramar et al. 2024, arXiv 2403.00745",
     )
 )

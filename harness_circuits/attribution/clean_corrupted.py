@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.memory import Needs
 from harness_circuits.scores import Scores
 
 
@@ -21,6 +22,7 @@ METHODS.register("clean-corrupted")(
     Method(
         function=clean_corrupted,
         ablations=("patching",),
+        needs=lambda level, options: Needs(runs=2),
         source="code of Hanna et al. 2024, arXiv 2403.17806",
     )
 )

@@ -20,7 +20,6 @@ from harness_circuits.attribution.job import (
     Job,
     Method,
     attribute,
-    check_method,
     no_samples,
 )
 from harness_circuits.errors import NumericalError, OptionError
@@ -76,19 +75,26 @@ def ensemble_of_methods(job: Job, *, methods: Any, normalise: str) -> Scores:
         UnknownNameError: There is no such method.
         OptionError: Fewer than two methods, or one that is not defined here.
     """
+    check_ensemble(methods, normalise)
+    names = _names(methods)
+    for name in names:
+        if job.keep_samples and not METHODS.get(name).samples:
+            raise OptionError(no_samples(name))
+    return ensemble([attribute(job, name) for name in names], normalise)
+
+
+def check_ensemble(methods: Any, normalise: Any) -> None:
+    """Raise `OptionError` unless there are two or more methods to combine, in a known way."""
     names = _names(methods)
     if len(names) < 2 or len(set(names)) < len(names) or "ensemble" in names:
         raise OptionError(
             "method=ensemble takes two or more different methods, such as "
             f"methods=EAP:EAP-IG-inputs; got {methods!r}."
         )
+    for name in names:
+        METHODS.get(name)
     if normalise not in NORMALISE:
         raise OptionError(unknown_name("normalise", normalise, NORMALISE))
-    for name in names:
-        member = check_method(name, job.level, job.ablation.name, job.metric)
-        if job.keep_samples and not member.samples:
-            raise OptionError(no_samples(name))
-    return ensemble([attribute(job, name) for name in names], normalise)
 
 
 def ensemble_needs(level: str, options: Mapping[str, Any]) -> Needs:
@@ -97,9 +103,12 @@ def ensemble_needs(level: str, options: Mapping[str, Any]) -> Needs:
     return Needs.of_all(member.needs(level, member.options) for member in members)
 
 
-def _names(methods: Any) -> list[Any]:
-    """The members' names, from a list or a string."""
-    return re.split(r"[\s:;+/]+", methods.strip()) if isinstance(methods, str) else list(methods)
+def _names(methods: Any) -> list[str]:
+    """The members' names, from a string or strings; none from anything else."""
+    if isinstance(methods, str):
+        return re.split(r"[\s:;+/]+", methods.strip())
+    several = isinstance(methods, list | tuple) and all(isinstance(name, str) for name in methods)
+    return list(methods) if several else []
 
 
 def _norm(scores: Scores, normalise: str) -> float:
@@ -130,7 +139,9 @@ METHODS.register("ensemble")(
         function=ensemble_of_methods,
         options={"methods": "EAP:EAP-IG-inputs", "normalise": "sum"},
         gradients=False,
+        check=check_ensemble,
         needs=ensemble_needs,
+        members=lambda options: _names(options["methods"]),
         source="Mondorf et al. 2025, arXiv 2510.06811",
     )
 )

@@ -76,6 +76,15 @@ def path_attribution(
     return job.scores(sums)
 
 
+@dataclass(frozen=True)
+class _Clean:
+    """What a batch's clean run is needed for: where the path ends, and what is contracted."""
+
+    start: Residual
+    change: Residual
+    delta: Delta
+
+
 class _PathBatch:
     """The work for one batch."""
 
@@ -89,8 +98,7 @@ class _PathBatch:
         self.post_norm = post_norm and not job.raw_heads
         self.replacement: Outputs | None = job.ablation.replacement(self.model, batch)
         self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
-        self.delta: Delta | None = None
-        self.start: Residual | None = None
+        self.clean: _Clean | None = None
 
     def add_to(self, total: Float[Tensor, "*units"]) -> None:
         """Add this batch's score sums."""
@@ -122,7 +130,7 @@ class _PathBatch:
         wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
         if self.edges and self.post_norm:
             wanted = (*wanted, "attention")
-        is_clean = self.delta is None  # the clean point comes first, and is then the clean run too
+        is_clean = self.clean is None  # the clean point comes first, and is then the clean run too
         keep = OUTPUTS if is_clean else ()
         start = None if is_clean else self._between(point.alpha)
 
@@ -139,19 +147,21 @@ class _PathBatch:
     def _take_clean(self, seen: Tapped) -> None:
         """Keep what the clean run is needed for: differences, and where the path ends."""
         assert self.replacement is not None
-        clean = outputs_of(self.model, self.batch.clean, seen)
-        self.delta = delta_between(clean, self.replacement, self.model.sum_dtype)
-        self.start = seen["block_in"][0]
-        self.change = self.replacement.embedded - clean.embedded
+        outputs = outputs_of(self.model, self.batch.clean, seen)
+        self.clean = _Clean(
+            seen["block_in"][0],
+            self.replacement.embedded - outputs.embedded,
+            delta_between(outputs, self.replacement, self.model.sum_dtype),
+        )
         self.replacement = None  # large, and not needed any more
 
     def _between(self, alpha: float) -> Residual:
-        assert self.start is not None
-        return self.start + (1 - alpha) * self.change
+        assert self.clean is not None
+        return self.clean.start + (1 - alpha) * self.clean.change
 
     def _delta(self) -> Delta:
-        assert self.delta is not None
-        return self.delta
+        assert self.clean is not None
+        return self.clean.delta
 
 
 def even_points(rule: str, steps: int) -> list[PathPoint]:

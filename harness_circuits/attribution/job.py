@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,13 @@ def _no_check(**options: Any) -> None:
 
 
 def _nothing_more(level: str, options: Mapping[str, Any]) -> Needs:
-    """One pass with gradients is all."""
+    """A run with gradients is all."""
     return NOTHING_MORE
+
+
+def _no_members(options: Mapping[str, Any]) -> Sequence[str]:
+    """A method of its own."""
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +149,7 @@ class Method:
             that run has none.
         samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
         needs: (level, options): what it holds in memory.
+        members: (options): the methods that it runs.
         source: The paper.
     """
 
@@ -155,14 +162,28 @@ class Method:
     clean_only: bool = False
     samples: bool = True
     needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
+    members: Callable[[Mapping[str, Any]], Sequence[str]] = _no_members
     source: str
 
 
 METHODS: Registry[Method] = Registry("attribution method")
 
 
-def check_method(name: str, level: str, ablation: str, metric: Metric) -> Method:
-    """Return a method, if it is defined for this level, ablation and metric.
+def check_method(
+    name: str,
+    level: str,
+    ablation: str,
+    metric: Metric,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Method:
+    """Return a method, if it and all its members are defined for this level, ablation and metric.
+
+    Args:
+        name: The method's name.
+        level: `edge`, `node` or `neuron`.
+        ablation: The ablation's name.
+        metric: What is to be differentiated.
+        options: Those of the method's options that are not at their defaults.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -189,6 +210,8 @@ def check_method(name: str, level: str, ablation: str, metric: Metric) -> Method
             f"({metric.description}) has none. Use method=EAP-IG-inputs, or "
             "attribution_metric=logit_diff."
         )
+    for member in method.members({**method.options, **options}):
+        check_method(member, level, ablation, metric)
     return method
 
 
@@ -216,7 +239,7 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
             method that has none.
         NumericalError: The scores are not finite, or all zero.
     """
-    method = check_method(name, job.level, job.ablation.name, job.metric)
+    method = METHODS.get(name)
     unknown = set(options) - set(method.options)
     if unknown:
         raise OptionError(
@@ -226,6 +249,8 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     if job.keep_samples and not method.samples:
         raise OptionError(no_samples(name))
     chosen = {**method.options, **options}
+    method.check(**{key: chosen[key] for key in method.options})
+    check_method(name, job.level, job.ablation.name, job.metric, options)
     before = job.model.counts.copy()
     scores = method.function(job, **chosen)
     assert scores.samples is not None or not job.keep_samples, f"{name} adds without job.sums()"

@@ -59,7 +59,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
         self.ranks, accelerator = join_processes()
         with self.ranks.together():
             self._use(read_options(arguments))
-            check_device_map(self.options.model.get("device_map"), self.ranks)
+            check_device_map(self.options.model.get("device_map"), self.ranks.on_machine)
             started = time.perf_counter()
             self.circuit_model = load_model(**self.options.model | device_of(accelerator))
             self.load_seconds = time.perf_counter() - started

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.attribution import check_method
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.finding import check_task
 from harness_circuits.harness.texts import check_source
@@ -139,7 +138,7 @@ def _check_names(options: Options) -> None:
         check_task(task, f"circuit={circuit}")
         settings = options.discovery
         metric = settings.attribution_metric or settings.metric or "logit_diff"
-        check_method(settings.method, settings.level, settings.ablation, METRICS.get(metric))
+        settings.method_for(METRICS.get(metric))
     elif circuit is not None and not ((path := circuit_path(circuit)) and path.is_file()):
         raise OptionError(
             f"circuit={circuit}: there is no such file, and no known circuit of this name. "

@@ -83,17 +83,22 @@ def check_prompts(
             )
 
 
-def check_device_map(device_map: Any, ranks: Ranks) -> None:
+def check_device_map(device_map: Any, n_processes: int) -> None:
     """Refuse to spread the model of each of several processes over the same devices.
 
+    Args:
+        device_map: As in `--model_args`.
+        n_processes: Processes on this machine.
+
     Raises:
-        OptionError: `device_map` names a way to spread, and there are several processes.
+        OptionError: The map is to several devices, and there are several processes.
     """
-    if ranks.size > 1 and device_map in SPREADING:
+    several = len(set(device_map.values())) > 1 if isinstance(device_map, Mapping) else None
+    if n_processes > 1 and (several or device_map in SPREADING):
         raise OptionError(
-            f"device_map={device_map} spreads a model over all devices, and each of the {ranks.size} "
-            "processes would do so with a model of its own. Start one process with device_map, or "
-            "several without it: each then has the whole model on one device."
+            f"device_map={device_map} spreads a model over devices, and each of the {n_processes} "
+            "processes on this machine would do so with a model of its own. Start one process with "
+            "device_map, or several without it: each then has the whole model on one device."
         )
 
 

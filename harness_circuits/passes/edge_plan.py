@@ -6,6 +6,7 @@ the ones that it leaves out of the total of all: whichever are fewer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,13 +58,13 @@ class EdgePlan:
     """
 
     def __init__(
-        self, circuit: Circuit, n_kv_weights: int, *, post_norm: bool, totals: bool
+        self, circuit: Circuit, n_kv_weights: Sequence[int], *, post_norm: bool, totals: bool
     ) -> None:
         """Number the sources with a kept edge, and group destinations with equal inputs.
 
         Args:
             circuit: An edge circuit.
-            n_kv_weights: Key (or value) projection weights of a layer.
+            n_kv_weights: Key (or value) projection weights, per layer.
             post_norm: Leave heads out of the rows: they are normalised together first.
             totals: Whether rows may subtract from the total.
         """
@@ -94,7 +95,9 @@ class EdgePlan:
             columns = slice(mlp, mlp + 1)
             self.mlp.append(self._sums(edges[: n_before[mlp], columns], no_total=graph.parallel))
         self.final = self._sums(edges[:, -1:])
-        self.readings = [self._readings(sums.of, n_kv_weights) for sums in self.attention]
+        self.readings = [
+            self._readings(sums.of, n) for sums, n in zip(self.attention, n_kv_weights, strict=True)
+        ]
         everything = (*self.attention, *self.mlp, self.final)
         used = any(sums.total for sums in everything)
         self.total = self.base + 1 if used else None
@@ -108,8 +111,11 @@ class EdgePlan:
     def _readings(self, of: Int[np.ndarray, "dst"], n_kv_weights: int) -> dict[str, Reading]:
         n, n_kv = self.graph.n_heads, self.graph.n_kv_heads
         q, k, v = np.split(of, [n, n + n_kv])
-        kv = {"k": k, "v": v}
-        return {"q": read_rows(q, n)} | {kind: read_rows(x, n_kv_weights) for kind, x in kv.items()}
+        return {
+            "q": read_rows(q, n),
+            "k": read_rows(k, n_kv_weights),
+            "v": read_rows(v, n_kv_weights),
+        }
 
     def _sums(self, edges: Bool[np.ndarray, "src dst"], *, no_total: bool = False) -> Sums:
         patterns: dict[bytes, int] = {}
@@ -141,13 +147,17 @@ class EdgePlan:
         return np.array([self.base, self.base + 1, *left]), signs
 
 
-def edge_plan(circuit: Circuit, n_kv_weights: int, *, post_norm: bool, totals: bool) -> EdgePlan:
+def edge_plan(
+    circuit: Circuit, n_kv_weights: tuple[int, ...], *, post_norm: bool, totals: bool
+) -> EdgePlan:
     """The plan of a circuit, cached by the identity of the circuit; arguments as in `EdgePlan`."""
     return _cached(_Identity(circuit), n_kv_weights, post_norm, totals)
 
 
 @lru_cache(maxsize=64)
-def _cached(circuit: _Identity, n_kv_weights: int, post_norm: bool, totals: bool) -> EdgePlan:
+def _cached(
+    circuit: _Identity, n_kv_weights: tuple[int, ...], post_norm: bool, totals: bool
+) -> EdgePlan:
     return EdgePlan(circuit.circuit, n_kv_weights, post_norm=post_norm, totals=totals)
 
 

@@ -23,7 +23,7 @@ from harness_circuits.passes.edge_plan import Sums, edge_plan
 from harness_circuits.passes.native import PerHead, Residual
 from harness_circuits.passes.readings import Reading
 
-Inputs = Float[Tensor, "row batch pos model"]
+InputRows = Float[Tensor, "row batch pos model"]
 
 
 class EdgeMixer:
@@ -35,7 +35,7 @@ class EdgeMixer:
         self.model = stream.model
         self.post_norm = self.model.layers[0].post_attention is not None
         exact = stream.final.dtype in (torch.float32, torch.float64)  # totals take digits
-        n_kv_weights = len(self.model.layers[0].folded["k"][0])
+        n_kv_weights = tuple(len(layer.folded["k"][0]) for layer in self.model.layers)
         self.plan = edge_plan(circuit, n_kv_weights, post_norm=self.post_norm, totals=exact)
         self.differences = stream.store(self.plan.n_slots)
         if self.plan.total is not None:
@@ -84,7 +84,7 @@ class EdgeMixer:
         """Which of a layer's inputs its query, key or value destinations read."""
         return self.plan.readings[index][kind]
 
-    def attention_inputs(self, index: int) -> Inputs:
+    def attention_inputs(self, index: int) -> InputRows:
         """Distinct residual inputs of a layer's query, key and value destinations."""
         return self._rows(self.plan.attention[index], self.stream.block_in[index], index)
 
@@ -101,7 +101,7 @@ class EdgeMixer:
         rows = self._rows(sums, base, n_layers)
         return rows[0] if len(rows) else self.stream.batched(base)
 
-    def _rows(self, sums: Sums, base: Residual, n_layers: int) -> Inputs:
+    def _rows(self, sums: Sums, base: Residual, n_layers: int) -> InputRows:
         """Ablated stream plus kept differences; `n_layers` attentions lie before the destination."""
         base = self.stream.batched(base)
         n_rows = len(sums.kept)
@@ -213,7 +213,7 @@ class NodeMixer:
         """All of a layer's query, key or value destinations read its one input."""
         return Reading(self.graph.n_heads if kind == "q" else self.graph.n_kv_heads, 0)
 
-    def attention_inputs(self, index: int) -> Inputs:
+    def attention_inputs(self, index: int) -> InputRows:
         """The residual input that a layer's query, key and value destinations share."""
         return self.stream.batched(self.stream.block_in[index] + self.sum)[None]
 

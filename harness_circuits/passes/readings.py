@@ -34,7 +34,7 @@ class Reading:
     Attributes:
         n: Number of destinations.
         shared: The row that all of them read, if there is one.
-        parts: Those that read rows of their own; nothing else is kept by any.
+        parts: Those that read rows of their own; destinations in no part are ablated.
         complete: Whether every destination is in a part.
     """
 

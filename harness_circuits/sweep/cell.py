@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from harness_circuits.attribution import check_method
 from harness_circuits.errors import CircuitError
 from harness_circuits.metrics import METRICS
 from harness_circuits.settings import Settings
@@ -58,7 +57,7 @@ class Cell:
         """
         settings = Settings.from_arguments(self.options)
         metric = METRICS.get(settings.attribution_metric or settings.metric or "logit_diff")
-        check_method(settings.method, settings.level, settings.ablation, metric)
+        settings.method_for(metric)
         return settings
 
     @property
