@@ -90,7 +90,7 @@ def compat(setting: Setting) -> Pair:
     return attribute(ours, "EAP-IG-inputs"), attribute(theirs, "EAP-IG-inputs")
 
 
-@row("average over all sites, first layer's gradients lost", "EAP-IG-activations, edges, 4 pairs")
+@row("average over all sites, first layer's gradients lost", "EAP-IG-activations, edges")
 def sites(setting: Setting) -> Pair:
     """Interpolation at a source's own site, or at all and averaged."""
     job = setting.job(setting.batches(n_pairs=4))
