@@ -158,10 +158,9 @@ def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
     For each dropped layer, the gradients at all layers' mixed values; and score sums of the batch,
     of the discovery, and their sizes at the end, in float64.
     """
-    graph, size = model.graph, _bytes(model)
-    return graph.n_layers**2 * _width(
-        model
-    ) * size, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
+    graph = model.graph
+    per_token = graph.n_layers**2 * _width(model) * _bytes(model)
+    return per_token, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
 
 
 def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
