@@ -41,6 +41,8 @@ CASES = {
     "gpt2-small-256-tokens": gpt2(12, 12, 768, n_pairs=4, n_tokens=256),
     "gpt2-4x-edges": gpt2(24, 12, 768, n_pairs=20),
     "quick": gpt2(6, 6, 384, n_tokens=24),
+    "peers": gpt2(12, 12, 768, n_pairs=2),
+    "peers-small": gpt2(2, 2, 32, n_pairs=3, n_tokens=6),
 }
 # Cost against one size at a time.
 SCALING = {
