@@ -30,6 +30,7 @@ from benchmarks.measure import interleaved
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.graph import Graph
 from harness_circuits.metrics import METRICS
+from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.tokenise import make_batches
 
 ROUNDS = 1
@@ -39,8 +40,8 @@ RIGHT, WRONG = 3, 5  # answers of all pairs: a metric of TransformerLens sees no
 class Peers:
     """The same model and pairs for both."""
 
-    def __init__(self, case: Case) -> None:
-        self.model = load(case)
+    def __init__(self, case: Case, dtype: torch.dtype = torch.float32) -> None:
+        self.model = CircuitModel(load(case).hf.to(dtype), name="random GPT-2")
         found = [
             replace(pair, clean=pair.corrupted, corrupted=pair.clean, answers=((RIGHT,), (WRONG,)))
             for pair in pairs(case, self.model)

@@ -151,6 +151,18 @@ def test_a_file_that_unpacks_to_too_much(tmp_path: Path) -> None:
     refuse(path, "unpacks to 20,971,520 bytes; a circuit file of this graph needs at most")
 
 
+def test_an_archive_of_a_later_zip_version(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", b"")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # the version that is needed to unpack
+    path.write_bytes(content)
+    refuse(
+        path, r"is not a \.pt file of torch 1\.6 or later, or it is cut off: zip file version 9\.9"
+    )
+
+
 # --- safetensors ---
 
 

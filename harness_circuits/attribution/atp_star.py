@@ -56,9 +56,8 @@ def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
         grad_drop: Average the sizes of scores with each layer's gradient dropped in turn.
 
     Raises:
-        OptionError: An option is neither true nor false, or there is no layer to drop.
+        OptionError: There is no layer to drop.
     """
-    check_switches(qk_fix=qk_fix, grad_drop=grad_drop)
     graph = job.model.graph
     if grad_drop and graph.n_layers < 2:
         raise OptionError(

@@ -64,11 +64,7 @@ def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> 
         sites: `own`: a source is scored on its own site's path; `all`: on the paths of all sites;
             `reference`: the same with a defect of EAP-IG's code, which loses the gradients at the
             first layer's inputs on the input node's path in models without learned positions.
-
-    Raises:
-        OptionError: An option has a value it cannot have.
     """
-    check_options(ig_steps, ig_rule, sites)
     sums = job.sums()
     points = even_points(ig_rule, ig_steps)
     for batch in job.watched("discovery", sums):

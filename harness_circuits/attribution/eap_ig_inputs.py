@@ -26,11 +26,7 @@ def eap_ig_inputs(job: Job, *, ig_steps: int, ig_rule: str) -> Scores:
         job: Model, data, metric, level and ablation.
         ig_steps: Number of points.
         ig_rule: Where they lie, one of `RULES`.
-
-    Raises:
-        OptionError: Fewer than one step, or an unknown rule.
     """
-    check_ig(ig_steps, ig_rule)
     return path_attribution(job, even_points(ig_rule, ig_steps))
 
 

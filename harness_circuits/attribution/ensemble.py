@@ -72,10 +72,8 @@ def ensemble_of_methods(job: Job, *, methods: Any, normalise: str) -> Scores:
         normalise: See `ensemble`.
 
     Raises:
-        UnknownNameError: There is no such method.
-        OptionError: Fewer than two methods, or one that is not defined here.
+        OptionError: Samples are wanted of a method that has none.
     """
-    check_ensemble(methods, normalise)
     names = _names(methods)
     for name in names:
         if job.keep_samples and not METHODS.get(name).samples:

@@ -48,7 +48,6 @@ def information_flow_routes(job: Job, *, head_outputs: str) -> Scores:
     Raises:
         OptionError: `head_outputs` is neither.
     """
-    check_head_outputs(head_outputs)
     sums = job.sums()
     for batch in job.watched("discovery", sums):
         _add_batch(job.model, batch, sums.total, normed=head_outputs == "normed")

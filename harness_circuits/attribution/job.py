@@ -141,7 +141,8 @@ class Method:
     Attributes:
         function: (job, **options) to scores.
         options: Names and defaults of its options.
-        check: (**options): raises `OptionError` for values it cannot work with, before any run.
+        check: (**options): raises `OptionError` for values it cannot work with, before any run;
+            `attribute` and `Settings` call it.
         levels: Levels it is defined at.
         ablations: Ablations it is defined for.
         gradients: Whether it needs a differentiable metric.
@@ -249,7 +250,7 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     if job.keep_samples and not method.samples:
         raise OptionError(no_samples(name))
     chosen = {**method.options, **options}
-    method.check(**{key: chosen[key] for key in method.options})
+    method.check(**chosen)
     check_method(name, job.level, job.ablation.name, job.metric, options)
     before = job.model.counts.copy()
     scores = method.function(job, **chosen)

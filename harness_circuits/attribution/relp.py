@@ -29,12 +29,8 @@ def relp(job: Job, *, ln_rule: bool, identity_rule: bool, half_rule: bool, ah_ru
         ah_rule: Attention patterns are constants: queries and keys get no relevance.
 
     Raises:
-        OptionError: A rule is neither true nor false.
         UnsupportedModelError: A rule has no meaning for the model's MLPs or norms.
     """
-    check_switches(
-        ln_rule=ln_rule, identity_rule=identity_rule, half_rule=half_rule, ah_rule=ah_rule
-    )
     run_type = partial(RelevanceRun, frozen_norms=ln_rule, frozen_patterns=ah_rule)
     with relevance_rules(job.model, Rules(ln_rule, identity_rule, half_rule)):
         return path_attribution(job, [PathPoint(1.0, 1.0)], run_type)

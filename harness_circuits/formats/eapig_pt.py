@@ -114,6 +114,7 @@ def _check_archive(path: Path, limit: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
+    # `NotImplementedError` is what zipfile raises for an archive of a later zip version.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise CircuitFileError(
             f"{path} is not a .pt file of torch 1.6 or later, or it is cut off: {error}."
