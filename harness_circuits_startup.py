@@ -2,7 +2,7 @@
 
 `harness_circuits_startup.pth`, beside this module, calls `install` each time Python starts, which
 puts one finder on `sys.meta_path`. When one of three modules of lm-eval is imported, the finder
-hands over to `harness_circuits.harness.watch`. Every Python process pays for this file, so it is
+hands over to `harness_circuits.harness.import_hook`. Every Python process pays for this file, so it is
 short, imports nothing new, and lies outside the package, whose `__init__` it does not run.
 Set HARNESS_CIRCUITS_DISABLE_PLUGIN=1 to switch it off.
 """
@@ -21,7 +21,7 @@ class LmEvalFinder:
         if name not in WATCHED:
             return None
         try:
-            from harness_circuits.harness.watch import watched_spec
+            from harness_circuits.harness.import_hook import watched_spec
         except ImportError:  # uninstalled, with this file left behind
             return None
         return watched_spec(self, name, path, target)

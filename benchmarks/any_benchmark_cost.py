@@ -17,16 +17,16 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from benchmarks.measure import interleaved
-from harness_circuits import taskdata
-from harness_circuits.ablation import zeros
+from harness_circuits.ablation.ablations import zeros
 from harness_circuits.api import discover, select
-from harness_circuits.circuit import Circuit
-from harness_circuits.harness.finding import find_task
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.harness.task_lookup import find_task
+from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.models.load import load_model
-from harness_circuits.pairs import pairs_from_docs
+from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.passes.installed import InstalledCircuit
-from harness_circuits.scores import ScoreSpace
+from harness_circuits.task_data import base
 
 BATCH, LENGTH, NEW, ROUNDS = 4, 64, 8, 3
 
@@ -39,7 +39,7 @@ def circuits(model: CircuitModel) -> dict[str, Circuit]:
         f"random, {size:.0%}": Circuit(space, space.real & (order < size))
         for size in (0.05, 0.2, 0.5)
     }
-    taskdata.set_active_tokenizer(model.tokenizer)
+    base.set_active_tokenizer(model.tokenizer)
     pairs = pairs_from_docs(find_task("ioi_circuit", {}).training_docs(), "ioi_circuit")
     scores = discover(model, pairs[:20], method="EAP")
     chosen = select(scores, sizes=(0.05,))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.models.load import load_model
-from harness_circuits.tokenise import TokenPair
+from harness_circuits.pairs.tokenise import TokenPair
 
 NAMES = "Mary John Anna Mark Paul Peter Sarah David James Laura Kate Max".split()
 SENTENCE = "When {} and {} went to the store, {} gave a drink to"

@@ -15,12 +15,12 @@ import sys
 from benchmarks.cases import gpt2, load, pairs
 from benchmarks.measure import peak_above
 from harness_circuits.attribution import METHODS, Job, attribute
+from harness_circuits.circuits.scores import Level
 from harness_circuits.errors import OptionError
-from harness_circuits.memory import SHARE_USED, Needs, pairs_per_pass
-from harness_circuits.metrics import METRICS
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.scores import Level
-from harness_circuits.tokenise import TokenPair, make_batches
+from harness_circuits.pairs.tokenise import TokenPair, make_batches
+from harness_circuits.passes.memory import SHARE_USED, Needs, pairs_per_pass
 
 CASE = gpt2(4, 4, 256, n_pairs=8, n_tokens=64)
 MIB = 2**20

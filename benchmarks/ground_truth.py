@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from harness_circuits.agreement import agreement
 from harness_circuits.attribution import METHODS
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.evaluation.agreement import agreement
 from harness_circuits.experiment import Experiment
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.ground_truth import GROUND_TRUTH, PREFIX, TRUTH_FILE, ground_truth_folder
-from harness_circuits.models.load import load_model
-from harness_circuits.pairs import pairs_from_docs
+from harness_circuits.loading.load import load_model
+from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.settings import Settings
 
 MEASURES = {

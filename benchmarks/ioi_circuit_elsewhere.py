@@ -18,9 +18,9 @@ from typing import Any
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from harness_circuits.harness.finding import find_task
+from harness_circuits.evaluation.summary import size_name
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.summary import size_name
+from harness_circuits.harness.task_lookup import find_task
 
 SIZES = (0.05, 0.2, 0.5, 1)
 SOURCES = ("ioi_circuit", "country_capital_circuit")

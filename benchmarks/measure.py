@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from benchmarks.stages import Stage
-from harness_circuits.spent import spent
+from harness_circuits.machine.spent import spent
 
 
 def interleaved(stages: Mapping[str, Stage], repeats: int) -> dict[str, dict[str, float]]:

@@ -8,11 +8,11 @@ import time
 import numpy as np
 
 from benchmarks.stages import ten
-from harness_circuits.circuit import Circuit
-from harness_circuits.curve import MIB_SIZES
-from harness_circuits.graph import Graph
-from harness_circuits.scores import Scores, ScoreSpace
-from harness_circuits.summary import ExampleRecord, Header, summarise
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.evaluation.curve import MIB_SIZES
+from harness_circuits.evaluation.summary import ExampleRecord, Header, summarise
 
 # Llama-3.1-8B: 1,592,881 edges.
 LLAMA = Graph(n_layers=32, n_heads=32, n_kv_heads=32, d_model=4096)

@@ -28,10 +28,10 @@ from transformer_lens.tools.analysis.attribution_patching import EdgeAttribution
 from benchmarks.cases import CASES, Case, load, pairs
 from benchmarks.measure import interleaved
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.graph import Graph
-from harness_circuits.metrics import METRICS
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.tokenise import make_batches
+from harness_circuits.pairs.tokenise import make_batches
 
 ROUNDS = 1
 RIGHT, WRONG = 3, 5  # answers of all pairs: a metric of TransformerLens sees no pair

@@ -17,17 +17,17 @@ from scipy.stats import spearmanr
 
 import harness_circuits as hc
 from benchmarks.task_accuracy import load
-from harness_circuits import taskdata
-from harness_circuits.ablation import Mean, make_ablation
+from harness_circuits.ablation.ablations import Mean, make_ablation
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.experiment import tokenise
-from harness_circuits.metrics import METRICS
-from harness_circuits.pairs import pairs_from_docs
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes.gradients import run_with_gradients
 from harness_circuits.passes.native import Outputs, outputs_of, record
-from harness_circuits.scores import Scores
-from harness_circuits.tokenise import Batch, make_batches
+from harness_circuits.task_data import base
 
 TASK = "ioi_circuit"
 TOP = {"edge": 0.01, "node": 0.1}  # share of the units whose overlap is shown
@@ -43,7 +43,7 @@ class Setting:
 
     def __init__(self, n_pairs: int) -> None:
         self.model = hc.load_model(device="cpu")
-        taskdata.set_active_tokenizer(self.model.tokenizer)
+        base.set_active_tokenizer(self.model.tokenizer)
         task = load(TASK)
         self.train = pairs_from_docs(list(task.training_docs())[:n_pairs], "train")
         self.test = pairs_from_docs(list(task.test_docs())[:n_pairs], "test")

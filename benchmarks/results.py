@@ -16,14 +16,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_circuits.cli import main as harness_circuits
-from harness_circuits.records import EXAMPLES_FILE, Run, read_results
-from harness_circuits.report.compare import ALPHA, compare, method_text
+from harness_circuits.commands.main import main as harness_circuits
+from harness_circuits.records.results_file import EXAMPLES_FILE, Run, read_results
+from harness_circuits.report.comparison.compare import ALPHA, compare, method_text
+from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.markdown import interval_text, markdown_table
-from harness_circuits.report.matching import newest
-from harness_circuits.report.statistics import holm
 from harness_circuits.report.table import leaderboard_markdown, make_leaderboard
 from harness_circuits.settings import Settings
+from harness_circuits.statistics.differences import holm
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = ("methods", "compat", "suite")

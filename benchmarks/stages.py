@@ -8,18 +8,18 @@ import numpy as np
 import torch
 
 from benchmarks.cases import Case, load, pairs
-from harness_circuits.ablation import Patching
+from harness_circuits.ablation.ablations import Patching
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.circuit import Circuit
-from harness_circuits.curve import MIB_SIZES
-from harness_circuits.evaluate import evaluate_circuits
-from harness_circuits.memory import Needs, pairs_per_pass
-from harness_circuits.metrics import METRICS
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.evaluation.curve import MIB_SIZES
+from harness_circuits.evaluation.evaluate import evaluate_circuits
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes.contract import CHUNK_BYTES
-from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.passes.memory import Needs, pairs_per_pass
 from harness_circuits.selection import select
-from harness_circuits.tokenise import Batch, make_batches
 
 STEPS = 5
 Stage = Callable[[], object]

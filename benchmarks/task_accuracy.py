@@ -10,14 +10,14 @@ import argparse
 
 from lm_eval.tasks import TaskManager
 
-from harness_circuits import taskdata
-from harness_circuits.check_task import measure
+from harness_circuits.commands.check_task import measure
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
+from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.models.load import load_model
-from harness_circuits.pairs import pairs_from_docs
-from harness_circuits.taskdata import PAIRS_PER_SPLIT, SPLITS
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.task_data import base
+from harness_circuits.task_data.base import PAIRS_PER_SPLIT, SPLITS
 
 GROUP = "circuit_suite"
 HEAD = (
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--n-test", type=int, default=PAIRS_PER_SPLIT, help="pairs to measure on")
     arguments = parser.parse_args()
     model = load_model(arguments.pretrained)
-    taskdata.set_active_tokenizer(model.tokenizer, arguments.pretrained)
+    base.set_active_tokenizer(model.tokenizer, arguments.pretrained)
     names = arguments.tasks.split(",") if arguments.tasks else members()
     print(HEAD)
     for name, option in cases(names):
@@ -86,7 +86,7 @@ def row(model: CircuitModel, name: str, option: dict[str, str], n_test: int) -> 
     measured = measure(model, task, pairs_from_docs(task.test_docs(), name))
     found = measured.accuracy
     sizes = " / ".join(str(len(task.dataset[split])) for split in SPLITS)
-    left = sum(taskdata.left_out(name).values())
+    left = sum(base.left_out(name).values())
     mark = " (!)" if found.near_chance else ""
     shown = ", ".join(f"{key}={value}" for key, value in option.items()) or "default"
     return (

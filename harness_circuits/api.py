@@ -19,18 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_circuits.bootstrap import Interval
-from harness_circuits.circuit import Circuit
-from harness_circuits.curve import MIB_SIZES, check_sizes
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores, write_atomically
 from harness_circuits.errors import OptionError
+from harness_circuits.evaluation.curve import MIB_SIZES, check_sizes
+from harness_circuits.evaluation.summary import Summary, example_records, summarise, table
 from harness_circuits.experiment import Experiment, Result
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs import Pair
-from harness_circuits.records import CurveRecord
-from harness_circuits.scores import Scores, write_atomically
+from harness_circuits.pairs.pair import Pair
+from harness_circuits.records.results_file import CurveRecord
 from harness_circuits.selection import select as select_counts
 from harness_circuits.settings import Settings
-from harness_circuits.summary import Summary, example_records, summarise, table
+from harness_circuits.statistics.bootstrap import Interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -64,7 +64,7 @@ class Faithfulness:
         from harness_circuits.report.extras import needs_report
 
         with needs_report():
-            from harness_circuits.report.curves import curves_figure
+            from harness_circuits.report.drawing.curves import curves_figure
         return curves_figure(self.curves)
 
     def plot(self, path: str | Path, title: str = "") -> Path:
@@ -82,7 +82,7 @@ class Faithfulness:
             known = ", ".join((*PICTURES, ".html"))
             raise OptionError(f"A curve is written to a file ending in {known}, not {path.name!r}.")
         with needs_report():
-            from harness_circuits.report.curves_static import curves_picture
+            from harness_circuits.report.drawing.curves_static import curves_picture
         return write_atomically(path, curves_picture(self.curves, path.suffix[1:], title))
 
 

@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from harness_circuits.ablation import Ablation, make_ablation
+from harness_circuits.ablation.ablations import Ablation, make_ablation
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.circuit import Circuit
-from harness_circuits.curve import CurveValues, check_gap
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError, OptionError, TaskDataError
-from harness_circuits.evaluate import Evaluation, evaluate_circuits
-from harness_circuits.memory import NOTHING_MORE, pairs_per_pass
-from harness_circuits.metrics import METRICS, Metric
+from harness_circuits.evaluation.curve import CurveValues, check_gap
+from harness_circuits.evaluation.evaluate import Evaluation, evaluate_circuits
+from harness_circuits.evaluation.metrics import METRICS, Metric
+from harness_circuits.evaluation.null_circuits import random_circuits
+from harness_circuits.evaluation.stability import check_resampling, stabilities
+from harness_circuits.machine.ranks import ALONE, Ranks
+from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.null_circuits import random_circuits
-from harness_circuits.pairs import Pair, fingerprint
-from harness_circuits.ranks import ALONE, Ranks
-from harness_circuits.scores import Scores, ScoreSpace
-from harness_circuits.selection import check_selection, select
-from harness_circuits.settings import Settings
-from harness_circuits.spent import spent
-from harness_circuits.stability import check_resampling, stabilities
-from harness_circuits.tokenise import (
+from harness_circuits.pairs.pair import Pair, fingerprint
+from harness_circuits.pairs.tokenise import (
     Batch,
     TokenPair,
     check_first_tokens,
     make_batches,
     tokenise_pair,
 )
+from harness_circuits.passes.memory import NOTHING_MORE, pairs_per_pass
+from harness_circuits.selection import check_selection, select
+from harness_circuits.settings import Settings
 
 
 @dataclass(frozen=True)

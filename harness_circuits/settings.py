@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from harness_circuits.ablation import check_ablation
+from harness_circuits.ablation.ablations import check_ablation
 from harness_circuits.attribution import METHODS, Method, check_method, no_samples
-from harness_circuits.curve import MIB_SIZES, check_sizes
+from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.errors import OptionError, UnknownNameError
-from harness_circuits.memory import Needs
-from harness_circuits.metrics import METRICS, Metric
+from harness_circuits.evaluation.curve import MIB_SIZES, check_sizes
+from harness_circuits.evaluation.metrics import METRICS, Metric
+from harness_circuits.passes.memory import Needs
 from harness_circuits.registry import unknown_name
-from harness_circuits.scores import LEVELS
 from harness_circuits.selection import SELECTORS, check_selection
 
 RANKINGS = ("both", "absolute", "signed")

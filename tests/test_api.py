@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from environments import ROOT
-from tiny_tasks import TASK, documents, evaluate, values, write_task
-from tiny_tokenizer import save_tiny_model
+from helpers.environments import ROOT
+from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
+from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
 from harness_circuits.errors import CircuitFileError, OptionError

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import ROOT
-from result_files import examples, write_run
+from helpers.environments import ROOT
+from helpers.result_files import examples, write_run
 
-from harness_circuits.records import read_results
-from harness_circuits.report.examples import read_examples
+from harness_circuits.records.examples import read_examples
+from harness_circuits.records.results_file import read_results
 
 sys.path.insert(0, str(ROOT))
 from benchmarks import results

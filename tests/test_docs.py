@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from environments import ROOT
+from helpers.environments import ROOT
 
-from harness_circuits.ablation import ABLATIONS
+from harness_circuits.ablation.ablations import ABLATIONS
 from harness_circuits.attribution import METHODS
-from harness_circuits.cli import COMMANDS
-from harness_circuits.metrics import METRICS
-from harness_circuits.report.commands import compare_parser
+from harness_circuits.commands.main import COMMANDS
+from harness_circuits.commands.reports import compare_parser
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
 

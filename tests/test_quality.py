@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from environments import ROOT
+from helpers.environments import ROOT
 
 
 def run(*command: str) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_circuits.attribution import METHODS
-from harness_circuits.curve import MIB_SIZES
 from harness_circuits.errors import CircuitError, OptionError, UnknownNameError
+from harness_circuits.evaluation.curve import MIB_SIZES
 from harness_circuits.settings import Settings, parse_bytes, parse_sizes
 
 

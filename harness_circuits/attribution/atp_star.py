@@ -28,10 +28,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
-from harness_circuits.graph import Graph
-from harness_circuits.memory import PATCHED_TOKENS, Needs
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.attention_fix import QueryKeyFix
 from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.contract import contract_edges, delta_between
@@ -42,9 +43,8 @@ from harness_circuits.passes.gradients import (
     add_destination_gradients,
     run_with_gradients,
 )
+from harness_circuits.passes.memory import PATCHED_TOKENS, Needs
 from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
-from harness_circuits.scores import Scores
-from harness_circuits.tokenise import Batch
 
 
 def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method
-from harness_circuits.memory import Needs
-from harness_circuits.scores import Scores
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.passes.memory import Needs
 
 
 def clean_corrupted(job: Job) -> Scores:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method
-from harness_circuits.scores import Scores
+from harness_circuits.circuits.scores import Scores
 
 
 def eap(job: Job) -> Scores:

@@ -28,7 +28,9 @@ from torch import Tensor
 from harness_circuits.attribution.eap_ig_inputs import check_ig, path_needs
 from harness_circuits.attribution.gradient import PathPoint, even_points
 from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
+from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import (
     Delta,
     contract_edges,
@@ -48,8 +50,6 @@ from harness_circuits.passes.gradients import (
 )
 from harness_circuits.passes.native import NativeRun, Residual, Tapped, outputs_of, record
 from harness_circuits.passes.sites import Site, SiteRun, sites_of
-from harness_circuits.scores import Scores
-from harness_circuits.tokenise import Batch
 
 SITES = ("own", "all", "reference")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from harness_circuits.attribution.gradient import even_points, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
-from harness_circuits.memory import NOTHING_MORE, Needs
-from harness_circuits.scores import Scores
+from harness_circuits.passes.memory import NOTHING_MORE, Needs
 
 RULES = ("left", "right", "midpoint", "gausslegendre")
 

@@ -22,11 +22,11 @@ from harness_circuits.attribution.job import (
     attribute,
     no_samples,
 )
+from harness_circuits.circuits.samples import Samples
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import NumericalError, OptionError
-from harness_circuits.memory import Needs
+from harness_circuits.passes.memory import Needs
 from harness_circuits.registry import unknown_name
-from harness_circuits.samples import Samples
-from harness_circuits.scores import Scores
 
 NORMALISE = ("sum", "max", "none")
 

@@ -22,14 +22,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method
-from harness_circuits.graph import QKV, Graph
-from harness_circuits.memory import PATCHED_TOKENS, Needs
+from harness_circuits.circuits.graph import QKV, Graph
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.machine.progress import progress
+from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.changes import Changes
+from harness_circuits.passes.memory import PATCHED_TOKENS, Needs
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record
 from harness_circuits.passes.patched import Patch, run_patched
-from harness_circuits.progress import progress
-from harness_circuits.scores import Scores
-from harness_circuits.tokenise import Batch
 
 logger = logging.getLogger("lm_eval")
 

@@ -20,7 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.job import Job
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import (
     Delta,
     contract_edges,
@@ -47,8 +49,6 @@ from harness_circuits.passes.native import (
     outputs_of,
     record,
 )
-from harness_circuits.scores import Scores
-from harness_circuits.tokenise import Batch
 
 
 @dataclass(frozen=True)

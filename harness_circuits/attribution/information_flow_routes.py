@@ -27,12 +27,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, fill, tokens_per_chunk
 from harness_circuits.passes.native import OUTPUTS, Tapped, outputs_of, record
-from harness_circuits.scores import Scores
-from harness_circuits.tokenise import Batch
 
 HEAD_OUTPUTS = ("raw", "normed")
 

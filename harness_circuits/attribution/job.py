@@ -14,17 +14,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.ablation import Ablation, Patching
+from harness_circuits.ablation.ablations import Ablation, Patching
 from harness_circuits.attribution.sums import ScoreSums
+from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
-from harness_circuits.memory import NOTHING_MORE, Needs
-from harness_circuits.metrics import Metric
+from harness_circuits.evaluation.metrics import Metric
+from harness_circuits.machine.progress import progress
+from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.progress import progress
-from harness_circuits.ranks import ALONE, Ranks
+from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.passes.memory import NOTHING_MORE, Needs
 from harness_circuits.registry import Registry
-from harness_circuits.scores import Level, Scores, ScoreSpace
-from harness_circuits.tokenise import Batch
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness_circuits.attribution.job import METHODS, Job, Method
-from harness_circuits.scores import Scores
+from harness_circuits.circuits.scores import Scores
 
 
 def random_scores(job: Job, *, seed: int) -> Scores:

@@ -14,8 +14,8 @@ from functools import partial
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.passes.relevance import RelevanceRun, Rules, relevance_rules
-from harness_circuits.scores import Scores
 
 
 def relp(job: Job, *, ln_rule: bool, identity_rule: bool, half_rule: bool, ah_rule: bool) -> Scores:

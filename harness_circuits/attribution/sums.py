@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness_circuits.ranks import Ranks
-from harness_circuits.samples import Samples
+from harness_circuits.circuits.samples import Samples
+from harness_circuits.machine.ranks import Ranks
 
 
 class ScoreSums:

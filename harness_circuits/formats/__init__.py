@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats.content import interpret, lay_out
 from harness_circuits.formats.eapig_json import read_json, write_json
 from harness_circuits.formats.eapig_pt import read_pt, write_pt
 from harness_circuits.formats.groups import expressible, fit
-from harness_circuits.formats.native import (
+from harness_circuits.formats.own import (
     read_circuits,
     read_native,
     read_scores,
     write_circuits,
     write_scores,
 )
-from harness_circuits.graph import Graph
-from harness_circuits.scores import Scores
 
 SUFFIXES = (".json", ".pt", ".safetensors")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import CircuitFileError
-from harness_circuits.graph import Graph
-from harness_circuits.scores import ScoreSpace
 
 # Limits where no graph says what a file may need, and for what is not an array.
 MAX_BYTES = 2 << 30

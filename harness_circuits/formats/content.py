@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from harness_circuits.circuit import Circuit, heads_of_destinations
+from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats.checks import check_finite
 from harness_circuits.formats.groups import expand
-from harness_circuits.graph import Graph
-from harness_circuits.scores import LEVELS, Scores, ScoreSpace
 
 NOTE = "harness_circuits"
 SCALE = (

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from harness_circuits.circuits.graph import INPUT, LOGITS, QKV, Graph
+from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.errors import CircuitFileError, UnknownNameError
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content
-from harness_circuits.graph import INPUT, LOGITS, QKV, Graph
-from harness_circuits.scores import write_atomically
 
 _ENTRY_BYTES, _NUMBER_BYTES = 256, 64
 

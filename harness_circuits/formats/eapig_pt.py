@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content
 from harness_circuits.formats.eapig_json import cfg_of
-from harness_circuits.graph import Graph
-from harness_circuits.scores import write_atomically
 
 _REQUIRED = ("cfg", "src_nodes", "dst_nodes", "edges_in_graph", "nodes_in_graph")
 _CELL_BYTES, _NAME_BYTES = 16, 128

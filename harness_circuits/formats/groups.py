@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats.checks import other_model, ungrouped
-from harness_circuits.graph import Graph
-from harness_circuits.scores import Scores, ScoreSpace
 
 
 def expressible(space: ScoreSpace) -> bool:

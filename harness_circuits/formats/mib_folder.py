@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness_circuits.circuit import Circuit
-from harness_circuits.curve import MIB_SIZES
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.evaluation.curve import MIB_SIZES
 from harness_circuits.formats import save_circuit_file
-from harness_circuits.scores import Scores
 
 SIZES = MIB_SIZES[:-1]
 TASKS = (

@@ -1,7 +1,7 @@
 """Model folders with a known circuit: config and weights, tokenizer, true circuit, pairs.
 
 FOLDER/truth.json    the true circuit, as EAP-IG and MIB write binary circuits
-FOLDER/pairs.jsonl   documents with the fields of a pair, and optionally a `key` (see `taskdata`)
+FOLDER/pairs.jsonl   documents with the fields of a pair, and optionally a `key` (see `task_data.base`)
 
 The hand-written models are saved this way in the user's cache; others can be given as they are.
 """
@@ -15,11 +15,10 @@ from typing import Any
 
 import jsonlines
 
-from harness_circuits.cache import cache_folder, make_once
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.formats import save_circuit_file
-from harness_circuits.graph import Graph
 from harness_circuits.ground_truth.interpbench import WEIGHTS_FILE, is_case, read_config
 from harness_circuits.ground_truth.interpbench_folder import (
     TOKENIZER_FILE,
@@ -29,6 +28,7 @@ from harness_circuits.ground_truth.interpbench_folder import (
 )
 from harness_circuits.ground_truth.models import GROUND_TRUTH, GroundTruth
 from harness_circuits.ground_truth.prompts import SPECIAL, VOCABULARY
+from harness_circuits.machine.cache import cache_folder, make_once
 from harness_circuits.registry import unknown_name
 
 PREFIX = "ground-truth:"

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import CircuitFileError, UnsupportedModelError
 from harness_circuits.formats.checks import NOTE_BYTES, check_size
-from harness_circuits.graph import Graph
 from harness_circuits.ground_truth.inert_pickle import Made, read_inert
 
 WEIGHTS_FILE, EDGES_FILE, PICKLED_CONFIG = "ll_model.pth", "edges.pkl", "ll_model_cfg.pkl"

@@ -17,10 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.cache import cache_folder, make_once
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats import save_circuit_file
-from harness_circuits.graph import Graph
 from harness_circuits.ground_truth.interpbench import (
     EDGES_FILE,
     WEIGHTS_FILE,
@@ -31,6 +30,7 @@ from harness_circuits.ground_truth.interpbench import (
     read_weights,
 )
 from harness_circuits.ground_truth.interpbench_model import convert, n_tokens, save_converted
+from harness_circuits.machine.cache import cache_folder, make_once
 
 VOCABULARY_FILE, TOKENIZER_FILE, TRUTH_FILE = "vocabulary.json", "tokenizer.json", "truth.json"
 TOKENIZER_FILES = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")

@@ -17,13 +17,11 @@ from typing import Any, NoReturn
 
 from lm_eval.api.instance import Instance
 
-from harness_circuits import taskdata
-from harness_circuits.agreement import agreement, overlap_with_known
-from harness_circuits.artifacts import check_folder, write_artifacts
-from harness_circuits.default_model import DISPLAY_NAME
 from harness_circuits.errors import OptionError
+from harness_circuits.evaluation.agreement import agreement, overlap_with_known
+from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
+from harness_circuits.evaluation.summary import example_records
 from harness_circuits.experiment import Experiment, Result
-from harness_circuits.harness.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.options import Options, read_options
 from harness_circuits.harness.ordinary import CircuitHFLM
 from harness_circuits.harness.processes import (
@@ -36,10 +34,12 @@ from harness_circuits.harness.processes import (
 )
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
 from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
-from harness_circuits.models.load import load_model
-from harness_circuits.pairs import pairs_from_docs
-from harness_circuits.ranks import join_processes
-from harness_circuits.summary import example_records
+from harness_circuits.loading.default_model import DISPLAY_NAME
+from harness_circuits.loading.load import load_model
+from harness_circuits.machine.ranks import join_processes
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.records.artifacts import check_folder, write_artifacts
+from harness_circuits.task_data import base
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -71,7 +71,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
                 **self.options.harness,
             )
         self._join(accelerator)
-        taskdata.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
+        base.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
 
     def _use(self, options: Options) -> None:
         """Start anew under some options, with what is loaded."""
@@ -102,7 +102,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
         other = copy.copy(self)
         other._use(options)
         other.find_circuit()
-        taskdata.set_active_tokenizer(other.tokenizer, options.model.get("pretrained"))
+        base.set_active_tokenizer(other.tokenizer, options.model.get("pretrained"))
         return other
 
     @classmethod
@@ -231,7 +231,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
             "metric": experiment.metric_name,
             **result.facts,
             "accuracy": asdict(accuracy),
-            "left_out": taskdata.left_out(name),
+            "left_out": base.left_out(name),
             "data": task.data_facts,
             "processes": self.ranks.size,
             "scores": dict(scores.provenance) if scores is not None else {},

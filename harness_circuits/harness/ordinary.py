@@ -8,17 +8,17 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
-from harness_circuits.harness.given import resolve_circuit
+from harness_circuits.harness.circuit_argument import resolve_circuit
 from harness_circuits.harness.options import Options
-from harness_circuits.harness.sizes import watch_evaluator
-from harness_circuits.harness.standin import Standins, check_standins, make_standins
-from harness_circuits.memory import memory_bound, rows_per_call
+from harness_circuits.harness.ordinary_circuits import Standins, check_standins, make_standins
+from harness_circuits.harness.size_grid import watch_evaluator
+from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
-from harness_circuits.ranks import Ranks
-from harness_circuits.scores import Scores
+from harness_circuits.passes.memory import memory_bound, rows_per_call
 
 
 class CircuitHFLM(HFLM):  # type: ignore[misc]

@@ -1,6 +1,6 @@
 """Registration with lm-eval: the model `circuit`, the task folder, readable errors.
 
-`harness_circuits.harness.watch` calls the three functions below one by one, each as soon as the
+`harness_circuits.harness.import_hook` calls the three functions below one by one, each as soon as the
 part of lm-eval it changes has been loaded. `register` does all at once, for code and commands that
 do not rely on the start-up hook. Each is safe to call again, and none imports torch or
 transformers.

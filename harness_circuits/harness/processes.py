@@ -17,8 +17,8 @@ from lm_eval.api.instance import Instance
 
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.pairs import Pair
-from harness_circuits.ranks import Ranks
+from harness_circuits.machine.ranks import Ranks
+from harness_circuits.pairs.pair import Pair
 
 SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
 

@@ -7,10 +7,10 @@ from importlib import metadata
 from typing import Any
 
 from harness_circuits import __version__
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.harness.options import circuit_path
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.scores import Scores
 from harness_circuits.settings import Settings
 
 VERSIONED = ("torch", "transformers", "transformer_lens", "lm_eval")

@@ -17,14 +17,20 @@ import numpy as np
 from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import TaskDataError
-from harness_circuits.graph import Graph
-from harness_circuits.hubdata import HubData
-from harness_circuits.metrics import METRICS
-from harness_circuits.summary import ExampleRecord, Summary, metric_names, summarise, table
-from harness_circuits.taskdata import TaskData
-from harness_circuits.truthdata import TruthData
+from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.evaluation.summary import (
+    ExampleRecord,
+    Summary,
+    metric_names,
+    summarise,
+    table,
+)
+from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.hub import HubData
+from harness_circuits.task_data.truth import TruthData
 
 logger = logging.getLogger("lm_eval.circuit")
 

@@ -1,1 +1,1 @@
-"""Models: loading, where their parts are, and the checks they must pass."""
+"""A Hugging Face model taken apart into the nodes of the graph."""

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import UnsupportedModelError
-from harness_circuits.graph import Graph
 from harness_circuits.models.attention_core import AttentionCore, PerHead
 from harness_circuits.models.norms import Norm, read_norm
 

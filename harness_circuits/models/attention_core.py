@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from harness_circuits.graph import Graph
+from harness_circuits.circuits.graph import Graph
 
 PerHead = Float[Tensor, "batch pos head d_head"]
 

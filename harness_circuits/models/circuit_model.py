@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
-from harness_circuits.graph import Graph
 from harness_circuits.models.architecture import Layer, Names, component, read_architecture
 from harness_circuits.models.norms import read_norm
 
@@ -106,7 +106,7 @@ class CircuitModel:
             kv_heads: With grouped-query attention, `ungrouped` gives every query head key and
                 value inputs of its own (as EAP-IG and MIB do), `grouped` keeps the model's.
             name: What messages and provenance call the model.
-            check: Run the checks of `harness_circuits.models.checks`.
+            check: Run the checks of `harness_circuits.loading.checks`.
 
         Raises:
             UnsupportedModelError: The model has no decomposition we can patch.
@@ -121,7 +121,7 @@ class CircuitModel:
         with _refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
             self._take_apart(components, names, kv_heads)
             if check:
-                from harness_circuits.models.checks import check_model
+                from harness_circuits.loading.checks import check_model
 
                 check_model(self)
 

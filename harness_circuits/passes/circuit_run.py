@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import QKV
 from harness_circuits.errors import CircuitFileError
-from harness_circuits.graph import QKV
 from harness_circuits.models.architecture import Layer
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.ablated import AblatedStream

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.passes.readings import Reading, read_rows, selector
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.ablated import AblatedStream, Room

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from harness_circuits.circuit import Circuit
-from harness_circuits.graph import Graph
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.edge_plan import Sums, edge_plan
 from harness_circuits.passes.native import PerHead, Residual

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from harness_circuits.graph import Graph
+from harness_circuits.circuits.graph import Graph
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.native import NativeRun, Residual
 

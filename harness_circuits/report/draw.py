@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import load_circuit_file
+from harness_circuits.report.drawing.layout import Drawing, lay_out
 from harness_circuits.report.extras import needs_report
-from harness_circuits.report.layout import Drawing, lay_out
-from harness_circuits.scores import Scores
 from harness_circuits.selection import select
 
 SUFFIXES = (".svg", ".png", ".html", ".dot")
@@ -84,14 +84,14 @@ def draw(drawing: Drawing, suffix: str, title: str = "") -> bytes:
         OptionError: The extra `report` is not installed.
     """
     if suffix == ".dot":
-        from harness_circuits.report.dot import draw_dot
+        from harness_circuits.report.drawing.dot import draw_dot
 
         return draw_dot(drawing, title).encode()
     if suffix == ".html":
         with needs_report():
-            from harness_circuits.report.draw_plotly import draw_figure
+            from harness_circuits.report.drawing.draw_plotly import draw_figure
             from harness_circuits.report.page import drawing_page
         return drawing_page(draw_figure(drawing), title).encode()
     with needs_report():
-        from harness_circuits.report.draw_static import draw_static
+        from harness_circuits.report.drawing.draw_static import draw_static
     return draw_static(drawing, suffix.removeprefix("."), title)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness_circuits.bootstrap import Interval
-from harness_circuits.report.compare import ALPHA, Comparison, Row
+from harness_circuits.report.comparison.compare import ALPHA, Comparison, Row
+from harness_circuits.statistics.bootstrap import Interval
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|&~#])")
 

@@ -23,9 +23,9 @@ from plotly.offline import get_plotlyjs
 from harness_circuits import __version__
 from harness_circuits.errors import CircuitError
 from harness_circuits.formats import read_circuits, read_scores
-from harness_circuits.report.curves import curves_figure
-from harness_circuits.report.draw_plotly import draw_figure
-from harness_circuits.report.layout import Drawing, edges_to_draw, lay_out
+from harness_circuits.report.drawing.curves import curves_figure
+from harness_circuits.report.drawing.draw_plotly import draw_figure
+from harness_circuits.report.drawing.layout import Drawing, edges_to_draw, lay_out
 from harness_circuits.report.scoring import Entry
 from harness_circuits.report.table import TEXT, TIED_SIGN, Leaderboard, accuracy_text, flat
 

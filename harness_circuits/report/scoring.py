@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.bootstrap import Interval, interval, weight_blocks
-from harness_circuits.curve import cmd_log
-from harness_circuits.records import CurveRecord, Run
-from harness_circuits.report.examples import Examples, NoExamplesError, read_examples
-from harness_circuits.report.statistics import (
+from harness_circuits.evaluation.curve import cmd_log
+from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
+from harness_circuits.records.results_file import CurveRecord, Run
+from harness_circuits.statistics.bootstrap import Interval, interval, weight_blocks
+from harness_circuits.statistics.differences import (
     MIN_ITERS,
     Difference,
     Statistic,

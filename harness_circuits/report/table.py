@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness_circuits.records import Run
+from harness_circuits.records.results_file import Run
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
 from harness_circuits.report.scoring import BEST, METRICS, TIED, Entry, Metric, make_entry, mark
 from harness_circuits.settings import Settings

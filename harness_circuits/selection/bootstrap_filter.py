@@ -13,9 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from harness_circuits.bootstrap import resample_weights
-from harness_circuits.circuit import Circuit
-from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection.selectors import (
     SELECTORS,
     Selector,
@@ -23,6 +22,7 @@ from harness_circuits.selection.selectors import (
     circuit_of,
     ranked,
 )
+from harness_circuits.statistics.bootstrap import resample_weights
 
 _BLOCK = 4_000_000  # resampled scores held at once
 

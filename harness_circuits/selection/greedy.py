@@ -17,9 +17,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from harness_circuits.circuit import Circuit, heads_of_destinations
-from harness_circuits.graph import Graph
-from harness_circuits.scores import Scores
+from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.selection.selectors import SELECTORS, Selector, circuit_of, ranked
 
 

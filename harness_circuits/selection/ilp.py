@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from harness_circuits.circuit import Circuit, heads_of_destinations
+from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
-from harness_circuits.graph import Graph
-from harness_circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection.selectors import SELECTORS, Selector, check_number, circuit_of
 
 

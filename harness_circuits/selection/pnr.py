@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness_circuits.circuit import Circuit
-from harness_circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection.selectors import (
     SELECTORS,
     Selector,

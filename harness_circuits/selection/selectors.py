@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from harness_circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.registry import Registry
-from harness_circuits.scores import Level, Scores, ScoreSpace
 
 
 def _no_check(space: ScoreSpace | None, **options: Any) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness_circuits.circuit import Circuit
-from harness_circuits.scores import Scores
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.selection.selectors import SELECTORS, Selector, circuit_of, ranked
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.graph import Graph
-from harness_circuits.models.load import resolve
-from harness_circuits.scores import ScoreSpace
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.loading.load import resolve
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.job import Job
 from harness_circuits.sweep.tasks import TaskFacts

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness_circuits import __version__
 from harness_circuits.errors import OptionError
-from harness_circuits.models.load import resolve
+from harness_circuits.loading.load import resolve
 from harness_circuits.sweep.cell import Cell
 
 READ_AT_ENDS = 1 << 20

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_circuits import taskdata
-from harness_circuits.harness.finding import task_manager
-from harness_circuits.models.load import load_tokenizer
+from harness_circuits.harness.task_lookup import task_manager
+from harness_circuits.loading.load import load_tokenizer
 from harness_circuits.sweep.axes import model_label
 from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import SweepConfig
@@ -25,6 +24,7 @@ from harness_circuits.sweep.job import Job, Setup
 from harness_circuits.sweep.runner import one_line
 from harness_circuits.sweep.state import Failure, State
 from harness_circuits.sweep.tasks import TaskFacts, task_facts
+from harness_circuits.task_data import base
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -106,7 +106,7 @@ class _Reader:
         tokenizer = self._once(
             ("tokenizer", _key(cell)), lambda: load_tokenizer(pretrained, str(revision))
         )
-        taskdata.set_active_tokenizer(tokenizer, pretrained)
+        base.set_active_tokenizer(tokenizer, pretrained)
         return task_facts(self._manager(cell), cell.task, self.setup.limit)
 
     def _manager(self, cell: Cell) -> TaskManager:

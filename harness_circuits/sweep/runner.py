@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
-from harness_circuits.harness.finding import task_manager
-from harness_circuits.records import EXAMPLES_FILE
+from harness_circuits.harness.task_lookup import task_manager
+from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.sweep.job import Job, Outcome, Setup
 from harness_circuits.sweep.state import State
 

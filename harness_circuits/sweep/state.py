@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness_circuits.scores import write_atomically
+from harness_circuits.circuits.scores import write_atomically
 
 FOLDER = ".sweep"
 

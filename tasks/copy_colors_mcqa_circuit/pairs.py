@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import TaskData
+from harness_circuits.task_data.base import TaskData
 
 COLORS = "red blue green yellow purple orange pink brown black white gray".split()
 NOUNS = (

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
 
 CAPITALS = """
 Afghanistan Kabul; Albania Tirana; Algeria Algiers; Angola Luanda; Argentina Buenos Aires; Armenia

@@ -21,7 +21,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import TaskData
+from harness_circuits.task_data.base import TaskData
 
 ARGUMENTS = (
     "load size file last name path data key value mode index count limit start end text line word "

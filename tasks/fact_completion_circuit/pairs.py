@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
 
 # Relation: templates, then answer: subjects.
 RELATIONS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {

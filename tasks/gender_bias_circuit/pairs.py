@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
 
 FEMALE = (
     "nurse secretary receptionist librarian dancer teacher maid nanny housekeeper hairdresser "

@@ -13,8 +13,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
-from harness_circuits.words import FEMALE_NAMES, MALE_NAMES
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
+from harness_circuits.task_data.words import FEMALE_NAMES, MALE_NAMES
 
 GENDERS = {"she": FEMALE_NAMES, "he": MALE_NAMES}
 TEMPLATES = (

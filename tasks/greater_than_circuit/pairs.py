@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import TaskData
+from harness_circuits.task_data.base import TaskData
 
 EVENTS = (
     "war siege drought trial voyage revolt strike famine reign dispute project journey campaign "

@@ -1,5 +1,5 @@
 """Pairs and true circuit of the model under test, which has to bring them along."""
 
-from harness_circuits.truthdata import TruthData
+from harness_circuits.task_data.truth import TruthData
 
 dataset = TruthData("ground_truth_circuit")

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
 
 CLASSES = {
     "birds animals": "robins eagles crows owls ducks swans gulls sparrows geese hawks pigeons doves",

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
 
 WORDS = (
     "apple river stone cloud green paper water house light music table chair garden window summer "

@@ -13,8 +13,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import TaskData
-from harness_circuits.words import NAMES
+from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.words import NAMES
 
 PLACES = (
     "market library harbor station museum kitchen garden office theater bakery stadium workshop "

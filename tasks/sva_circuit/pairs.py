@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import SPLITS, TaskData, pools
+from harness_circuits.task_data.base import SPLITS, TaskData, pools
 
 NOUNS = (
     "dog cat key car book house tree boy girl doctor teacher student friend road river door window "

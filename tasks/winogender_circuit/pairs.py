@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from harness_circuits.taskdata import TaskData
+from harness_circuits.task_data.base import TaskData
 
 # Occupations, participant, what happened, what speaks of the one, what speaks of the other.
 SCHEMAS = (

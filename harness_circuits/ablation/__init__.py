@@ -1,0 +1,1 @@
+"""What replaces a removed unit, and the means that mean ablations need."""

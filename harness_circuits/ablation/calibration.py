@@ -1,0 +1,88 @@
+"""Mean outputs of all nodes over calibration texts, stored beside the circuit and reused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.errors import TaskDataError
+from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.passes.native import Outputs, outputs_of, record
+
+MAX_TOKENS = 1024
+
+
+def calibration_means(
+    model: CircuitModel, texts: Sequence[str], source: str, folder: Path | None, revision: str
+) -> tuple[Outputs, dict[str, Any]]:
+    """Means over all positions of the calibration texts, of batch and position size 1.
+
+    Args:
+        model: The model.
+        texts: The texts.
+        source: What they were read from, for the results.
+        folder: Where means are kept, as `means-HASH.safetensors`; None to keep none.
+        revision: The model's revision, part of the hash.
+
+    Returns:
+        The means, and what the results say about them.
+
+    Raises:
+        TaskDataError: There is no text.
+    """
+    if not any(texts):
+        raise TaskDataError(f"calibration={source} holds no text.")
+    graph, weights = model.graph, model.hf.get_input_embeddings().weight
+    weight_hash = hashlib.sha256(weights.detach().float().cpu().numpy().tobytes()).hexdigest()
+    identity = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash, list(texts)]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    path = None if folder is None else folder / f"means-{digest}.safetensors"
+    name = None if path is None else path.name
+    facts = {"source": source, "n_texts": len(texts), "hash": digest, "file": name}
+    if path is not None and path.is_file():
+        stored = load_file(path, device=str(model.device))
+    else:
+        stored = _record(model, texts)
+        if path is not None:
+            write_atomically(path, save({key: x.cpu().contiguous() for key, x in stored.items()}))
+    layers = range(graph.n_layers)
+    means = Outputs(
+        stored["embedded"],
+        [stored[f"mixed.{layer}"] for layer in layers],
+        [stored[f"mlp.{layer}"] for layer in layers],
+    )
+    return means, facts
+
+
+def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
+    totals: dict[str, Tensor] = {}
+    count = 0
+    assert model.tokenizer is not None
+    for text in texts:
+        ids = model.tokenizer(text)["input_ids"]
+        room = int(getattr(model.hf.config, "max_position_embeddings", MAX_TOKENS))
+        for first in range(0, len(ids), min(room, MAX_TOKENS)):
+            part = ids[first : first + min(room, MAX_TOKENS)]
+            inputs = Inputs(torch.tensor([part]), torch.tensor([len(part) - 1]))
+            seen, _ = record(model, inputs)
+            for name, x in _named(outputs_of(model, inputs, seen)).items():
+                total = x.to(model.sum_dtype).sum((0, 1))[None, None]
+                totals[name] = totals[name] + total if name in totals else total
+            count += len(part)
+    return {name: (total / count).to(model.dtype) for name, total in totals.items()}
+
+
+def _named(outputs: Outputs) -> dict[str, Tensor]:
+    return {
+        "embedded": outputs.embedded,
+        **{f"mixed.{i}": x for i, x in enumerate(outputs.mixed)},
+        **{f"mlp.{i}": x for i, x in enumerate(outputs.mlp)},
+    }

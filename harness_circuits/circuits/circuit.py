@@ -1,0 +1,168 @@
+"""Circuits: which units of a score space are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool
+
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.errors import CircuitFileError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A set of kept units. Everything else is ablated.
+
+    Attributes:
+        space: Graph and level.
+        kept: Boolean array of the space's shape.
+    """
+
+    space: ScoreSpace
+    kept: Bool[np.ndarray, "*units"]
+
+    def __post_init__(self) -> None:
+        if self.kept.shape != self.space.shape or self.kept.dtype != np.bool_:
+            raise CircuitFileError(
+                f"A circuit of shape {self.kept.shape} ({self.kept.dtype}) does not fit a graph whose "
+                f"{self.space.level} circuits have shape {self.space.shape} (bool)."
+            )
+        if (self.kept & ~self.space.real).any():
+            raise CircuitFileError("The circuit keeps edges that the graph does not have.")
+
+    @classmethod
+    def full(cls, space: ScoreSpace) -> Circuit:
+        """The whole model."""
+        return cls(space, space.real.copy())
+
+    @classmethod
+    def empty(cls, space: ScoreSpace) -> Circuit:
+        """Nothing kept."""
+        return cls(space, np.zeros(space.shape, dtype=bool))
+
+    @classmethod
+    def of_edges(cls, graph: Graph, names: list[str]) -> Circuit:
+        """An edge circuit from edge names such as `a3.h1->a5.h0<q>`."""
+        kept = np.zeros((graph.n_src, graph.n_dst), dtype=bool)
+        for name in names:
+            kept[graph.edge_index(name)] = True
+        return cls(ScoreSpace(graph, "edge"), kept)
+
+    @property
+    def n_kept(self) -> int:
+        """Number of kept units."""
+        return int(self.kept.sum())
+
+    @cached_property
+    def edges(self) -> Bool[np.ndarray, "src dst"]:
+        """Kept edges: of a node or neuron circuit, all edges that leave something kept."""
+        if self.space.level == "edge":
+            return self.kept
+        edges: np.ndarray = self.nodes[:, None] & self.space.graph.edge_mask
+        return edges
+
+    @cached_property
+    def nodes(self) -> Bool[np.ndarray, "src"]:
+        """Sources with something kept."""
+        return np.asarray(self.kept.reshape(len(self.kept), -1).any(axis=1))
+
+    @property
+    def weighted_edges(self) -> float:
+        """Edges kept, where an edge from a source with k of its neurons kept counts k / d_model.
+
+        MIB's weighted edge count (Mueller et al. 2025, arXiv 2504.13151), over existing edges only.
+        A node that is not kept receives nothing, so edges into it do not count.
+        """
+        graph = self.space.graph
+        if self.space.level == "edge":
+            return float(self.n_kept)
+        share = self.kept.mean(axis=1) if self.space.level == "neuron" else self.kept.astype(float)
+        return float((share[:, None] * (graph.edge_mask & self.into_kept)).sum())
+
+    @property
+    def into_kept(self) -> Bool[np.ndarray, "dst"]:
+        """Destinations that a node with something kept reads, and the logits."""
+        return heads_of_destinations(self.space.graph, np.append(self.nodes, True))
+
+    def prune(self) -> Circuit:
+        """Drop what lies on no path from the input to the logits."""
+        useful = reachable(self.space.graph, self.edges)
+        if self.space.level == "edge":
+            owners = heads_of_destinations(self.space.graph, np.append(useful, True))
+            return Circuit(self.space, self.kept & useful[:, None] & owners[None, :])
+        mask = useful if self.space.level == "node" else useful[:, None]
+        return Circuit(self.space, self.kept & mask)
+
+    def complement(self) -> Circuit:
+        """Everything this circuit does not keep."""
+        return Circuit(self.space, self.space.real & ~self.kept)
+
+    def __and__(self, other: Circuit) -> Circuit:
+        """Units both keep."""
+        return Circuit(self._same_space(other), self.kept & other.kept)
+
+    def __or__(self, other: Circuit) -> Circuit:
+        """Units either keeps."""
+        return Circuit(self._same_space(other), self.kept | other.kept)
+
+    def jaccard(self, other: Circuit) -> float:
+        """Share of the units either keeps that both keep; 1 for two empty circuits."""
+        either = (self | other).n_kept
+        return (self & other).n_kept / either if either else 1.0
+
+    def _same_space(self, other: Circuit) -> ScoreSpace:
+        if self.space != other.space:
+            raise UnknownNameError("Two circuits of different graphs or levels cannot be combined.")
+        return self.space
+
+
+def reachable(graph: Graph, edges: Bool[np.ndarray, "src dst"]) -> Bool[np.ndarray, "src"]:
+    """Sources on a path of kept edges from the input to the logits."""
+    from_input = np.zeros(graph.n_src, dtype=bool)
+    from_input[0] = True
+    for layer in range(graph.n_layers):
+        block = graph.attention_slice(layer)
+        seen = int(graph.n_visible[block.start])
+        fed = np.asarray(edges[:seen, block][from_input[:seen]].any(axis=0))
+        from_input[graph.head_slice(layer)] = _heads_fed(graph, fed)
+        mlp = graph.mlp_destination(layer)
+        seen = int(graph.n_visible[mlp])
+        from_input[graph.mlp_source(layer)] = (edges[:seen, mlp] & from_input[:seen]).any()
+    to_logits = edges[:, -1] & from_input
+    for layer in reversed(range(graph.n_layers)):
+        if to_logits[graph.mlp_source(layer)]:
+            to_logits |= edges[:, graph.mlp_destination(layer)] & from_input
+        block = graph.attention_slice(layer)
+        useful = _destinations_of_heads(graph, to_logits[graph.head_slice(layer)])
+        to_logits |= edges[:, block][:, useful].any(axis=1) & from_input
+    return to_logits
+
+
+def heads_of_destinations(
+    graph: Graph, nodes: Bool[np.ndarray, "src_and_logits"]
+) -> Bool[np.ndarray, "dst"]:
+    """For every destination, whether a node that reads it is among the given ones."""
+    result: np.ndarray = nodes[graph.destination_owner]
+    if graph.n_kv_heads != graph.n_heads:
+        for layer in range(graph.n_layers):
+            heads = nodes[:-1][graph.head_slice(layer)]
+            result[graph.attention_slice(layer)] = _destinations_of_heads(graph, heads)
+    return result
+
+
+def _heads_fed(graph: Graph, fed: Bool[np.ndarray, "qkv"]) -> Bool[np.ndarray, "head"]:
+    """Heads with at least one fed query, key or value input."""
+    query, key, value = np.split(fed, [graph.n_heads, graph.n_heads + graph.n_kv_heads])
+    return np.asarray(query | np.repeat(key | value, graph.n_heads // graph.n_kv_heads))
+
+
+def _destinations_of_heads(
+    graph: Graph, heads: Bool[np.ndarray, "head"]
+) -> Bool[np.ndarray, "qkv"]:
+    """Query, key and value inputs that at least one of the given heads reads."""
+    groups = heads.reshape(graph.n_kv_heads, -1).any(axis=1)
+    return np.concatenate([heads, groups, groups])

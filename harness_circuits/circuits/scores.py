@@ -1,0 +1,139 @@
+"""Scores over the units of a graph, at edge, node or neuron level."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.samples import Samples
+from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
+
+Level = Literal["edge", "node", "neuron"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+
+@dataclass(frozen=True)
+class ScoreSpace:
+    """The units that can be kept or removed: a graph at one level.
+
+    Attributes:
+        graph: The model's graph.
+        level: `edge` has units [src, dst], `node` [src], `neuron` [src, model].
+    """
+
+    graph: Graph
+    level: Level = "edge"
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise OptionError(f"Unknown level {self.level!r}. Known: {', '.join(LEVELS)}.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an array with one entry per unit."""
+        graph = self.graph
+        shapes = {
+            "edge": (graph.n_src, graph.n_dst),
+            "node": (graph.n_src,),
+            "neuron": (graph.n_src, graph.d_model),
+        }
+        return shapes[self.level]
+
+    @cached_property
+    def real(self) -> Bool[np.ndarray, "*units"]:
+        """True for units that exist."""
+        return self.graph.edge_mask if self.level == "edge" else np.ones(self.shape, dtype=bool)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units that exist."""
+        return self.graph.n_edges if self.level == "edge" else int(np.prod(self.shape))
+
+    def n_at(self, size: float) -> int:
+        """Number of units at a size, a fraction of all units: rounded down as MIB does, at least 1.
+
+        Raises:
+            OptionError: The size is not in (0, 1].
+        """
+        if not 0 < size <= 1:
+            raise OptionError(f"A circuit size is a fraction in (0, 1], got {size!r}.")
+        return max(1, int(size * self.n_units + 1e-9))
+
+    def unit_name(self, *at: int) -> str:
+        """Name of the unit at an index: `a0.h1->m0`, `a0.h1`, or `a0.h1[5]` for its neuron 5."""
+        if self.level == "edge":
+            return self.graph.edge_name(*at)
+        name = self.graph.source_names[at[0]]
+        return name if self.level == "node" else f"{name}[{at[1]}]"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One score per unit. Positive: corrupting the unit lowers the metric.
+
+    Attributes:
+        space: Graph and level.
+        values: Float array of the space's shape, zero where no unit exists. The scale is the
+            estimated loss of metric per example.
+        provenance: Method, options, model, data: anything that says where the values come from.
+        samples: Score sums per group of discovery examples, where they were kept.
+    """
+
+    space: ScoreSpace
+    values: Float[np.ndarray, "*units"]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    samples: Samples | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.space.shape:
+            raise CircuitFileError(
+                f"Scores of shape {self.values.shape} do not fit a graph whose {self.space.level} "
+                f"scores have shape {self.space.shape}."
+            )
+        if self.samples is not None and self.samples.sums.shape[1:] != self.space.shape:
+            raise CircuitFileError(
+                f"Samples of shape {self.samples.sums.shape[1:]} do not fit scores of shape "
+                f"{self.space.shape}."
+            )
+        bad = ~np.isfinite(self.values) & self.space.real
+        if bad.any():
+            count, first = int(bad.sum()), self.space.unit_name(*np.argwhere(bad)[0])
+            raise NumericalError(
+                f"{count} of {self.space.n_units} {self.space.level} scores are not finite, "
+                f"the first of {first}. "
+                "Check the model's dtype (float16 overflows easily; use float32 or bfloat16)."
+            )
+
+    def describe(self, **facts: Any) -> Scores:
+        """Return the same scores with more provenance."""
+        return replace(self, provenance={**self.provenance, **facts})
+
+
+def write_atomically(path: Path, data: bytes) -> Path:
+    """Write a file under a temporary name in the same folder, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

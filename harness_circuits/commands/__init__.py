@@ -1,0 +1,1 @@
+"""The `harness-circuits` command, one file per subcommand."""

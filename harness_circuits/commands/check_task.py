@@ -1,0 +1,180 @@
+"""`harness-circuits check-task`: what a circuit task's pairs are for a model, before any circuit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
+from harness_circuits.evaluation.metrics import METRICS, accuracy
+from harness_circuits.experiment import tokenise
+from harness_circuits.harness.plugin import tasks_folder
+from harness_circuits.harness.task import CircuitTask
+from harness_circuits.loading.load import load_model
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import Pair, pairs_from_docs
+from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
+from harness_circuits.registry import unknown_name
+from harness_circuits.task_data import base
+from harness_circuits.task_data.base import SPLITS
+
+BATCH = 20
+_EPILOG = """\
+examples:
+  harness-circuits check-task ioi_circuit
+  harness-circuits check-task greater_than_circuit --pretrained gpt2 --metadata '{"variant": "price"}'
+  harness-circuits check-task custom_circuit --metadata '{"pairs": "my.jsonl"}'
+"""
+
+
+def check_task_command(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Raises:
+        CircuitError: There is no such circuit task, or it has no pairs for this model.
+    """
+    options = _parser().parse_args(arguments)
+    metadata = _metadata(options.metadata)
+    model = load_model(options.pretrained, dtype=options.dtype, device=options.device)
+    base.set_active_tokenizer(model.tokenizer, options.pretrained)
+    if options.pretrained is not None:
+        metadata.setdefault("pretrained", options.pretrained)
+    task = build_task(options.task, options.include_path, metadata)
+    for line in report(model, task, show=options.show, limit=options.limit):
+        print(line)
+
+
+def build_task(name: str, include_path: Sequence[str], metadata: Mapping[str, Any]) -> CircuitTask:
+    """Build a task for the tokenizer in use.
+
+    Raises:
+        TaskDataError: There is no circuit task of this name.
+    """
+    from lm_eval.tasks import TaskManager
+
+    folders = [str(tasks_folder()), *include_path]
+    manager = TaskManager(include_defaults=False, include_path=folders, metadata=dict(metadata))
+    if name not in manager.all_subtasks:
+        what = f"circuit task in {' or '.join(folders)} (of a group, name one of its tasks)"
+        raise TaskDataError(unknown_name(what, name, manager.all_subtasks))
+    task = manager.load([name])["tasks"][name]
+    if not isinstance(task, CircuitTask):
+        raise TaskDataError(f"{name} is an ordinary task: it has no clean and corrupted pairs.")
+    return task
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the full model does on a task.
+
+    Attributes:
+        clean: Mean metric on clean prompts.
+        corrupted: The same on corrupted prompts, with the clean answers.
+        accuracy: On clean prompts.
+    """
+
+    clean: float
+    corrupted: float
+    accuracy: Accuracy
+
+
+@torch.no_grad()
+def measure(model: CircuitModel, task: CircuitTask, pairs: Sequence[Pair]) -> Measured:
+    """Run the full model on pairs of a task."""
+    metric = METRICS.get(task.metric)
+    clean, corrupted, hits = 0.0, 0.0, [0.0] * len(pairs)
+    for batch in make_batches(tokenise(model, pairs, [metric], task.config.task), BATCH):
+        logits = model.forward(batch.clean)
+        clean += float(metric(logits, batch, logits).sum())
+        corrupted += float(metric(model.forward(batch.corrupted), batch, logits).sum())
+        for index, hit in zip(batch.indices, accuracy(logits, batch).tolist(), strict=True):
+            hits[index] = hit
+    return Measured(clean / len(pairs), corrupted / len(pairs), accuracy_and_chance(hits, pairs))
+
+
+def report(model: CircuitModel, task: CircuitTask, *, show: int, limit: int) -> Iterator[str]:
+    """Lines about a task's pairs.
+
+    Args:
+        model: The model.
+        task: The task, built for its tokenizer.
+        show: Pairs whose tokens are shown.
+        limit: Pairs to measure the full model on.
+    """
+    name = task.config.task
+    counts = ", ".join(f"{len(task.dataset.get(split, ()))} {split}" for split in SPLITS)
+    yield f"{name} for {model.name}: {counts} pairs"
+    reasons = base.left_out(name)
+    yield f"left out: {sum(reasons.values())}"
+    yield from (f"  {count} {reason}" for reason, count in reasons.items())
+    docs = task.eval_docs
+    pairs = pairs_from_docs(list(docs)[:limit], name)
+    tokenizer: Any = model.tokenizer
+    for index, pair in enumerate(pairs[:show]):
+        yield ""
+        yield from _alignment(tokenizer, pair, tokenise_pair(tokenizer, pair, index))
+    found = measure(model, task, pairs)
+    yield ""
+    yield f"full model on {len(pairs)} pairs to evaluate on:"
+    yield f"  {task.metric}: {found.clean:.3f} on clean prompts, {found.corrupted:.3f} on corrupted"
+    chance = found.accuracy
+    yield (
+        f"  accuracy: {chance.value:.3f} (95% interval {chance.low:.3f} to {chance.high:.3f}), by "
+        f"guessing {chance.chance:.3f}"
+    )
+    if chance.near_chance:
+        yield near_chance_warning(chance, name, model.name)
+
+
+def _alignment(tokenizer: Any, pair: Pair, tokens: TokenPair) -> Iterator[str]:
+    """Tokens of both prompts side by side, and the answers."""
+    columns = [
+        [repr(tokenizer.decode([t])) for t in ids] for ids in (tokens.clean, tokens.corrupted)
+    ]
+    width = max(5, *map(len, columns[0]))
+    yield f"     {'clean':<{width}}  corrupted"
+    for at, (one, other) in enumerate(zip(*columns, strict=True)):
+        mark = "" if one == other else "  <"
+        yield f"{at:4} {one:<{width}}  {other}{mark}"
+    for kind, places in (("right", pair.correct), ("wrong", pair.incorrect)):
+        shown = ", ".join(
+            f"{pair.choices[at]!r} ({len(tokens.answers[at])} token"
+            f"{'s' if len(tokens.answers[at]) > 1 else ''})"
+            for at in places[:5]
+        )
+        yield f"     {kind}: {shown}{', ...' if len(places) > 5 else ''}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits check-task",
+        description="Show a circuit task's pairs for a model: how many, which are left out and why, "
+        "how they align token by token, and what the full model does on them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("task", help="a circuit task's name")
+    parser.add_argument("--pretrained", help="as in --model_args; by default SmolLM2-135M-Instruct")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", help="by default CUDA if there is one, else the CPU")
+    parser.add_argument("--metadata", help="the task's options, as JSON", default="{}")
+    parser.add_argument("--include_path", "--include-path", action="append", default=[])
+    parser.add_argument("--limit", type=int, default=100, help="pairs to measure on (100)")
+    parser.add_argument("--show", type=int, default=2, help="pairs to show token by token (2)")
+    return parser
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise OptionError(f"--metadata is JSON such as '{{\"n_train\": 50}}': {error}.") from error
+    if not isinstance(found, dict):
+        raise OptionError(f"--metadata is a JSON object, got {text!r}.")
+    return found

@@ -1,0 +1,107 @@
+"""The `harness-circuits` command.
+
+It takes the arguments of `lm_eval` and hands them to lm-eval's own parser, after registering the
+`circuit` model and the circuit tasks. That makes it independent of the start-up hook through which
+plain `lm_eval` finds them. Commands of our own are named in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+from harness_circuits import __version__
+from harness_circuits.errors import CircuitError
+from harness_circuits.harness import plugin
+
+PROGRAM = "harness-circuits"
+
+# Name of a command: the function that runs it, given the arguments after the name.
+COMMANDS = {
+    "check-task": "harness_circuits.commands.check_task:check_task_command",
+    "compare": "harness_circuits.commands.reports:compare_command",
+    "draw": "harness_circuits.commands.reports:draw_command",
+    "export-mib": "harness_circuits.commands.export_mib:export_mib",
+    "leaderboard": "harness_circuits.commands.reports:leaderboard_command",
+    "sweep": "harness_circuits.commands.sweep:sweep_command",
+    "version": "harness_circuits.commands.main:print_versions",
+}
+LM_EVAL_COMMANDS = ("run", "ls", "validate")
+
+Command = Callable[[Sequence[str]], int | None]
+
+
+class UnknownCommandError(CircuitError):
+    """The first word on the command line is neither a command of ours nor one of lm-eval's."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        argv: Arguments without the program's name; by default those Python was started with.
+
+    Returns:
+        The exit code. A `CircuitError` becomes one line on stderr and `SystemExit`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with plugin.readable_errors():
+        first = arguments[0] if arguments else "--help"
+        if first in COMMANDS:
+            return load_command(first)(arguments[1:]) or 0
+        if first in ("-h", "--help"):
+            print(_overview())
+            arguments = ["--help"]
+        elif not first.startswith("-") and first not in LM_EVAL_COMMANDS:
+            raise UnknownCommandError(_unknown(first))
+        run_lm_eval(arguments)
+    return 0
+
+
+def load_command(name: str) -> Command:
+    """Import the function behind one of `COMMANDS`."""
+    module, _, function = COMMANDS[name].partition(":")
+    command: Command = getattr(importlib.import_module(module), function)
+    return command
+
+
+def run_lm_eval(arguments: Sequence[str]) -> None:
+    """Register the plugin and give the arguments to lm-eval, which reads them from `sys.argv`."""
+    plugin.register()
+    from lm_eval.__main__ import cli_evaluate
+
+    before = sys.argv
+    sys.argv = [PROGRAM, *arguments]
+    try:
+        cli_evaluate()
+    finally:
+        sys.argv = before
+
+
+def print_versions(arguments: Sequence[str]) -> None:
+    """Print the versions a bug report needs."""
+    if arguments:
+        raise UnknownCommandError(f"`{PROGRAM} version` takes no arguments, got {arguments[0]!r}.")
+    print(f"harness_circuits {__version__}")
+    print(f"python {sys.version.split()[0]}")
+    for package in ("lm_eval", "transformer_lens", "transformers", "torch", "datasets"):
+        print(f"{package} {metadata.version(package)}")
+
+
+def _overview() -> str:
+    names = ", ".join(sorted(COMMANDS))
+    return (
+        f"{PROGRAM} COMMAND ...   commands: {names}\n"
+        f"{PROGRAM} ...           everything else goes to lm-eval, for example\n"
+        f"  {PROGRAM} --model circuit --tasks ioi_circuit\n"
+    )
+
+
+def _unknown(word: str) -> str:
+    known = sorted([*COMMANDS, *LM_EVAL_COMMANDS])
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"Unknown command {word!r}.{hint} Known: {', '.join(known)}."

@@ -1,0 +1,1 @@
+"""From circuits to values per pair, curves, areas and intervals."""

@@ -1,0 +1,118 @@
+"""Random circuits of a given size: what a found circuit has to be better than.
+
+Units drawn one by one would be no opponent: a small random set of edges has hardly a path from the
+input to the logits, and does what the empty circuit does. So every unit comes with the random
+connections that it needs to matter, and circuits are compared at the number of units they keep
+after pruning. (Circuits against random ones of their size: Shi et al. 2024, arXiv 2410.13032.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import ScoreSpace
+
+MOST_MISSES = 1000  # edges in a row whose connections do not fit any more
+
+
+def random_circuits(found: Sequence[Circuit], n: int, seed: int) -> list[Circuit]:
+    """Draw n random circuits for each found one, which keep as many units."""
+    return [
+        random_circuit(one.space, one.n_kept, first)
+        for one in found
+        for first in range(seed, seed + n)
+    ]
+
+
+def random_circuit(space: ScoreSpace, n_kept: int, seed: int) -> Circuit:
+    """Draw a circuit without dead ends.
+
+    Args:
+        space: Its graph and level.
+        n_kept: Units it keeps. At edge level it may keep a few less, where no edge is left that
+            fits (with 2 edges: `input->logits` and nothing that a single edge can add).
+        seed: Seed of the draw; the same seed and count give the same circuit.
+    """
+    generator = np.random.default_rng([seed, n_kept])
+    if n_kept < 1:
+        return Circuit.empty(space)
+    if n_kept >= space.n_units:
+        return Circuit.full(space)
+    if space.level == "edge":
+        return Circuit(space, _Growth(space.graph, generator).grow(n_kept))
+    kept = np.zeros(space.n_units, dtype=bool)
+    width = 1 if space.level == "node" else space.graph.d_model
+    first = generator.integers(width)  # the input node, or a neuron of it: all else hangs on it
+    others = np.delete(np.arange(space.n_units), first)
+    kept[[first, *generator.choice(others, n_kept - 1, replace=False)]] = True
+    return Circuit(space, kept.reshape(space.shape))
+
+
+class _Growth:
+    """Adds edges in a random order, each with the random edges that connect it."""
+
+    def __init__(self, graph: Graph, generator: np.random.Generator) -> None:
+        real = np.flatnonzero(graph.edge_mask)
+        priority = np.full(graph.edge_mask.size, np.inf)
+        self.graph, self.owner = graph, graph.destination_owner
+        self.order = generator.permutation(real)
+        priority[self.order] = np.arange(len(real))
+        self.priority = priority.reshape(graph.edge_mask.shape)
+        self.kept = np.zeros(graph.edge_mask.shape, dtype=bool)
+        self.connected = np.zeros(graph.n_src, dtype=bool)
+        self.connected[0] = True
+
+    def grow(self, n_kept: int) -> Bool[np.ndarray, "src dst"]:
+        """Return the kept edges."""
+        left, misses = n_kept, 0
+        for flat in self.order:
+            if left < 1 or misses > MOST_MISSES or self.connected.all():
+                break
+            src, dst = divmod(int(flat), self.graph.n_dst)
+            path = [] if self.kept[src, dst] else self._path_through(src, dst)
+            misses = misses + 1 if len(path) > left else 0
+            if len(path) <= left:
+                left -= self._add(path)
+        left -= self._add_single(left)
+        for source in np.argsort(self.priority[:, -1]):
+            if left >= 2 and not self.connected[source]:
+                left -= self._add([(0, self._best_into(source, [0])[1]), (source, -1)])
+                left -= self._add_single(left)
+        return self.kept
+
+    def _path_through(self, src: int, dst: int) -> list[tuple[int, int]]:
+        """An edge and what connects it to the input and to the logits, as far as not yet kept."""
+        path, source, node = [(src, dst)], src, int(self.owner[dst])
+        while not self.connected[source]:
+            path.append(self._best_into(source, slice(None)))
+            source = path[-1][0]
+        while node < self.graph.n_src and not self.connected[node]:
+            path.append((node, int(self.priority[node].argmin())))
+            node = int(self.owner[path[-1][1]])
+        return path
+
+    def _best_into(self, node: int, sources: slice | list[int]) -> tuple[int, int]:
+        """The first edge of the order that goes from one of some sources into a node."""
+        into = np.flatnonzero(self.owner == node)
+        block = self.priority[sources][:, into]
+        src, at = np.unravel_index(int(block.argmin()), block.shape)
+        return int(src), int(into[at])
+
+    def _add(self, path: list[tuple[int, int]]) -> int:
+        for src, dst in path:
+            self.kept[src, dst] = True
+            self.connected[src] = True
+        return len(path)
+
+    def _add_single(self, most: int) -> int:
+        """Add edges between connected nodes, first of the order first."""
+        ends = np.append(self.connected, True)[self.owner]
+        free = self.connected[:, None] & ends[None, :] & self.graph.edge_mask & ~self.kept
+        chosen = self.order[free.ravel()[self.order]][:most]
+        self.kept.ravel()[chosen] = True
+        return len(chosen)

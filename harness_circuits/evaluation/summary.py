@@ -1,0 +1,247 @@
+"""From metric values per example to the numbers of one task: metrics with intervals, and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from harness_circuits.evaluation.curve import CurveValues, cmd, cmd_log, cpr
+from harness_circuits.evaluation.null_facts import null_facts
+from harness_circuits.experiment import Experiment, Result
+from harness_circuits.statistics.bootstrap import interval, weight_blocks
+
+# The area that each ranking is for, as in MIB: signed scores for CPR, absolute ones for CMD.
+AREAS = {"signed": {"cpr": cpr}, "absolute": {"cmd": cmd, "cmd_log": cmd_log}}
+POINT_PREFIX = {"absolute": "", "signed": "_signed"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all examples of one task have in common.
+
+    Attributes:
+        task: The task's name.
+        metric: The metric's name.
+        sizes: Requested sizes.
+        rankings: Evaluated rankings.
+        kept: Per ranking and size, kept units after pruning.
+        edges: Per ranking and size, kept edges, weighted by kept neurons.
+        iters: Bootstrap resamples.
+        seed: Their seed.
+        agreement: How well the scores find a circuit that is known (see `agreement`), if one is.
+        null_kept: Per ranking, size and random circuit, its kept units; empty if none were asked for.
+        stability: Per ranking and size, the mean Jaccard index of resampled top-n units; empty if
+            not asked for.
+    """
+
+    task: str
+    metric: str
+    sizes: tuple[float, ...]
+    rankings: tuple[str, ...]
+    kept: dict[str, list[int]]
+    edges: dict[str, list[float]]
+    iters: int
+    seed: int
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    null_kept: dict[str, list[list[int]]] = field(default_factory=dict)
+    stability: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExampleRecord:
+    """One evaluation example's values. Prints as its number, so that sample logs stay short.
+
+    `circuits` and `accuracy` hold a value per ranking and size, `null` the metric of the random
+    circuits of each size.
+    """
+
+    header: Header
+    index: int
+    full: float
+    empty: float
+    circuits: dict[str, tuple[float, ...]]
+    accuracy: dict[str, tuple[float, ...]]
+    null: dict[str, Float[np.ndarray, "size null"]] = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return f"example {self.index}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Metrics by name, and the curves with their intervals as plain JSON."""
+
+    metrics: dict[str, float]
+    curves: dict[str, Any]
+
+
+def size_name(size: float) -> str:
+    """A size as it stands in metric names: `0.05`, `1`."""
+    return f"{size:.12g}"
+
+
+def metric_names(header: Header) -> list[str]:
+    """Names of all metrics a summary holds."""
+    names = ["full_metric", "corrupted_metric"]
+    for ranking in header.rankings:
+        if len(header.sizes) > 1:
+            for area in AREAS[ranking]:
+                names += [area, f"{area}_ci95_low", f"{area}_ci95_high"]
+        prefix = POINT_PREFIX[ranking]
+        for size in map(size_name, header.sizes):
+            names += [f"faithfulness{prefix}@{size}", f"edges{prefix}@{size}"]
+            names += [f"null_percentile{prefix}@{size}"] if ranking in header.null_kept else []
+            names += [f"stability{prefix}@{size}"] if ranking in header.stability else []
+    return [*names, *header.agreement]
+
+
+def example_records(
+    experiment: Experiment,
+    result: Result,
+    numbers: Sequence[int],
+    agreement: Mapping[str, float] | None = None,
+) -> dict[int, ExampleRecord]:
+    """Records of all evaluation pairs, by the number of their document."""
+    settings = experiment.settings
+    header = Header(
+        task=experiment.task,
+        metric=experiment.metric_name,
+        sizes=experiment.sizes,
+        rankings=tuple(curve.ranking for curve in result.curves),
+        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in result.curves},
+        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
+        iters=settings.bootstrap_iters,
+        seed=settings.seed,
+        agreement=agreement or {},
+        null_kept={c.ranking: c.null_kept.tolist() for c in result.curves if c.null_kept.size},
+        stability={c.ranking: c.stability for c in result.curves if c.stability is not None},
+    )
+    values = result.evaluation
+    return {
+        number: ExampleRecord(
+            header,
+            number,
+            float(values.full[at]),
+            float(values.empty[at]),
+            {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
+            {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
+            {c.ranking: c.null[:, :, at] for c in result.curves if c.null.size},
+        )
+        for at, number in enumerate(numbers)
+    }
+
+
+def summarise(records: Sequence[ExampleRecord]) -> Summary:
+    """Aggregate the records of one task.
+
+    Means are taken over examples before the ratio; the bootstrap resamples examples, the same for
+    all sizes and rankings.
+    """
+    records = sorted(records, key=lambda record: record.index)
+    header = records[0].header
+    n = len(records)
+    uniform = np.full(n, 1 / n)
+    full = np.array([record.full for record in records])
+    empty = np.array([record.empty for record in records])
+    metrics = {"full_metric": float(full.mean()), "corrupted_metric": float(empty.mean())}
+    metrics |= header.agreement
+    curves: dict[str, Any] = {}
+    values = {
+        ranking: CurveValues(
+            header.sizes, full, empty, np.array([record.circuits[ranking] for record in records]).T
+        )
+        for ranking in header.rankings
+    }
+    draws = _resampled(values, header, n)
+    for ranking in header.rankings:
+        hits = np.array([record.accuracy[ranking] for record in records])
+        f, f_draws = values[ranking].faithfulness(uniform), draws[ranking]
+        curves[ranking] = curve = _curve(header, ranking, f, f_draws, hits.mean(0))
+        curve |= _controls(records, ranking, f)
+        if len(header.sizes) > 1:
+            for name, area in AREAS[ranking].items():
+                result = interval(float(area(header.sizes, f)), area(header.sizes, f_draws))
+                metrics[name] = result.value
+                metrics[f"{name}_ci95_low"] = result.low
+                metrics[f"{name}_ci95_high"] = result.high
+        prefix = POINT_PREFIX[ranking]
+        for at, size in enumerate(map(size_name, header.sizes)):
+            metrics[f"faithfulness{prefix}@{size}"] = curve["faithfulness"][at]
+            metrics[f"edges{prefix}@{size}"] = curve["edges"][at]
+            for name, column in control_columns(curve).items():
+                metrics[f"{name}{prefix}@{size}"] = column[at]
+    return Summary(metrics, curves)
+
+
+def _controls(
+    records: Sequence[ExampleRecord], ranking: str, f: Float[np.ndarray, "size"]
+) -> dict[str, Any]:
+    """What random circuits and resampled scores say about a curve, as far as asked for."""
+    header, controls = records[0].header, dict[str, Any]()
+    if ranking in header.null_kept:
+        full = np.mean([record.full for record in records])
+        empty = np.mean([record.empty for record in records])
+        metric = np.mean([record.null[ranking] for record in records], axis=0)
+        null = (metric - empty) / (full - empty)
+        controls["null"] = null_facts(ranking, f, null, header.null_kept[ranking])
+    if ranking in header.stability:
+        controls["stability"] = header.stability[ranking]
+    return controls
+
+
+def control_columns(curve: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Metrics per size that `_controls` adds to a curve, by the first part of their names."""
+    columns = {"null_percentile": curve.get("null", {}).get("percentile")}
+    columns["stability"] = curve.get("stability")
+    return {name: column for name, column in columns.items() if column is not None}
+
+
+def _resampled(
+    values: Mapping[str, CurveValues], header: Header, n: int
+) -> dict[str, Float[np.ndarray, "draw size"]]:
+    """Faithfulness per ranking in every resample: the weights of all at once would take too much."""
+    draws = {ranking: [np.empty((0, len(header.sizes)))] for ranking in values}
+    for weights in weight_blocks(n, header.iters, header.seed):
+        for ranking, curve in values.items():
+            draws[ranking].append(curve.faithfulness(weights))
+    return {ranking: np.concatenate(blocks) for ranking, blocks in draws.items()}
+
+
+def _curve(
+    header: Header, ranking: str, f: np.ndarray, draws: np.ndarray, hits: np.ndarray
+) -> dict[str, Any]:
+    intervals = [interval(value, draws[:, at]) for at, value in enumerate(f)]
+    return {
+        "sizes": list(header.sizes),
+        "faithfulness": [point.value for point in intervals],
+        "ci95_low": [point.low for point in intervals],
+        "ci95_high": [point.high for point in intervals],
+        "accuracy": [float(value) for value in hits],
+        "kept": header.kept[ranking],
+        "edges": header.edges[ranking],
+    }
+
+
+def table(summary: Summary) -> str:
+    """The curves as a small text table, sizes across."""
+    lines: list[str] = []
+    for ranking, curve in summary.curves.items():
+        if not lines:
+            lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))
+        label = "|score|" if ranking == "absolute" else "score"
+        half = [
+            f"{(high - low) / 2:.2f}"
+            for low, high in zip(curve["ci95_low"], curve["ci95_high"], strict=True)
+        ]
+        lines.append(_row(f"faithfulness by {label}", [f"{f:.2f}" for f in curve["faithfulness"]]))
+        lines.append(_row("  95% interval, +-", half))
+        lines.append(_row("  edges kept", [f"{edges:.0f}" for edges in curve["edges"]]))
+    return "\n".join(lines)
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"{name:<24}" + "".join(f"{cell:>8}" for cell in cells)

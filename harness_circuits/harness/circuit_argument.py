@@ -1,0 +1,83 @@
+"""What `circuit=` names: a file, a circuit of the literature, or one to discover first."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.known import NAMES, known_circuit
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.errors import OptionError
+from harness_circuits.experiment import Experiment
+from harness_circuits.formats import load_circuit_file, write_scores
+from harness_circuits.harness.options import Options, task_to_discover
+from harness_circuits.harness.task import CircuitTask
+from harness_circuits.harness.task_lookup import find_task
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.records.artifacts import check_folder
+from harness_circuits.task_data import base
+
+logger = logging.getLogger("lm_eval.circuit")
+
+
+def resolve_circuit(model: CircuitModel, options: Options) -> Scores | Circuit | None:
+    """The scores or circuit that `circuit=` names: the only place that reads it.
+
+    Raises:
+        CircuitError: It cannot be read or discovered, or is another model's.
+    """
+    name = options.run.get("circuit")
+    if name is None:
+        return None
+    if (task := task_to_discover(name)) is not None:
+        return _discovered(model, task, options)
+    if name in NAMES:
+        return known_circuit(name, model.graph)
+    return load_circuit_file(str(name), model.graph)
+
+
+def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
+    """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given."""
+    # The tokenizer in use decides which pairs align, so it goes first.
+    base.set_active_tokenizer(model.tokenizer, options.model.get("pretrained"))
+    task = find_task(name, task_metadata(options))
+    if not isinstance(task, CircuitTask):
+        raise OptionError(
+            f"circuit=discover:{name}: this task has no clean/corrupted pairs to discover a circuit "
+            "on. Circuit tasks are listed in tasks/README.md."
+        )
+    started = time.perf_counter()
+    where = task.config.task
+    pairs = pairs_from_docs(task.training_docs(), f"{where} (training split)")
+    experiment = Experiment(
+        model, options.discovery, pairs, pairs[:1], task_metric=task.metric, task=where
+    )
+    scores = experiment.discover()
+    seconds = time.perf_counter() - started
+    logger.info(
+        "circuit=discover:%s: %s at %s level on %d pairs, %.1f s",
+        name,
+        options.discovery.method,
+        options.discovery.level,
+        scores.provenance["n_examples"],
+        seconds,
+    )
+    folder = artifacts_folder(options)
+    if folder is not None:
+        write_scores(folder / where / "scores.safetensors", scores)
+    return scores
+
+
+def task_metadata(options: Options) -> dict[str, Any]:
+    """What tasks that we build ourselves may build their data by: the model's arguments."""
+    return dict(options.model)
+
+
+def artifacts_folder(options: Options) -> Path | None:
+    """The folder of `artifacts=`, made."""
+    folder = options.run.get("artifacts")
+    return None if folder is None else check_folder(str(folder))

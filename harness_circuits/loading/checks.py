@@ -1,0 +1,76 @@
+"""Checks that a model's parts add up to the model, run on two random prompts when it is loaded.
+
+1. Block by block, our run gives the logits of HuggingFace's own forward pass.
+2. At every destination, clean minus corrupted input is the sum of the sources' differences: the
+   decomposition that attribution and ablation assume. (In post-norm models heads enter scaled by
+   their own run's norm.)
+3. The full circuit, put together edge by edge, is the model; the empty one is the corrupted run.
+
+On some architectures a wrong guess about a norm or a projection gives plausible but wrong scores
+without any error; these checks turn it into one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.errors import UnsupportedModelError
+from harness_circuits.models.circuit_model import Inputs
+from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.circuit_run import run_circuit
+from harness_circuits.passes.native import OUTPUTS, outputs_of, record
+
+if TYPE_CHECKING:
+    from harness_circuits.models.circuit_model import CircuitModel
+
+N_TOKENS = 6
+
+
+def check_model(model: CircuitModel) -> None:
+    """Check a model on two random prompts.
+
+    Raises:
+        UnsupportedModelError: Its parts do not add up to it; the message says where.
+    """
+    vocabulary = int(model.hf.config.get_text_config().vocab_size)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(vocabulary, (2, 1, N_TOKENS), generator=generator)
+    clean, corrupted = (Inputs(row, torch.tensor([N_TOKENS - 1])) for row in ids)
+    points = (*OUTPUTS, "mlp_in", "final")
+    with torch.no_grad():
+        expected = [model.forward(inputs) for inputs in (clean, corrupted)]
+    _, logits = record(model, clean, points)
+    seen_corrupted, _ = record(model, corrupted, points)
+    _same(model, "the logits of a run block by block", logits, expected[0])
+    replacement = outputs_of(model, corrupted, seen_corrupted)
+    stream = AblatedStream(model, clean, replacement)
+    for layer in range(model.graph.n_layers):
+        for point, own in (("block_in", stream.block_in), ("mlp_in", stream.mlp_in)):
+            _same(model, f"{point} of layer {layer}", own[layer], seen_corrupted[point][layer])
+    for level in ("edge", "node"):
+        space = ScoreSpace(model.graph, level)
+        for what, circuit, target in (
+            ("full", Circuit.full(space), expected[0]),
+            ("empty", Circuit.empty(space), expected[1]),
+        ):
+            got = run_circuit(model, circuit, clean, stream)
+            _same(model, f"the logits of the {what} {level} circuit", got, target)
+    model.counts.clear()
+
+
+def _same(model: CircuitModel, what: str, got: Tensor, expected: Tensor) -> None:
+    scale = max(1.0, float(expected.abs().max()))
+    error = float((got.double() - expected.double()).abs().max()) / scale
+    narrow = model.dtype in (torch.float16, torch.bfloat16)
+    tolerance = 0.1 if narrow else 1e-4
+    if not error <= tolerance:
+        raise UnsupportedModelError(
+            f"{model.name} ({type(model.hf).__name__}) cannot be used: its nodes do not add up "
+            f"to the model. Relative difference {error:.2g} at {what}, allowed {tolerance:g}. Its "
+            "blocks have a structure that this package does not know."
+        )

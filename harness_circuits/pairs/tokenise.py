@@ -1,0 +1,246 @@
+"""From pairs to batches: token ids, answer tokens, and the answer tree behind each prompt.
+
+Prompts of equal token length are batched together, so that nothing is ever padded.
+
+Answers of several tokens (years digit by digit, rare names) are scored exactly in the same pass:
+their tokens but the last are appended to the prompt as a tree. Every appended token sees the prompt
+and its own ancestors only (a 4D attention mask) and has the position it would have in its own
+continuation, so that the logits at each tree node are those of that continuation alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from harness_circuits.errors import PairError
+from harness_circuits.models.circuit_model import Inputs
+from harness_circuits.pairs.answer_tree import AnswerTree, answer_tree, tree_layout
+from harness_circuits.pairs.pair import Pair
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """One pair as token ids.
+
+    Attributes:
+        clean: Clean prompt.
+        corrupted: Corrupted prompt, of the same length.
+        answers: One token sequence per choice.
+        correct: Indices of correct choices.
+        incorrect: Indices of incorrect choices.
+        index: The pair's number among all pairs of its split.
+    """
+
+    clean: tuple[int, ...]
+    corrupted: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]
+    correct: tuple[int, ...]
+    incorrect: tuple[int, ...]
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Where the answers of a batch are in its logits.
+
+    Attributes:
+        reads: [batch, choice, step] read of every answer token, 0 where there is none.
+        tokens: [batch, choice, step] the token.
+        real: [batch, choice, step] False where an answer (or a choice) has ended.
+        correct: [batch, choice].
+        incorrect: [batch, choice].
+    """
+
+    reads: Int[Tensor, "batch choice step"]
+    tokens: Int[Tensor, "batch choice step"]
+    real: Bool[Tensor, "batch choice step"]
+    correct: Bool[Tensor, "batch choice"]
+    incorrect: Bool[Tensor, "batch choice"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of one token length.
+
+    Attributes:
+        clean: Inputs of the clean run.
+        corrupted: Inputs of the corrupted run, same shapes.
+        answers: Where the answers are.
+        indices: Number of each pair in its split.
+        n_prompt: Tokens of the prompt; appended answer tokens follow.
+    """
+
+    clean: Inputs
+    corrupted: Inputs
+    answers: Answers
+    indices: tuple[int, ...]
+    n_prompt: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a prompt as lm-eval's `hf` model gets them: the tokenizer's own special tokens."""
+    return _encode(tokenizer, text, not _begins_with_bos(tokenizer, text))
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, special: bool) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=special))
+
+
+def _begins_with_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    return bool(tokenizer.bos_token) and text.startswith(str(tokenizer.bos_token))
+
+
+def encode_answers(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, answers: Sequence[str]
+) -> list[tuple[tuple[int, ...], bool]]:
+    """Token ids of continuations, and whether the prompt's own tokens stay as they are.
+
+    An answer's tokens are those of prompt and answer after those of the prompt. Where the tokenizer
+    would merge the end of the prompt with the answer (False), they are the answer's own tokens: a
+    model that has read the prompt can only continue it.
+    """
+    text = prompt.rstrip()
+    tail = prompt[len(text) :]
+    before = encode_prompt(tokenizer, text)
+    special = not _begins_with_bos(tokenizer, text)
+    whole = tokenizer([text + tail + answer for answer in answers], add_special_tokens=special)
+    encoded = []
+    for answer, both in zip(answers, whole["input_ids"], strict=True):
+        kept = list(both[: len(before)]) == before
+        own = both[len(before) :] if kept else _encode(tokenizer, tail + answer, False)
+        encoded.append((tuple(own), kept and len(own) > 0))
+    return encoded
+
+
+def tokenise_pair(
+    tokenizer: PreTrainedTokenizerBase, pair: Pair, index: int, where: str = "pairs"
+) -> TokenPair:
+    """Encode one pair and check its alignment.
+
+    Raises:
+        PairError: Prompts differ in token length or not at all, or an answer has no token of its own.
+    """
+    name = f"{where}, pair {index}"
+    clean = encode_prompt(tokenizer, pair.clean.rstrip())
+    corrupted = encode_prompt(tokenizer, pair.corrupted.rstrip())
+    if len(clean) != len(corrupted):
+        raise PairError(_length_message(tokenizer, name, clean, corrupted))
+    if clean == corrupted:
+        raise PairError(f"{name}: clean and corrupted prompt are the same: {pair.clean!r}.")
+    answers = tuple(own for own, _ in encode_answers(tokenizer, pair.clean, pair.choices))
+    for choice, tokens in zip(pair.choices, answers, strict=True):
+        if not tokens:
+            raise PairError(
+                f"{name}: the answer {choice!r} has no token of its own after the prompt "
+                f"{pair.clean[-30:]!r}; the tokenizer drops it."
+            )
+    return TokenPair(tuple(clean), tuple(corrupted), answers, pair.correct, pair.incorrect, index)
+
+
+def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
+    """Refuse a pair whose correct and incorrect answers begin with the same token.
+
+    Raises:
+        PairError: They do, so that a metric of first-token logits is zero by construction.
+    """
+    right = {pair.answers[index][0] for index in pair.correct}
+    wrong = {pair.answers[index][0] for index in pair.incorrect}
+    if right & wrong:
+        token = min(right & wrong)
+        shown = repr(tokenizer.decode([token])) if tokenizer is not None else f"token {token}"
+        raise PairError(
+            f"{where}, pair {pair.index}: a correct and an incorrect answer share their first token "
+            f"{shown}, so their logit difference says nothing. Use answers that differ in their "
+            "first token, or a metric over whole answers (metric: prob_diff)."
+        )
+
+
+def make_batches(
+    pairs: Iterable[TokenPair], batch_size: int, *, whole_answers: bool = True
+) -> list[Batch]:
+    """Group pairs by token length (and answer tree) into batches of at most `batch_size`.
+
+    Args:
+        pairs: Encoded pairs.
+        batch_size: Largest number of pairs per batch.
+        whole_answers: Score all tokens of an answer; False: only the first.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[TokenPair, AnswerTree]]] = defaultdict(list)
+    for pair in pairs:
+        if not whole_answers:
+            pair = replace(pair, answers=tuple(answer[:1] for answer in pair.answers))
+        tree = answer_tree(pair.answers)
+        groups[len(pair.clean), tree.parents].append((pair, tree))
+    batches = []
+    for (n_prompt, _), members in groups.items():
+        for first in range(0, len(members), batch_size):
+            batches.append(_batch(members[first : first + batch_size], n_prompt))
+    return batches
+
+
+def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int) -> Batch:
+    pairs = [pair for pair, _ in members]
+    trees = [tree for _, tree in members]
+    parents = trees[0].parents
+    reads = torch.tensor([n_prompt - 1, *range(n_prompt, n_prompt + len(parents))])
+    positions, mask = None, None
+    if parents:
+        positions, mask = tree_layout(parents, n_prompt, len(pairs))
+    appended = torch.tensor([tree.tokens for tree in trees], dtype=torch.long)
+
+    def inputs(prompts: list[tuple[int, ...]]) -> Inputs:
+        ids = torch.cat([torch.tensor(prompts, dtype=torch.long), appended], dim=1)
+        return Inputs(ids, reads, positions, mask)
+
+    return Batch(
+        inputs([pair.clean for pair in pairs]),
+        inputs([pair.corrupted for pair in pairs]),
+        _answers(members),
+        tuple(pair.index for pair in pairs),
+        n_prompt,
+    )
+
+
+def _answers(members: list[tuple[TokenPair, AnswerTree]]) -> Answers:
+    n_choices = max(len(pair.answers) for pair, _ in members)
+    n_steps = max(len(path) for _, tree in members for path in tree.paths)
+    shape = (len(members), n_choices, n_steps)
+    reads, tokens = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    real = torch.zeros(shape, dtype=torch.bool)
+    correct = torch.zeros(shape[:2], dtype=torch.bool)
+    incorrect = torch.zeros(shape[:2], dtype=torch.bool)
+    for row, (pair, tree) in enumerate(members):
+        for choice, path in enumerate(tree.paths):
+            n = len(path)
+            reads[row, choice, :n] = torch.tensor([read for read, _ in path])
+            tokens[row, choice, :n] = torch.tensor([token for _, token in path])
+            real[row, choice, :n] = True
+        correct[row, list(pair.correct)] = True
+        incorrect[row, list(pair.incorrect)] = True
+    return Answers(reads, tokens, real, correct, incorrect)
+
+
+def _length_message(tokenizer: Any, name: str, clean: list[int], corrupted: list[int]) -> str:
+    shorter = min(len(clean), len(corrupted))
+    at = next((i for i in range(shorter) if clean[i] != corrupted[i]), shorter)
+
+    def token(ids: list[int]) -> str:
+        return repr(tokenizer.decode([ids[at]])) if at < len(ids) else "the end"
+
+    return (
+        f"{name}: clean has {len(clean)} tokens, corrupted has {len(corrupted)} (first difference at "
+        f"token {at}: {token(clean)} / {token(corrupted)}). Position-wise patching needs equal "
+        "lengths: use words with the same number of tokens, or leave the pair out."
+    )

@@ -1,0 +1,202 @@
+"""How many pairs go into one pass, or texts into one call, so that memory stays within a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.errors import OptionError
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.answer_tree import answer_tree
+from harness_circuits.pairs.tokenise import TokenPair
+from harness_circuits.passes.contract import CHUNK_BYTES
+
+SHARE_OF_FREE = 0.25
+SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
+MOST_TOKENS = 4096  # larger passes gain nothing on a CPU
+PATCHED_TOKENS = 4096  # of one pass of `exact` and of AtP-star's QK fix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a method holds beside what every run with gradients does.
+
+    Attributes:
+        runs: Runs with gradients per batch whose norm corrections are kept together, as scores of
+            edges need. (Models with post-norms keep one at a time, and are not told apart.)
+        patched: Units are patched one by one, `PATCHED_TOKENS` a pass whatever the batch.
+        grad_drop: AtP-star's GradDrop runs, which keeps gradients and sums for every layer.
+    """
+
+    runs: int = 1
+    patched: bool = False
+    grad_drop: bool = False
+
+    @staticmethod
+    def of_all(several: Iterable[Needs]) -> Needs:
+        """What methods that run one after the other need."""
+        found = list(several)
+        return Needs(
+            runs=max(needs.runs for needs in found),
+            patched=any(needs.patched for needs in found),
+            grad_drop=any(needs.grad_drop for needs in found),
+        )
+
+
+NOTHING_MORE = Needs()
+
+
+def pairs_per_pass(
+    model: CircuitModel,
+    pairs: Sequence[TokenPair],
+    max_memory: int | None,
+    sharing: int = 1,
+    needs: Needs = NOTHING_MORE,
+) -> int:
+    """Largest number of pairs whose passes fit the bound.
+
+    Args:
+        model: The model.
+        pairs: All pairs that will be run.
+        max_memory: Bytes beside the model; by default a quarter of what is free.
+        sharing: Processes that divide what is free among them.
+        needs: What the method holds.
+
+    Raises:
+        OptionError: Not even one pair fits.
+    """
+    longest = max(len(pair.clean) + len(answer_tree(pair.answers).tokens) for pair in pairs)
+    bound = memory_bound(model, max_memory, sharing)
+    per_pair = longest * bytes_per_token(model, longest, needs.runs)
+    contracted = longest * _contracted(model)
+    fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if needs.patched else 0
+    if needs.grad_drop:
+        kept, sums = grad_drop_bytes(model)
+        per_pair += longest * kept
+        fixed += sums
+    room = int(bound * SHARE_USED) - fixed
+    # The contraction takes as much as its tokens need, or a full chunk.
+    n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
+    if n < 1:
+        raise OptionError(
+            f"One pair of {longest} tokens needs about {(fixed + per_pair) / 2**30:.2f} GiB beside the "
+            f"model, max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
+        )
+    return max(1, min(n, MOST_TOKENS // longest))
+
+
+def memory_bound(model: CircuitModel, max_memory: int | None, sharing: int = 1) -> int:
+    """Bytes that passes may use beside the model; arguments as in `pairs_per_pass`."""
+    if max_memory is not None:
+        return max_memory
+    return int(free_memory(model.device) * SHARE_OF_FREE / sharing)
+
+
+def rows_per_call(model: CircuitModel, circuit: Circuit, length: int, bound: int) -> int:
+    """Largest number of texts that an installed circuit runs at once within the bound.
+
+    Args:
+        model: The model.
+        circuit: The circuit.
+        length: Tokens of each text, padding included.
+        bound: Bytes beside the model.
+
+    Raises:
+        OptionError: Not even one text fits.
+    """
+    per_text = length * installed_bytes_per_token(model, circuit)
+    n = int(bound * SHARE_USED) // per_text
+    if n < 1:
+        raise OptionError(
+            f"One text of {length} tokens needs about {per_text / 2**30:.2f} GiB beside the model when "
+            f"it runs on this circuit, max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or "
+            "use shorter texts (fewer few-shot examples, or max_length=)."
+        )
+    return n
+
+
+def installed_bytes_per_token(model: CircuitModel, circuit: Circuit) -> int:
+    """Estimated peak use per token of a call of a model in which a circuit is installed.
+
+    An edge circuit holds one residual-sized difference per kept source, and twice the inputs of a
+    block's destinations; all hold the key/value cache, an MLP's activations and the logits.
+    """
+    graph = model.graph
+    config = model.hf.config.get_text_config()
+    kept = int(circuit.edges.any(axis=1).sum()) if circuit.space.level == "edge" else 0
+    residuals = kept + 2 * graph.destinations_per_layer + 12
+    cache = 2 * graph.n_layers * graph.n_heads * model.layers[0].d_head
+    other = 4 * _mlp_width(model) + int(config.vocab_size)
+    return _bytes(model) * (graph.d_model * residuals + cache + other)
+
+
+def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.runs) -> int:
+    """Estimated peak use per token of one discovery or evaluation pass.
+
+    Evaluation holds one residual-sized difference per source and one input per destination of a
+    block, beside the ablated stream. Discovery holds what autograd keeps per block, and a residual
+    per block and run, in the dtype of sums, which was seen to cost twice its size.
+    """
+    graph = model.graph
+    mlp = _mlp_width(model)
+    vocabulary = int(model.hf.config.get_text_config().vocab_size)
+    evaluation = graph.d_model * (graph.n_src + 3 * graph.n_heads + 12 * graph.n_layers)
+    attention = 3 * graph.n_heads * length
+    discovery = graph.n_layers * (22 * _width(model) + 5 * mlp + attention)
+    corrections = graph.n_layers * 2 * runs * graph.d_model * _sum_bytes(model)
+    most = max(_bytes(model) * evaluation, _bytes(model) * discovery + corrections)
+    return most + _bytes(model) * (2 * vocabulary // length)
+
+
+def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
+    """What GradDrop keeps: bytes per token, and bytes whatever the batch.
+
+    For each dropped layer, the gradients at all layers' mixed values; and score sums of the batch,
+    of the discovery, and their sizes at the end, in float64.
+    """
+    graph = model.graph
+    per_token = graph.n_layers**2 * _width(model) * _bytes(model)
+    return per_token, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
+
+
+def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
+    """Estimated peak use per token of a pass without gradients in which units are patched."""
+    graph = model.graph
+    return _bytes(model) * (32 * _width(model) + 3 * graph.n_heads * length)
+
+
+def _contracted(model: CircuitModel) -> int:
+    """Bytes per token of the contraction's operands."""
+    rows = model.graph.n_src + model.graph.destinations_per_layer
+    return rows * model.graph.d_model * _sum_bytes(model)
+
+
+def _width(model: CircuitModel) -> int:
+    """The residual stream's width, or that of all heads together where they are wider."""
+    return max(model.graph.d_model, model.graph.n_heads * model.layers[0].d_head)
+
+
+def _mlp_width(model: CircuitModel) -> int:
+    config = model.hf.config.get_text_config()
+    return int(getattr(config, "intermediate_size", None) or 4 * model.graph.d_model)
+
+
+def _bytes(model: CircuitModel) -> int:
+    """Bytes of one number of the residual stream."""
+    return torch.finfo(model.dtype).bits // 8
+
+
+def _sum_bytes(model: CircuitModel) -> int:
+    """Bytes of one number of score sums."""
+    return torch.finfo(model.sum_dtype).bits // 8
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,1 @@
+"""Results files and artifacts: written and read here."""

@@ -1,0 +1,81 @@
+"""Files that a run leaves beside its results: scores, circuits, values per example.
+
+DIR/<task>/scores.safetensors    scores with provenance
+DIR/<task>/scores.json           the same, as EAP-IG and MIB read them
+DIR/<task>/circuits.safetensors  kept units per ranking and size
+DIR/<task>/examples.jsonl        metric values per evaluation example
+
+EAP-IG has no grouped key/value heads: for edge scores over those there is no `scores.json`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+
+from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.errors import OptionError
+from harness_circuits.evaluation.summary import ExampleRecord, size_name
+from harness_circuits.experiment import Result
+from harness_circuits.formats import (
+    expressible,
+    save_circuit_file,
+    write_circuits,
+    write_scores,
+)
+
+
+def check_folder(path: str) -> Path:
+    """Make sure artifacts can be written, before anything expensive runs.
+
+    Raises:
+        OptionError: They cannot.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / ".writable", b"").unlink()
+    except OSError as error:
+        raise OptionError(
+            f"artifacts={path} cannot be written: {error.strerror or error}."
+        ) from error
+    return folder
+
+
+def write_artifacts(
+    folder: Path, task: str, result: Result, records: Iterable[ExampleRecord]
+) -> None:
+    """Write everything one task found."""
+    target = folder / task
+    if result.scores is not None:
+        write_scores(target / "scores.safetensors", result.scores)
+        if expressible(result.scores.space):
+            save_circuit_file(target / "scores.json", result.scores)
+    circuits = {
+        f"{curve.ranking}@{size_name(size)}": circuit
+        for curve in result.curves
+        for size, circuit in zip(curve.values.sizes, curve.circuits, strict=True)
+    }
+    write_circuits(target / "circuits.safetensors", circuits)
+    write_atomically(target / "examples.jsonl", _lines(_example(record) for record in records))
+
+
+def _example(record: ExampleRecord) -> dict[str, Any]:
+    return {
+        "index": record.index,
+        "full": record.full,
+        "empty": record.empty,
+        "circuits": {ranking: list(values) for ranking, values in record.circuits.items()},
+        "accuracy": {ranking: list(values) for ranking, values in record.accuracy.items()},
+    }
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    with jsonlines.Writer(text) as writer:
+        writer.write_all(rows)
+    return text.getvalue().encode()

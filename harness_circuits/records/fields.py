@@ -1,0 +1,84 @@
+"""Strict reading of JSON objects in results files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from harness_circuits.errors import CircuitError
+from harness_circuits.statistics.bootstrap import Interval
+
+
+class ResultFileError(CircuitError):
+    """A file is no results file of `--model circuit`, or a part of it is missing or malformed."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A JSON object and where it stands, with getters that check types.
+
+    Every getter raises `ResultFileError` with the place, the name and the value.
+    """
+
+    data: Any
+    where: str
+
+    def child(self, name: str) -> Fields:
+        """An object inside this one."""
+        value = self._get(name)
+        if not isinstance(value, dict):
+            raise self._wrong(name, "an object", value)
+        return Fields(value, name if self.where == "the file" else f"{self.where}.{name}")
+
+    def keys(self, known: tuple[str, ...]) -> list[str]:
+        """Names in here, all of which must be known, in the order of `known`."""
+        unknown = sorted(set(self.data) - set(known))
+        if unknown or not self.data:
+            raise ResultFileError(f"{self.where}: expected some of {known}, got {unknown}")
+        return [name for name in known if name in self.data]
+
+    def text(self, name: str) -> str:
+        """A string."""
+        value = self._get(name)
+        if not isinstance(value, str):
+            raise self._wrong(name, "text", value)
+        return value
+
+    def number(self, name: str) -> float:
+        """A finite number."""
+        value = self._get(name)
+        if not _finite(value):
+            raise self._wrong(name, "a finite number", value)
+        return float(value)
+
+    def numbers(self, name: str, length: int | None = None) -> tuple[float, ...]:
+        """A list of finite numbers, of a given length if one is given."""
+        value = self._get(name)
+        if not isinstance(value, list) or not all(map(_finite, value)):
+            raise self._wrong(name, "a list of finite numbers", value)
+        if length is not None and len(value) != length:
+            raise self._wrong(name, f"one number for each of {length} sizes", value)
+        return tuple(map(float, value))
+
+    def interval(self, value: str, low: str, high: str) -> Interval:
+        """An interval from the names of its value and bounds."""
+        return self.ordered(self.number(value), self.number(low), self.number(high))
+
+    def ordered(self, value: float, low: float, high: float) -> Interval:
+        """An interval whose bounds must be in order."""
+        if low > high:
+            raise ResultFileError(f"{self.where}: an interval from {low:g} to {high:g}")
+        return Interval(value, low, high)
+
+    def _get(self, name: str) -> Any:
+        if not isinstance(self.data, dict) or name not in self.data:
+            raise ResultFileError(f"{self.where} has no {name!r}")
+        return self.data[name]
+
+    def _wrong(self, name: str, expected: str, value: object) -> ResultFileError:
+        return ResultFileError(f"{self.where}: {name!r} is not {expected} but {value!r:.80}")
+
+
+def _finite(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""`harness-circuits compare`: two sets of results, pair by pair."""

@@ -1,0 +1,246 @@
+"""Old runs against new ones: which numbers changed, and which got worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
+from harness_circuits.records.results_file import CurveRecord, Run
+from harness_circuits.report.comparison.matching import changes, match, newest
+from harness_circuits.report.comparison.thresholds import NO_THRESHOLDS, Thresholds
+from harness_circuits.statistics.bootstrap import Interval
+from harness_circuits.statistics.differences import (
+    AREAS,
+    Difference,
+    Statistic,
+    area_statistics,
+    holm,
+    iterations,
+    paired_difference,
+    point_statistic,
+    unpaired_difference,
+)
+
+ALPHA = 0.05
+HIGHER_IS_BETTER = {"signed": True, "absolute": False}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one run, before and after.
+
+    Attributes:
+        task: Task.
+        model: Model.
+        method: Method with its options, and what else was not left at its default.
+        metric: `cpr`, `cmd`, `cmd_log`, `f at 0.05` (signed ranking), `|1-f| at 0.05` (absolute).
+        old: Old value.
+        new: New value.
+        difference: New minus old, with interval and p-value.
+        adjusted_p: P-value after Holm's correction over all rows; None where it is unknown.
+        higher_is_better: Direction.
+        paired: Whether the same examples were resampled for both.
+        verdict: `better`, `worse`, `same` (no significant change beyond the threshold), or
+            `unknown` (no interval to judge by).
+    """
+
+    task: str
+    model: str
+    method: str
+    metric: str
+    old: float
+    new: float
+    difference: Difference
+    higher_is_better: bool
+    paired: bool
+    adjusted_p: float | None = None
+    verdict: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, and what could not be compared or not be paired.
+
+    Attributes:
+        rows: In order of models and tasks.
+        missing: Old runs without a new counterpart.
+        added: New runs without an old counterpart.
+        changed: Runs that are not compared because their configurations differ, and in what.
+        notes: Why runs are compared without pairing, and which repetitions were left out.
+    """
+
+    rows: tuple[Row, ...]
+    missing: tuple[Run, ...]
+    added: tuple[Run, ...]
+    changed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def with_verdict(self, verdict: str) -> tuple[Row, ...]:
+        """The rows with a verdict."""
+        return tuple(row for row in self.rows if row.verdict == verdict)
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """A line for each old run that has no rows."""
+        lost = (f"only among the old results: {run.label}" for run in self.missing)
+        return (*lost, *self.changed)
+
+
+def compare(
+    old: Sequence[Run],
+    new: Sequence[Run],
+    thresholds: Thresholds = NO_THRESHOLDS,
+    *,
+    across_settings: bool = False,
+) -> Comparison:
+    """Compare runs of the same task on the same model.
+
+    Runs of equal settings belong together, whatever their seeds and numbers of resamples. Of
+    repetitions the newest counts.
+
+    Args:
+        old: Old runs.
+        new: New runs.
+        thresholds: Changes up to these sizes are never called better or worse.
+        across_settings: Where one old and one new run of a task on a model are left, compare them
+            although their settings differ, as to compare two methods.
+    """
+    notes: list[str] = []
+    found = match(newest(old, notes), newest(new, notes))
+    pairs = list(found.same)
+    changed: list[str] = []
+    for a, b in found.changed:
+        difference = f"{a.label}: the runs differ in {changes(a, b)}"
+        (notes if across_settings else changed).append(difference)
+        pairs += [(a, b)] if across_settings else []
+    iters = iterations(sum(_n_rows(a) for a, _ in pairs))
+    rows = [row for a, b in pairs for row in _compare_runs(a, b, iters, notes)]
+    return Comparison(
+        _judge(rows, thresholds), found.missing, found.added, tuple(changed), tuple(notes)
+    )
+
+
+def method_text(run: Run) -> str:
+    """What ran, told apart from other runs of the task: `EAP-IG-inputs (ig_steps=5), node`."""
+    settings = run.settings
+    options = {**settings.get("method_options", {}), **settings.get("selection_options", {})}
+    text = str(settings["method"])
+    if options:
+        text += f" ({', '.join(f'{name}={value}' for name, value in sorted(options.items()))})"
+    usual = {"level": "edge", "ablation": "patching", "selection": "top-n", "compat": "none"}
+    others = [
+        str(settings[name]) for name, value in usual.items() if settings.get(name, value) != value
+    ]
+    return ", ".join([text, *others])
+
+
+def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]:
+    examples = _same_examples(old, new, notes)
+    rows: list[Row] = []
+    for ranking in _rankings(old, new, notes):
+        before, after = _numbers(old, ranking), _numbers(new, ranking)
+        names = [name for name in before if name in after]
+        if examples is None:
+            differences = [unpaired_difference(before[name], after[name]) for name in names]
+        else:
+            a, b = (side.curves[ranking] for side in examples)
+            statistics = _statistics(old.curves[ranking], ranking)
+            differences = paired_difference(
+                a.faithfulness, b.faithfulness, len(a.full), [statistics[n] for n in names], iters
+            )
+        rows += [
+            Row(
+                task=old.task,
+                model=old.model,
+                method=method_text(old),
+                metric=name,
+                old=before[name].value,
+                new=after[name].value,
+                difference=difference,
+                higher_is_better=HIGHER_IS_BETTER[ranking],
+                paired=examples is not None,
+            )
+            for name, difference in zip(names, differences, strict=True)
+        ]
+    return rows
+
+
+def _same_examples(old: Run, new: Run, notes: list[str]) -> tuple[Examples, Examples] | None:
+    """Values per example of both runs, where they are there and for the same pairs."""
+    try:
+        if old.evaluation_pairs != new.evaluation_pairs:
+            raise NoExamplesError("the runs were evaluated on different pairs")
+        if old.metric != new.metric:
+            raise NoExamplesError(f"their metrics differ ({old.metric}, {new.metric})")
+        if any(a.sizes != b.sizes for a, b in _shared_curves(old, new)):
+            raise NoExamplesError("their sizes differ")
+        return read_examples(old), read_examples(new)
+    except NoExamplesError as error:
+        notes.append(
+            f"{old.label}: compared by the published intervals, as if the runs were independent, "
+            f"because {error}"
+        )
+        return None
+
+
+def _shared_curves(old: Run, new: Run) -> list[tuple[CurveRecord, CurveRecord]]:
+    return [(old.curves[name], new.curves[name]) for name in old.curves if name in new.curves]
+
+
+def _rankings(old: Run, new: Run, notes: list[str]) -> list[str]:
+    for ranking in sorted(set(old.curves) ^ set(new.curves)):
+        notes.append(f"{old.label}: only one of the runs has the {ranking} ranking")
+    return [ranking for ranking in old.curves if ranking in new.curves]
+
+
+def _numbers(run: Run, ranking: str) -> dict[str, Interval]:
+    """Published areas and points of one ranking, by the names of the rows."""
+    curve = run.curves[ranking]
+    numbers = {name: run.areas[name] for name in AREAS[ranking] if name in run.areas}
+    for size, point in zip(curve.sizes, curve.points, strict=True):
+        if size < 1:  # the whole model's faithfulness is 1 by definition
+            numbers[_point_name(ranking, size)] = point if ranking == "signed" else _distance(point)
+    return numbers
+
+
+def _statistics(curve: CurveRecord, ranking: str) -> dict[str, Statistic]:
+    points = {
+        _point_name(ranking, size): point_statistic(ranking, at)
+        for at, size in enumerate(curve.sizes)
+    }
+    return area_statistics(ranking, curve.sizes) | points
+
+
+def _n_rows(run: Run) -> int:
+    return sum(len(_numbers(run, ranking)) for ranking in run.curves)
+
+
+def _point_name(ranking: str, size: float) -> str:
+    return f"{'f' if ranking == 'signed' else '|1-f|'} at {size:g}"
+
+
+def _distance(point: Interval) -> Interval:
+    """|1 - f| of a point; its interval keeps the width, which is that of the estimate's error."""
+    value, half = abs(1 - point.value), (point.high - point.low) / 2
+    return Interval(value, value - half, value + half)
+
+
+def _judge(rows: Sequence[Row], thresholds: Thresholds) -> tuple[Row, ...]:
+    known = [row for row in rows if row.difference.p is not None]
+    adjusted = holm([row.difference.p for row in known if row.difference.p is not None])
+    p_values = dict(zip(map(id, known), adjusted, strict=True))
+    return tuple(
+        replace(row, adjusted_p=p, verdict=_verdict(row, p, thresholds.of(row.metric)))
+        for row in rows
+        for p in [p_values.get(id(row))]
+    )
+
+
+def _verdict(row: Row, p: float | None, threshold: float) -> str:
+    change = row.difference.estimate.value
+    if abs(change) <= threshold or (p is not None and p > ALPHA):
+        return "same"
+    if p is None:
+        return "unknown"
+    return "better" if (change > 0) == row.higher_is_better else "worse"

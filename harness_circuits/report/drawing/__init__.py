@@ -1,0 +1,1 @@
+"""Circuit drawings and curves as pictures."""

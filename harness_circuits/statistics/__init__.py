@@ -1,0 +1,1 @@
+"""Bootstrap intervals and tests of differences, over plain arrays."""

@@ -1,0 +1,1 @@
+"""The data of circuit tasks, one file per kind of source."""

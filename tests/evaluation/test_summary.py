@@ -1,0 +1,156 @@
+"""From values per example to metrics with intervals, curves and a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from helpers.example_records import ITERS, SIZES, made_records
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness_circuits.evaluation.curve import cmd, cmd_log, cpr
+from harness_circuits.evaluation.summary import (
+    ExampleRecord,
+    metric_names,
+    size_name,
+    summarise,
+    table,
+)
+from harness_circuits.statistics.bootstrap import resample_weights
+
+
+def faithfulness(records: list[ExampleRecord], ranking: str, at: int) -> float:
+    m_full = np.mean([record.full for record in records])
+    m_empty = np.mean([record.empty for record in records])
+    m_circuit = np.mean([record.circuits[ranking][at] for record in records])
+    return float((m_circuit - m_empty) / (m_full - m_empty))
+
+
+@given(st.integers(0, 500), st.integers(1, 8))
+def test_estimates_by_hand(seed: int, n: int) -> None:
+    records = made_records(seed, n)
+    metrics = summarise(records).metrics
+    assert metrics["full_metric"] == pytest.approx(np.mean([r.full for r in records]))
+    assert metrics["corrupted_metric"] == pytest.approx(np.mean([r.empty for r in records]))
+    curves = {}
+    for ranking, prefix in (("absolute", ""), ("signed", "_signed")):
+        f = [faithfulness(records, ranking, at) for at in range(len(SIZES))]
+        curves[ranking] = np.array(f)
+        named = [metrics[f"faithfulness{prefix}@{size}"] for size in ("0.01", "0.1", "1")]
+        assert named == pytest.approx(f)
+        edges = [metrics[f"edges{prefix}@{size}"] for size in ("0.01", "0.1", "1")]
+        assert edges == [0.5, 1.5, 2.5]
+    assert metrics["cpr"] == pytest.approx(cpr(SIZES, curves["signed"]))
+    assert metrics["cmd"] == pytest.approx(cmd(SIZES, curves["absolute"]))
+    assert metrics["cmd_log"] == pytest.approx(cmd_log(SIZES, curves["absolute"]))
+
+
+@given(st.integers(0, 50))
+def test_intervals_resample_examples_and_then_take_the_ratio(seed: int) -> None:
+    records = made_records(seed)
+    summary = summarise(records)
+    weights = resample_weights(len(records), ITERS, seed)
+    counts = np.round(weights * len(records)).astype(int)
+    drawn = [
+        [record for record, n in zip(records, row, strict=True) for _ in range(n)] for row in counts
+    ]
+    f = np.array(
+        [[faithfulness(draw, "absolute", at) for at in range(len(SIZES))] for draw in drawn]
+    )
+    low, high = np.quantile(f, [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(summary.curves["absolute"]["ci95_low"], low)
+    np.testing.assert_allclose(summary.curves["absolute"]["ci95_high"], high)
+    areas = np.quantile(cmd(SIZES, f), [0.025, 0.975])
+    found = [summary.metrics["cmd_ci95_low"], summary.metrics["cmd_ci95_high"]]
+    np.testing.assert_allclose(found, areas)
+
+
+@given(st.integers(0, 500), st.randoms())
+def test_order_of_the_records_does_not_matter(seed: int, random: Random) -> None:
+    records = made_records(seed)
+    shuffled = records.copy()
+    random.shuffle(shuffled)
+    assert summarise(shuffled) == summarise(records)
+
+
+def test_resamples_are_shared_by_full_model_sizes_and_rankings() -> None:
+    """A circuit equal to the full model has no width; equal circuits have equal intervals."""
+    records = [
+        replace(
+            record, circuits={name: (record.full, record.full, 2.0) for name in record.circuits}
+        )
+        for record in made_records()
+    ]
+    curves = summarise(records).curves
+    for curve in curves.values():
+        assert curve["ci95_low"][:2] == pytest.approx([1, 1])
+        assert curve["ci95_high"][:2] == pytest.approx([1, 1])
+        assert curve["ci95_high"][2] > curve["ci95_low"][2]
+    same = ("faithfulness", "ci95_low", "ci95_high")
+    assert [curves["signed"][key] for key in same] == [curves["absolute"][key] for key in same]
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (0.1,)])
+@pytest.mark.parametrize("rankings", [("absolute",), ("signed",), ("absolute", "signed")])
+def test_names_are_known_before_the_run(
+    sizes: tuple[float, ...], rankings: tuple[str, ...]
+) -> None:
+    records = made_records(sizes=sizes, rankings=rankings)
+    found = summarise(records).metrics
+    assert set(found) == set(metric_names(records[0].header))
+    assert ("cpr" in found) == ("signed" in rankings and len(sizes) > 1)
+    assert ("cmd" in found) == ("cmd_log" in found) == ("absolute" in rankings and len(sizes) > 1)
+
+
+def test_curves_are_plain_json_with_accuracy_and_sizes() -> None:
+    records = made_records()
+    curve = summarise(records).curves["signed"]
+    assert curve["sizes"] == list(SIZES)
+    assert curve["kept"] == [1, 2, 3]
+    hits = [record.accuracy["signed"] for record in records]
+    assert curve["accuracy"] == pytest.approx(np.mean(hits, axis=0).tolist())
+    assert {type(value) for key in ("accuracy", "faithfulness") for value in curve[key]} == {float}
+
+
+def test_no_resamples_give_intervals_without_width() -> None:
+    records = [replace(r, header=replace(r.header, iters=0)) for r in made_records()]
+    found = summarise(records)
+    assert found.metrics["cmd_ci95_low"] == found.metrics["cmd"] == found.metrics["cmd_ci95_high"]
+    assert found.curves["signed"]["ci95_low"] == found.curves["signed"]["faithfulness"]
+
+
+def test_records_print_as_their_number() -> None:
+    assert str(made_records()[3]) == "example 3"
+
+
+@given(st.floats(1e-6, 1), st.floats(1e-6, 1))
+def test_different_sizes_have_different_names(a: float, b: float) -> None:
+    assert float(size_name(a)) == pytest.approx(a, rel=1e-9)
+    if abs(a - b) > 1e-9 * max(a, b):
+        assert size_name(a) != size_name(b)
+
+
+def test_size_names() -> None:
+    assert [size_name(size) for size in (0.001, 0.05, 0.1 + 0.2, 1.0)] == [
+        "0.001",
+        "0.05",
+        "0.3",
+        "1",
+    ]
+
+
+def test_the_table_shows_every_size() -> None:
+    summary = summarise(made_records())
+    lines = table(summary).split("\n")
+    assert lines[0].split() == ["size", "0.01", "0.1", "1"]
+    assert [line[:24].rstrip() for line in lines[1:]] == [
+        "faithfulness by |score|", "  95% interval, +-", "  edges kept",
+        "faithfulness by score", "  95% interval, +-", "  edges kept",
+    ]  # fmt: skip
+    shown = [f"{value:.2f}" for value in summary.curves["absolute"]["faithfulness"]]
+    assert lines[1][24:].split() == shown
+    assert lines[3][24:].split() == ["0", "2", "2"]
+    assert len({len(line) for line in lines}) == 1

@@ -1,0 +1,200 @@
+"""The MIB submission folder, the command that writes it, and the artifacts it is made from."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.commands import main
+from harness_circuits.commands.export_mib import export_mib
+from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.evaluation.curve import MIB_SIZES
+from harness_circuits.formats import load_circuit_file, read_circuits, read_scores, write_scores
+from harness_circuits.formats.mib_folder import SIZES, Cell, check_submission, write_submission
+from harness_circuits.records.artifacts import write_artifacts
+from harness_circuits.selection.selectors import circuit_of, ranked
+
+GRAPH = Graph(n_layers=4, n_heads=6, n_kv_heads=6, d_model=4)
+SPACE = ScoreSpace(GRAPH)
+
+
+def random_scores(seed: int = 0, graph: Graph = GRAPH, **provenance: Any) -> Scores:
+    space = ScoreSpace(graph)
+    values = np.random.default_rng(seed).standard_normal(space.shape).astype(np.float32)
+    return Scores(space, values * space.real, provenance)
+
+
+def top(scores: Scores, size: float) -> Circuit:
+    return circuit_of(scores, ranked(scores, True)[: int(size * scores.space.n_units)])
+
+
+def nine(scores: Scores) -> dict[float, Circuit]:
+    return {size: top(scores, size) for size in SIZES}
+
+
+def artifacts(
+    folder: Path, task: str, scores: Scores, sizes: tuple[float, ...] = MIB_SIZES
+) -> Path:
+    circuits = tuple(top(scores, size) for size in sizes)
+    curve = SimpleNamespace(
+        ranking="absolute", values=SimpleNamespace(sizes=sizes), circuits=circuits
+    )
+    result: Any = SimpleNamespace(scores=scores, curves=[curve])
+    write_artifacts(folder, task, result, [])
+    return folder / task
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+CELLS: Mapping[Cell, Scores] = {
+    Cell("ioi", "gpt2"): random_scores(0),
+    Cell("arc_easy", "llama3"): random_scores(1),
+}
+
+
+@pytest.mark.parametrize("file_format", ["json", "pt"])
+def test_importances_one_file_per_cell(tmp_path: Path, file_format: str) -> None:
+    folder = write_submission(tmp_path / "out", CELLS, file_format)
+    names = ("arc-easy_llama3", "ioi_gpt2")
+    assert tree(tmp_path) == [f"out/{name}/importances.{file_format}" for name in names]
+    for cell, scores in CELLS.items():
+        found = load_circuit_file(folder / cell.folder / f"importances.{file_format}", GRAPH)
+        assert isinstance(found, Scores)
+        np.testing.assert_array_equal(found.values, scores.values)
+    assert check_submission(CELLS) == []
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((folder / names[0]).stat().st_mode)
+
+
+def test_nine_circuits_per_cell(tmp_path: Path) -> None:
+    circuits = nine(random_scores())
+    folder = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): circuits}, "pt")
+    assert tree(folder) == sorted(f"ioi_gpt2/circuit_{size:g}.pt" for size in SIZES)
+    for size, circuit in circuits.items():
+        found = load_circuit_file(folder / f"ioi_gpt2/circuit_{size:g}.pt", GRAPH)
+        assert isinstance(found, Circuit)
+        np.testing.assert_array_equal(found.kept, circuit.kept)
+
+
+def test_one_model_or_task_and_unknown_names_are_warnings() -> None:
+    one, two, three = check_submission({Cell("ioi", "gpt3"): random_scores()})
+    assert one.startswith("MIB asks for at least 2 models; there is only gpt3.")
+    assert two.startswith("MIB asks for at least 2 tasks; there is only ioi.")
+    assert three.startswith("ioi_gpt3: MIB has no model 'gpt3' (it has gemma2, gpt2,")
+
+
+def test_what_is_no_submission_is_refused(tmp_path: Path) -> None:
+    cell = Cell("ioi", "gpt2")
+    circuits = nine(random_scores())
+    with pytest.raises(CircuitFileError, match=r"nine sizes 0.001, .*, 0.5; got 0.001"):
+        check_submission({cell: {0.001: circuits[0.001]}})
+    with pytest.raises(CircuitFileError, match=r"the circuit of size 0.1 keeps \d+ edges; MIB al"):
+        check_submission({cell: {**circuits, 0.1: circuits[0.2]}})
+    with pytest.raises(OptionError, match="There is nothing to export"):
+        check_submission({})
+    with pytest.raises(OptionError, match=r"Unknown format 'csv'. Known: json, pt"):
+        write_submission(tmp_path / "out", CELLS, "csv")
+    for name in ("ioi", "_gpt2", "ioi_", "../x_gpt2", ".ioi_gpt2"):
+        with pytest.raises(OptionError, match="is no folder name of the kind TASK_MODEL"):
+            Cell.parse(name)
+    assert Cell.parse("arithmetic_addition_llama3").folder == "arithmetic-addition_llama3"
+
+
+def test_all_or_nothing(tmp_path: Path) -> None:
+    grouped = random_scores(0, replace(GRAPH, n_kv_heads=2))
+    with pytest.raises(CircuitFileError, match="cannot be written for EAP-IG or MIB"):
+        write_submission(tmp_path / "out", {**CELLS, Cell("mcqa", "gpt2"): grouped})
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OptionError, match="out exists already; name a new folder"):
+        write_submission(tmp_path / "out", CELLS)
+    assert tree(tmp_path) == []
+
+
+def test_artifacts_hold_scores_twice_and_circuits(tmp_path: Path) -> None:
+    scores = random_scores(model="gpt2", task="ioi")
+    folder = artifacts(tmp_path, "ioi", scores)
+    assert tree(folder) == [
+        "circuits.safetensors",
+        "examples.jsonl",
+        "scores.json",
+        "scores.safetensors",
+    ]
+    np.testing.assert_array_equal(read_scores(folder / "scores.safetensors").values, scores.values)
+    found = load_circuit_file(folder / "scores.json", GRAPH)
+    assert isinstance(found, Scores)
+    np.testing.assert_array_equal(found.values, scores.values)
+    circuits = read_circuits(folder / "circuits.safetensors")
+    assert set(circuits) == {f"absolute@{size:g}" for size in MIB_SIZES}
+    np.testing.assert_array_equal(circuits["absolute@0.05"].kept, top(scores, 0.05).kept)
+
+
+def test_artifacts_over_grouped_heads_have_no_mib_file(tmp_path: Path) -> None:
+    folder = artifacts(tmp_path, "ioi", random_scores(0, replace(GRAPH, n_kv_heads=2)))
+    assert "scores.json" not in tree(folder)
+    assert read_scores(folder / "scores.safetensors").space.graph.n_kv_heads == 2
+
+
+def test_command_names_cells_by_provenance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    artifacts(run, "ioi_circuit", random_scores(0, model="openai-community/gpt2", task="ioi"))
+    artifacts(run, "mcqa_circuit", random_scores(1, model="gpt2", task="mcqa_circuit"))
+    other = random_scores(2, model="Qwen/Qwen2.5-0.5B", task="ioi")
+    qwen = write_scores(tmp_path / "a.safetensors", other)
+    assert main.main(["export-mib", str(tmp_path / "out"), str(run), str(qwen)]) == 0
+    cells = ("ioi_gpt2", "ioi_qwen2.5", "mcqa_gpt2")
+    assert tree(tmp_path / "out") == [f"{cell}/importances.json" for cell in cells]
+    output = capsys.readouterr().out
+    assert f"ioi_gpt2: importances of {GRAPH.n_edges} edges" in output
+    assert "warning" not in output
+
+
+def test_command_takes_names_and_files_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_submission(tmp_path / "others", CELLS, "pt")
+    source = f"mcqa_gemma2={files / 'ioi_gpt2' / 'importances.pt'}"
+    export_mib([str(tmp_path / "out"), source, "--format", "json"])
+    assert tree(tmp_path / "out") == ["mcqa_gemma2/importances.json"]
+    assert (
+        "warning: MIB asks for at least 2 models; there is only gemma2" in capsys.readouterr().out
+    )
+
+
+def test_command_writes_circuits(tmp_path: Path) -> None:
+    folder = artifacts(tmp_path, "ioi", random_scores(model="gpt2", task="ioi"))
+    export_mib([str(tmp_path / "out"), str(folder), "--circuits", "absolute", "--format", "pt"])
+    assert len(tree(tmp_path / "out" / "ioi_gpt2")) == 9
+    with pytest.raises(CircuitFileError, match=r"nine sizes .*; got none"):
+        export_mib([str(tmp_path / "b"), str(folder), "--circuits", "signed"])
+
+
+def test_command_says_what_it_cannot_use(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    scores = write_scores(tmp_path / "a.safetensors", random_scores(model="SmolLM2", task="ioi"))
+    with pytest.raises(OptionError, match=r"task 'ioi' on model 'SmolLM2' is none of MIB's. Say"):
+        export_mib([out, str(scores)])
+    with pytest.raises(OptionError, match="is given twice, the second time by ioi_gpt2="):
+        export_mib([out, f"ioi_gpt2={scores}", f"ioi_gpt2={scores}"])
+    with pytest.raises(OptionError, match="is neither a file nor an artifacts folder"):
+        export_mib([out, f"ioi_gpt2={tmp_path / 'none'}"])
+    folder = artifacts(tmp_path, "ioi", random_scores(model="gpt2"))
+    one = f"ioi_gpt2={folder / 'circuits.safetensors'}#absolute@0.5"
+    with pytest.raises(OptionError, match="is neither a file"):
+        export_mib([out, one])
+    with pytest.raises(SystemExit):
+        export_mib([out])
+    assert not Path(out).exists()

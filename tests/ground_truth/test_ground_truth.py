@@ -1,0 +1,296 @@
+"""Hand-written models: what they do, what their weights say, what each method finds in them."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.environments import ROOT
+from helpers.tiny_tasks import evaluate, values
+from lm_eval.models.huggingface import HFLM
+
+from harness_circuits.attribution import METHODS
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.errors import TaskDataError, UnknownNameError
+from harness_circuits.evaluation.agreement import agreement
+from harness_circuits.experiment import Experiment
+from harness_circuits.formats import load_circuit_file
+from harness_circuits.ground_truth import GROUND_TRUTH, TRUTH_FILE, ground_truth_folder
+from harness_circuits.ground_truth.folder import PAIRS_FILE, tokenizer
+from harness_circuits.ground_truth.models import ID
+from harness_circuits.ground_truth.prompts import LETTERS, VOCABULARY, silent_example
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.loading.load import load_model
+from harness_circuits.machine.cache import CACHE_VARIABLE
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.settings import Settings
+
+sys.path.insert(0, str(ROOT))
+from benchmarks import ground_truth as table
+
+NAMES = tuple(GROUND_TRUTH)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+    model.cache_clear()
+    scores.cache_clear()
+
+
+@cache
+def model(name: str) -> CircuitModel:
+    return load_model(f"ground-truth:{name}", device="cpu")
+
+
+def truth(name: str) -> Circuit:
+    found = load_circuit_file(ground_truth_folder(name) / TRUTH_FILE, model(name).graph)
+    assert isinstance(found, Circuit)
+    return found
+
+
+@cache
+def scores(name: str, method: str, level: str = "edge") -> Scores:
+    chosen = GROUND_TRUTH[name]
+    if name == "backup":  # one kind of its pairs, where the backup head hides
+        chosen = replace(chosen, example=silent_example)
+    pairs = pairs_from_docs(chosen.documents(40), name)
+    settings = Settings(method=method, level=level, sizes=(1.0,), bootstrap_iters=10)
+    found = Experiment(model(name), settings, pairs, pairs[:2]).run().scores
+    assert found is not None
+    return found
+
+
+def score(name: str, method: str, edge: str) -> float:
+    return float(scores(name, method).values[model(name).graph.edge_index(edge)])
+
+
+def measures(name: str, method: str) -> dict[str, float]:
+    return agreement(scores(name, method), truth(name))
+
+
+def logits(name: str, prompts: list[tuple[str, ...]]) -> torch.Tensor:
+    """The last logits of prompts of one length, from the HuggingFace model."""
+    encode = tokenizer().encode
+    with torch.no_grad():
+        return model(name).hf(torch.tensor([encode(" ".join(p)) for p in prompts])).logits[:, -1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_models_do_their_task_exactly(name: str) -> None:
+    generator, by_length = random.Random(1), {}
+    for _ in range(1500):
+        words, _, right, _ = GROUND_TRUTH[name].example(generator)
+        assert right == GROUND_TRUTH[name].answer(words)
+        by_length.setdefault(len(words), []).append(words)
+    values = {"induction": 1.0, "reverse": 1.0, "backup": 1.0, "inhibition": 0.5}
+    for prompts in by_length.values():
+        got = logits(name, prompts)
+        for row, words in zip(got, prompts, strict=True):
+            answer = GROUND_TRUTH[name].answer(words)
+            if name == "fraction":
+                expected = torch.zeros(len(VOCABULARY))
+                expected[ID["more"]], expected[ID["less"]] = words.count("x"), 5.0
+            else:
+                expected = torch.zeros(len(VOCABULARY))
+                expected[ID[answer]] = values[name]
+            torch.testing.assert_close(row, expected, atol=1e-5, rtol=0)
+
+
+def test_induction_on_every_pattern_of_three_letters() -> None:
+    prompts = [(a, b, c, q) for a in "abc" for b in "def" for c in LETTERS[6:] for q in (a, b)]
+    best = logits("induction", prompts).argmax(-1).tolist()
+    assert [VOCABULARY[i] for i in best] == [GROUND_TRUTH["induction"].answer(p) for p in prompts]
+
+
+def wired(name: str) -> Circuit:
+    """Edges through which the weights let something flow that depends on tokens."""
+    hf, graph = model(name).hf, model(name).graph
+    blocks, d_head = hf.transformer.h, graph.d_model // graph.n_heads
+    embedding = hf.transformer.wte.weight
+    writes: list[torch.Tensor] = [embedding - embedding.mean(0)]
+    reads: list[torch.Tensor] = []
+    for block in blocks:
+        writes += list(block.attn.c_proj.weight.split(d_head))
+        writes.append(block.mlp.c_proj.weight)
+        reads += list(block.attn.c_attn.weight.split(d_head, dim=1))
+        reads.append(block.mlp.c_fc.weight)
+    reads.append(hf.lm_head.weight.T)
+    flow = np.array([[float((w @ r).abs().max()) > 1e-6 for r in reads] for w in writes])
+    return Circuit(ScoreSpace(graph, "edge"), flow & graph.edge_mask)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_true_circuit_is_what_the_weights_let_through(name: str) -> None:
+    assert np.array_equal(wired(name).prune().kept, truth(name).kept)
+    assert truth(name).n_kept == len(GROUND_TRUTH[name].edges)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_norms_are_the_identity(name: str) -> None:
+    hf = model(name).hf
+    ids = torch.tensor(
+        [tokenizer().encode(" ".join(GROUND_TRUTH[name].example(random.Random(0))[0]))]
+    )
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    hooks = [
+        module.register_forward_hook(lambda _, inputs, out: seen.append((inputs[0], out)))
+        for module in hf.modules()
+        if isinstance(module, torch.nn.LayerNorm)
+    ]
+    with torch.no_grad():
+        hf(ids)
+    for hook in hooks:
+        hook.remove()
+    assert len(seen) == 5
+    for before, after in seen:
+        torch.testing.assert_close(before, after, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exact_patching_finds_the_whole_circuit(name: str) -> None:
+    found = table.measures(name, "edge", ["exact"], 40)["exact"]
+    assert found == {"auroc": 1.0, "auprc": 1.0, "recall@true_size": 1.0}
+
+
+def test_the_documentation_has_what_its_command_finds() -> None:
+    text = (ROOT / "docs" / "ground_truth.md").read_text()
+    assert "\n    python -m benchmarks.ground_truth\n" in text
+    for line in table.tables("edge", 200, ["exact", "EAP"]):
+        assert line in text
+    methods = table.methods_at("edge")
+    assert methods[0] == "exact" and set(methods) == set(METHODS)
+    assert all(text.count(f"\n| {method} |") == len(table.MEASURES) for method in methods)
+
+
+@pytest.mark.parametrize("name", ["fraction", "inhibition"])
+def test_gradients_are_exact_where_the_model_is_linear(name: str) -> None:
+    linear = np.ones(truth(name).kept.shape, dtype=bool)
+    if name == "fraction":
+        linear[model(name).graph.edge_index("input->m0")] = False
+    for method in ("EAP", "EAP-IG-inputs"):
+        got, expected = scores(name, method).values, scores(name, "exact").values
+        np.testing.assert_allclose(got[linear], expected[linear], atol=2e-5)
+        assert measures(name, method)["auroc"] == 1
+
+
+def test_a_silent_neuron_hides_half_of_the_effect_from_eap() -> None:
+    """The neuron for `x` has a gradient where the word is `x`, and none where it might become one."""
+    assert 0 < score("fraction", "EAP", "input->m0") < 0.9 * score("fraction", "exact", "input->m0")
+
+
+def test_the_inhibiting_heads_edges_are_negative() -> None:
+    for method in ("exact", "EAP", "EAP-IG-inputs"):
+        assert score("inhibition", method, "a1.h0->logits") == pytest.approx(-0.5 * 2, abs=1e-4)
+        assert score("inhibition", method, "a0.h0->a1.h0<v>") == pytest.approx(-1, abs=1e-4)
+        assert score("inhibition", method, "a0.h0->logits") == pytest.approx(2, abs=1e-4)
+
+
+def test_saturated_attention_hides_queries_and_keys_from_eap_but_not_from_eap_ig() -> None:
+    """At the clean prompt attention is one-hot, so that its gradient is nothing."""
+    for edge in ("input->a1.h0<q>", "a0.h0->a1.h0<k>", "input->a0.h0<v>"):
+        assert abs(score("induction", "EAP", edge)) < 1e-6
+        assert score("induction", "exact", edge) > 0.1
+    assert score("induction", "EAP", "input->a1.h0<v>") > 0.1
+    assert measures("induction", "EAP")["recall@true_size"] < 1
+    assert measures("induction", "EAP-IG-inputs")["auroc"] == 1
+
+
+def test_a_step_that_is_a_threshold_hides_from_few_integration_steps() -> None:
+    """In `reverse` a mark moves only when attention flips, half way: EAP-IG underrates its edges."""
+    for edge in ("input->a0.h0<k>", "a0.h0->m0"):
+        assert score("reverse", "exact", edge) > 0.1
+        assert abs(score("reverse", "EAP", edge)) < 1e-6
+        assert abs(score("reverse", "EAP-IG-inputs", edge)) < 1e-6
+    assert measures("reverse", "EAP")["auroc"] < measures("reverse", "EAP-IG-inputs")["auroc"] < 1
+
+
+def test_a_backup_head_hides_the_primary_heads_input_from_exact_patching() -> None:
+    """Corrupting what head 0.0 reads silences it; head 1.0 then does its work, and nothing is lost."""
+    assert score("backup", "exact", "input->a0.h0<v>") == pytest.approx(0, abs=1e-5)
+    assert score("backup", "EAP", "input->a0.h0<v>") == pytest.approx(1, abs=1e-4)
+    assert score("backup", "exact", "a0.h0->logits") == pytest.approx(1, abs=1e-4)
+    assert measures("backup", "exact")["recall@true_size"] < 1
+
+
+def test_the_backup_heads_own_edges_are_missed_by_exact_and_eap() -> None:
+    for edge in ("input->a1.h0<v>", "a1.h0->logits"):
+        for method in ("exact", "EAP"):
+            assert score("backup", method, edge) == pytest.approx(0, abs=1e-6)
+    assert measures("backup", "EAP")["recall@true_size"] < 1
+
+
+def test_eap_ig_sees_the_backup_head_read_but_not_what_it_writes() -> None:
+    """Integration silences head 0.0 half way, but the backup writes nothing in either run."""
+    assert score("backup", "EAP-IG-inputs", "input->a1.h0<v>") > 0.1
+    assert score("backup", "EAP-IG-inputs", "a1.h0->logits") == pytest.approx(0, abs=1e-6)
+
+
+def test_the_backup_takes_over_when_its_trigger_is_removed() -> None:
+    """Without the edge that tells it to rest, the backup adds its answer to the primary head's."""
+    assert score("backup", "exact", "a0.h0->a1.h0<q>") == pytest.approx(-1, abs=1e-4)
+    assert float(scores("backup", "exact", "node").values[1]) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_task_reports_agreement_under_lm_eval() -> None:
+    task = "ground_truth_circuit"
+    lm = CircuitLM(
+        pretrained="ground-truth:induction", n_discovery=20, sizes="0.1:1", bootstrap_iters=20
+    )
+    metadata = {
+        "pretrained": "ground-truth:induction",
+        "n_train": 20,
+        "n_validation": 0,
+        "n_test": 9,
+    }
+    results = evaluate(lm, [task], metadata=metadata)
+    found = values(results, task)
+    assert found["acc"] == found["auroc"] == found["auprc"] == found["recall@true_size"] == 1
+    assert results["higher_is_better"][task]["auroc"] is True
+    assert found["faithfulness@1"] == pytest.approx(1, abs=1e-5)
+    folder = str(ground_truth_folder("induction"))
+    plain = HFLM(pretrained=folder, dtype="float32", device="cpu")
+    given = {**metadata, "pretrained": folder}
+    behaviour = values(evaluate(plain, [task], metadata=given), task)
+    assert behaviour["acc"] == 1
+    assert behaviour["logit_diff"] == pytest.approx(found["logit_diff"], abs=1e-4)
+
+
+def test_models_without_a_known_circuit_are_refused(tmp_path: Path) -> None:
+    from harness_circuits.task_data.truth import TruthData
+
+    data = TruthData("ground_truth_circuit")
+    with pytest.raises(TaskDataError, match=r"true circuit is not known.*ground-truth:NAME"):
+        data(pretrained="gpt2")
+    with pytest.raises(TaskDataError, match=r"truth\.json and pairs\.jsonl not found"):
+        data(pretrained=str(tmp_path))
+    with pytest.raises(UnknownNameError, match="Did you mean 'induction'"):
+        data(pretrained="ground-truth:inductoin")
+
+
+def test_a_folder_of_ones_own_is_read_and_its_lines_are_checked(tmp_path: Path) -> None:
+    from harness_circuits.task_data.truth import TruthData
+
+    folder = ground_truth_folder("fraction")
+    for name in (TRUTH_FILE, PAIRS_FILE):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    data = TruthData("ground_truth_circuit")
+    splits = data(pretrained=str(tmp_path), tokenizer="ground-truth:fraction", n_train=3, n_test=2)
+    assert (len(splits["train"]), len(splits["test"])) == (3, 2)
+    assert np.array_equal(data.circuit(model("fraction").graph).kept, truth("fraction").kept)
+    for line, message in (("[1]", "line 2: not a document"), ("{", "line 2: not JSON")):
+        first = (folder / PAIRS_FILE).read_text().splitlines()[0]
+        (tmp_path / PAIRS_FILE).write_text(f"{first}\n{line}\n")
+        with pytest.raises(TaskDataError, match=message):
+            data(pretrained=str(tmp_path), tokenizer="ground-truth:fraction")

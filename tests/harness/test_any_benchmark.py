@@ -1,0 +1,208 @@
+"""Ordinary lm-eval tasks on a circuit: equal to `--model hf` at full size, refused without a circuit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.ordinary_tasks import SHAPES, furthest, responses, write_ordinary_tasks
+from helpers.random_circuits import random_circuit
+from helpers.tiny_tasks import evaluate
+from helpers.tiny_tokenizer import save_tiny_model
+from lm_eval.models.huggingface import HFLM
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.formats import save_circuit_file
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.loading.load import load_model
+from harness_circuits.passes.installed import InstalledCircuit
+from harness_circuits.passes.memory import installed_bytes_per_token
+
+TEXTS = (
+    "When Mary and John went to the store",
+    "The war lasted from the year",
+    "one two three red blue green",
+    "The cat and dogs was in",
+)
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    save_tiny_model(folder / "model", request.param)
+    docs = [{"text": text, "choices": [" Mary", " red cat"], "label": 0} for text in TEXTS]
+    write_ordinary_tasks(folder, docs)
+    model = load_model(str(folder / "model"))
+    save_circuit_file(folder / "full.safetensors", Circuit.full(ScoreSpace(model.graph)))
+    save_circuit_file(folder / "part.safetensors", random_circuit(model))
+    save_circuit_file(folder / "empty.safetensors", Circuit.empty(ScoreSpace(model.graph)))
+    return folder
+
+
+def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
+    options = {"ablation": "zero", "device": "cpu", **arguments}
+    return CircuitLM(
+        pretrained=str(folder / "model"), circuit=str(folder / f"{circuit}.safetensors"), **options
+    )
+
+
+def close(left: dict[str, list[Any]], right: dict[str, list[Any]]) -> bool:
+    return furthest(left, right) <= 1e-4
+
+
+def test_the_full_circuit_is_the_hf_model(folder: Path) -> None:
+    hf = HFLM(pretrained=str(folder / "model"), device="cpu", batch_size=3)
+    expected = responses(hf, folder)
+    assert close(responses(lm(folder, "full", batch_size=3), folder), expected)
+    assert not close(responses(lm(folder, "part", batch_size=3), folder), expected)
+
+
+def test_batch_size_changes_nothing(folder: Path) -> None:
+    one = responses(lm(folder, "part", batch_size=1), folder)
+    assert close(responses(lm(folder, "part", batch_size=4), folder), one)
+
+
+def test_calls_beyond_max_memory_are_run_in_parts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    call = InstalledCircuit.__call__
+
+    def noting(self: InstalledCircuit, index: int, x: torch.Tensor, arguments: Any) -> torch.Tensor:
+        seen.append(x.shape[0] * x.shape[1])
+        return call(self, index, x, arguments)
+
+    monkeypatch.setattr(InstalledCircuit, "__call__", noting)
+    whole = lm(folder, "part", batch_size=4)
+    expected = responses(whole, folder)
+    assert isinstance(whole.given, Circuit) and max(seen) > 32
+    per_token = installed_bytes_per_token(whole.circuit_model, whole.given)
+    seen.clear()
+    found = responses(lm(folder, "part", batch_size=4, max_memory=per_token * 40), folder)
+    assert max(seen) <= 32
+    assert found["generation"] == expected["generation"]
+    assert furthest(found, expected) <= 1e-5
+    with pytest.raises(OptionError, match=r"One text of \d+ tokens needs .* Raise max_memory, or"):
+        responses(lm(folder, "part", max_memory=per_token), folder)
+
+
+def test_the_complement_of_nothing_is_the_model(folder: Path) -> None:
+    full = responses(lm(folder, "full"), folder)
+    assert close(responses(lm(folder, "empty", complement=True), folder), full)
+
+
+def test_means_are_stored_and_reused_and_named(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(TEXTS))
+    found = evaluate(lm(folder, "part", ablation="mean", calibration=str(text)), ["choice"], folder)
+    facts = found["config"]["circuit"]["ordinary_tasks"]
+    stored = folder / facts["calibration"]["file"]
+    assert stored.is_file() and facts["calibration"]["n_texts"] == 4
+    assert facts["kept_units"] < facts["all_units"] and facts["ablation"] == "mean"
+    before = stored.stat().st_mtime_ns
+    again = evaluate(lm(folder, "part", ablation="mean", calibration=str(text)), ["choice"], folder)
+    assert stored.stat().st_mtime_ns == before
+    assert again["results"]["choice"] == found["results"]["choice"]
+
+
+@pytest.mark.parametrize("task", list(SHAPES))
+def test_without_a_circuit_ordinary_tasks_are_refused(folder: Path, task: str) -> None:
+    model = CircuitLM(pretrained=str(folder / "model"), device="cpu")
+    with pytest.raises(OptionError, match=r"give circuit=FILE.*--model hf"):
+        evaluate(model, [task], folder)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".yaml"])
+def test_means_come_from_text_files_and_tasks(folder: Path, tmp_path: Path, suffix: str) -> None:
+    """The same texts give the same means, whatever they are read from."""
+    path = folder / "choice.yaml"
+    if suffix == ".txt":
+        path = tmp_path / "text.txt"
+        path.write_text("\n".join(TEXTS))
+    if suffix == ".jsonl":
+        path = tmp_path / "text.jsonl"
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    found = evaluate(lm(folder, "part", ablation="mean", calibration=str(path)), ["choice"], folder)
+    facts = found["config"]["circuit"]["ordinary_tasks"]["calibration"]
+    plain = tmp_path / "again.txt"
+    plain.write_text("\n".join(TEXTS))
+    model = lm(folder, "part", ablation="mean", calibration=str(plain))
+    expected = evaluate(model, ["choice"], folder)["config"]["circuit"]["ordinary_tasks"]
+    assert facts["hash"] == expected["calibration"]["hash"] and facts["n_texts"] == len(TEXTS)
+
+
+def test_a_malformed_line_of_calibration_texts_is_named(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": "one"}\n{"other": 1}\n')
+    with pytest.raises(TaskDataError, match=r"bad\.jsonl, line 2: expected a JSON object"):
+        evaluate(lm(folder, "part", ablation="mean", calibration=str(path)), ["choice"], folder)
+
+
+def test_an_automatic_batch_size_changes_nothing(folder: Path) -> None:
+    expected = responses(lm(folder, "part", batch_size=1), folder)
+    found = responses(lm(folder, "part", batch_size="auto", max_batch_size=4), folder)
+    assert close(found, expected)
+
+
+def test_the_results_name_the_circuit(folder: Path) -> None:
+    found = evaluate(lm(folder, "part"), ["choice"], folder)["config"]["circuit"]
+    facts, file = found["ordinary_tasks"], folder / "part.safetensors"
+    assert facts["file"] == str(file) and facts["level"] == "edge"
+    assert (facts["ablation"], facts["calibration"], facts["size"]) == ("zero", None, None)
+    assert 0 < facts["kept_units"] == facts["edges"] < facts["all_units"]
+    assert found["given"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    rest = evaluate(lm(folder, "part", complement=True), ["choice"], folder)
+    other = rest["config"]["circuit"]["ordinary_tasks"]
+    assert other["complement"] and other["sha256"] != facts["sha256"]
+    assert other["kept_units"] == facts["all_units"] - facts["kept_units"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ablation": "patching"}, "ablation=patching cannot be used"),
+        ({"ablation": "mean-positional"}, "ablation=mean-positional cannot be used"),
+        ({"ablation": "mean"}, "does not say which task"),
+        ({"size": 0.5}, "is a circuit and has its size"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    folder: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        evaluate(lm(folder, "part", **arguments), ["choice"], folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 2.0, "circuit": __file__}, "one fraction"),
+        ({"size": 0.1}, "give circuit=FILE"),
+        ({"complement": "x", "circuit": __file__}, "True or False"),
+        ({"size": 0.1, "circuit": __file__}, "ablation=patching cannot be used"),
+        (
+            {"size": 0.1, "circuit": __file__, "ablation": "mean-positional"},
+            "mean-positional cannot be used",
+        ),
+        ({"complement": True, "circuit": __file__}, "ablation=patching cannot be used"),
+        (
+            {"circuit": __file__, "ablation": "mean", "calibration": "no.txt"},
+            r"calibration=no\.txt: there is no such file",
+        ),
+        (
+            {"circuit": __file__, "ablation": "mean", "calibration": "no.yaml"},
+            r"calibration=no\.yaml: there is no task",
+        ),
+        ({"circuit": "no.json"}, "there is no such file"),
+        ({"circuit": "discover:ioi_circuit", "method": "AtP-star", "level": "neuron"}, "AtP-star"),
+    ],
+)
+def test_bad_options_are_refused_before_loading(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        CircuitLM(pretrained="/there/is/no/such/model", **arguments)

@@ -1,0 +1,102 @@
+"""The start-up hook alone, against a stand-in for lm-eval: neither Python nor lm-eval may stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.environments import ROOT, Environment, make_environment
+
+MODULES = "import sys, lm_eval.models; print(lm_eval.models.NAME, len(sys.meta_path))"
+WORKING = "def register_model():\n    import sys; sys.modules['lm_eval.models'].NAME = 'changed'\n"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """An environment with our hook and a small `lm_eval`, but without our package."""
+    made = make_environment(tmp_path / "venv", with_dependencies=False)
+    for name in ("harness_circuits_startup.pth", "harness_circuits_startup.py"):
+        (made.packages / name).write_text((ROOT / name).read_text())
+    models = made.packages / "lm_eval" / "models"
+    models.mkdir(parents=True)
+    (models.parent / "__init__.py").touch()
+    (models / "__init__.py").write_text("NAME = 'built in'\n")
+    return made
+
+
+def write_package(environment: Environment, plugin: str) -> None:
+    """Our package with another plugin."""
+    folder = environment.packages / "harness_circuits" / "harness"
+    folder.mkdir(parents=True)
+    for name in ("__init__.py", "harness/__init__.py", "harness/import_hook.py"):
+        (folder.parent / name).write_text((ROOT / "harness_circuits" / name).read_text())
+    (folder / "plugin.py").write_text(plugin)
+
+
+def test_the_plugin_runs_once_the_module_is_loaded(environment: Environment) -> None:
+    write_package(environment, WORKING)
+    result = environment.run("python", "-c", MODULES)
+    assert result.stdout.startswith("changed ")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("value", ["1", "true"])
+def test_switched_off(environment: Environment, value: str) -> None:
+    write_package(environment, WORKING)
+    off = {"HARNESS_CIRCUITS_DISABLE_PLUGIN": value}
+    assert environment.python_code(MODULES, switches=off).startswith("built in ")
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_not_switched_off(environment: Environment, value: str) -> None:
+    write_package(environment, WORKING)
+    not_off = {"HARNESS_CIRCUITS_DISABLE_PLUGIN": value}
+    assert environment.python_code(MODULES, switches=not_off).startswith("changed ")
+
+
+def test_a_pth_file_left_behind_alone_is_harmless(environment: Environment) -> None:
+    (environment.packages / "harness_circuits_startup.py").unlink()
+    result = environment.run("python", "-c", MODULES)
+    assert result.stdout.startswith("built in ")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("left", [".", "harness"])
+def test_a_hook_left_behind_without_its_package_is_harmless(
+    environment: Environment, left: str
+) -> None:
+    (environment.packages / "harness_circuits" / left / "__pycache__").mkdir(parents=True)
+    result = environment.run("python", "-W", "error", "-c", MODULES)
+    assert result.stdout.startswith("built in ")
+    assert result.stderr == ""
+
+
+def test_a_failing_plugin_is_a_warning_that_names_the_switch(environment: Environment) -> None:
+    write_package(environment, "def register_model():\n    raise KeyError('gone')\n")
+    result = environment.run("python", "-c", MODULES)
+    assert result.stdout.startswith("built in ")
+    assert "harness_circuits could not connect to lm-eval (KeyError: 'gone')" in result.stderr
+    assert "HARNESS_CIRCUITS_DISABLE_PLUGIN=1" in result.stderr
+
+
+def test_a_finder_without_find_spec_is_passed_over(environment: Environment) -> None:
+    write_package(environment, WORKING)
+    old = "import sys; old = type('Old', (), {'find_module': lambda self, name, path=None: None})()"
+    code = f"{old}; sys.meta_path.insert(1, old)\n{MODULES}"
+    assert environment.python_code(code).startswith("changed ")
+
+
+def test_installing_twice_adds_one_finder(environment: Environment) -> None:
+    code = (
+        "import sys, harness_circuits_startup as hook; before = len(sys.meta_path)\n"
+        "hook.install(); print(len(sys.meta_path) - before)"
+    )
+    assert environment.python_code(code) == "0\n"
+
+
+def test_modules_of_other_names_are_left_alone(environment: Environment) -> None:
+    code = (
+        "import sys, json, lm_eval\n"
+        "print('harness_circuits' in sys.modules, type(lm_eval.__spec__.loader).__name__)"
+    )
+    assert environment.python_code(code) == "False SourceFileLoader\n"

@@ -1,0 +1,243 @@
+"""An independent reference in float64: a transformer in which every edge has a gate.
+
+Nothing here uses `harness_circuits`. The arithmetic of each architecture is written out from the
+weights of its HuggingFace modules (only embeddings, MLPs and the unembedding are called as they
+are), and every destination v gets an input of its own:
+
+    input of v = terms of no node + sum over u of  current_u + g_uv (replacement_u - current_u)
+
+Where heads pass a post-norm, it is applied to the mixture of the heads, for every destination anew.
+Sources are ordered input, then per layer its heads and its MLP; destinations per layer the queries,
+keys and values of its heads and its MLP, then the logits. A gate is 0 for kept and 1 for replaced;
+gates have the shape of the level: edge [src, dst], node [src], neuron [src, model].
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from helpers.reference_layers import LayerReader, ReferenceLayer
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+@contextlib.contextmanager
+def exact_float64() -> Iterator[None]:
+    """Make transformers work in float64 where it hard-codes float32 (norms, softmax, rotary)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "float32", torch.float64)
+        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        yield
+
+
+class Reference:
+    """A HuggingFace model with gates.
+
+    Attributes:
+        layers: Its blocks.
+        n_heads: Query heads per block.
+        n_kv: Key and value destinations per block, `n_heads` unless `kv_heads="grouped"`.
+        n_src: Number of sources.
+        n_dst: Number of destinations.
+        reader: What reads a model's blocks.
+    """
+
+    reader: type[LayerReader] = LayerReader
+
+    def __init__(self, hf: PreTrainedModel, kv_heads: str = "ungrouped") -> None:
+        self.hf = copy.deepcopy(hf).double().eval().requires_grad_(False)
+        self.config: Any = hf.config
+        read = self.reader(self.config, kv_heads)
+        self.kind, self.n_heads, self.n_kv = read.kind, read.n_heads, read.n_kv
+        self.base: Any = {"gpt2": "transformer", "gpt_neox": "gpt_neox"}.get(self.kind, "model")
+        self.base = getattr(self.hf, self.base)
+        self.parallel = self.kind == "phi" or bool(
+            getattr(self.config, "use_parallel_residual", False)
+        )
+        blocks = self.base.h if self.kind == "gpt2" else self.base.layers
+        self.layers = [read.layer(block, index) for index, block in enumerate(blocks)]
+        self.n_src = 1 + len(blocks) * (self.n_heads + 1)
+        self.block_dst = self.n_heads + 2 * self.n_kv + 1
+        self.n_dst = len(blocks) * self.block_dst + 1
+        final = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm", "phi": "final_layernorm"}.get(
+            self.kind, "norm"
+        )
+        self.final_norm = read.norm(getattr(self.base, final))
+        self.d_model = int(self.config.hidden_size)
+
+    # ---- the run
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """What the input node puts out, [batch, pos, model]."""
+        table = {"gpt2": "wte", "gpt_neox": "embed_in"}.get(self.kind, "embed_tokens")
+        out: Tensor = getattr(self.base, table)(ids)
+        return out
+
+    def run(
+        self,
+        ids: Tensor,
+        gates: Tensor | None = None,
+        replacement: Tensor | None = None,
+        *,
+        delta: Tensor | None = None,
+        embedded: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits at the last position [batch, vocab] and source outputs [src, batch, pos, model].
+
+        Args:
+            ids: Prompts [batch, pos].
+            gates: Gates of any level; None: all 0.
+            replacement: What replaces each source's output, [src, batch or 1, pos or 1, model].
+            delta: Instead of a replacement, what a gate of 1 adds to each source's output.
+            embedded: The input node's output, where it is not that of the prompts.
+        """
+        if gates is None:
+            gates, delta = self.gates("node"), torch.zeros(self.n_src, 1, 1, 1)
+        gate = _Gates(self, gates, replacement, delta)
+        x = self.embed(ids) if embedded is None else embedded
+        positions = torch.arange(ids.shape[1])
+        constant = self.base.wpe(positions)[None] if self.kind == "gpt2" else torch.zeros_like(x)
+        current = [x]
+        for index, layer in enumerate(self.layers):
+            start = index * self.block_dst
+            n_in = len(current)
+            inputs = self._inputs(current, constant, gate, range(start, start + self.block_dst - 1))
+            current += self._heads(layer, inputs)
+            seen = current[:n_in] if self.parallel else current
+            mlp = start + self.block_dst - 1
+            current.append(
+                layer.mlp(self._inputs(seen, constant, gate, range(mlp, mlp + 1))[:, :, 0])
+            )
+        last = self._inputs(current, constant, gate, range(self.n_dst - 1, self.n_dst))[:, -1, 0]
+        logits = self.hf.get_output_embeddings()(self.final_norm(last))
+        if self.kind == "gemma2" and (cap := self.config.final_logit_softcapping):
+            logits = cap * torch.tanh(logits / cap)
+        return logits, torch.stack(current)
+
+    def _inputs(
+        self, current: list[Tensor], constant: Tensor, gate: _Gates, columns: range
+    ) -> Tensor:
+        """Inputs of some destinations, [batch, pos, dst, model]."""
+        mixed = [gate.mix(source, value, columns) for source, value in enumerate(current)]
+        total = constant[:, :, None] + mixed[0]
+        step = self.n_heads + 1
+        for index, layer in enumerate(self.layers):
+            heads = mixed[1 + index * step : index * step + step]
+            if not heads:
+                break
+            attention = torch.stack(heads).sum(0)
+            attention = attention if layer.b_o is None else attention + layer.b_o
+            post = layer.post_attention
+            total = total + (attention if post is None else post(attention))
+            if len(mixed) > (index + 1) * step:
+                total = total + mixed[(index + 1) * step]
+        return total
+
+    def _heads(self, layer: ReferenceLayer, inputs: Tensor) -> list[Tensor]:
+        """Every head's output, [batch, pos, model], from the inputs of its query, key and value."""
+        normed = layer.norm(inputs)
+        parts = torch.split(normed, [self.n_heads, self.n_kv, self.n_kv], dim=2)
+        values = []
+        for name, part in zip("qkv", parts, strict=True):
+            weight, bias = layer.weights[name]
+            out = torch.einsum("bphm,hdm->bphd", part, weight)
+            values.append(out if bias is None else out + bias)
+        q, k, v = values
+        q, k = self._rotate(layer.norm_q(q)), self._rotate(layer.norm_k(k))
+        k, v = (x.repeat_interleave(self.n_heads // self.n_kv, dim=2) for x in (k, v))
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * layer.scale
+        if layer.softcap:
+            scores = layer.softcap * torch.tanh(scores / layer.softcap)
+        at = torch.arange(inputs.shape[1])
+        distance = at[:, None] - at[None, :]
+        hidden = distance < 0
+        if layer.window is not None:
+            hidden = hidden | (distance >= layer.window)
+        pattern = scores.masked_fill(hidden, -torch.inf).softmax(-1)
+        out = torch.einsum("bhqk,bkhd,hdm->hbqm", pattern, v, layer.w_o)
+        return list(out.unbind(0))
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        """Rotary embedding of [batch, pos, head, d_head], or of its first part only."""
+        if self.kind == "gpt2":
+            return x
+        rotary = self.base.rotary_emb
+        angles = torch.arange(x.shape[1])[:, None] * rotary.inv_freq.double()
+        angles = torch.cat((angles, angles), dim=-1)[:, None]
+        cos, sin = (f(angles) * rotary.attention_scaling for f in (torch.cos, torch.sin))
+        turned, rest = x[..., : angles.shape[-1]], x[..., angles.shape[-1] :]
+        first, second = turned.chunk(2, dim=-1)
+        return torch.cat((turned * cos + torch.cat((-second, first), dim=-1) * sin, rest), dim=-1)
+
+    # ---- replacements and gates
+
+    def outputs(self, ids: Tensor) -> Tensor:
+        """Source outputs of the model as it is, [src, batch, pos, model]."""
+        with torch.no_grad():
+            return self.run(ids)[1]
+
+    def replacement(
+        self, ablation: str, corrupted: Tensor, training: Tensor | None = None
+    ) -> Tensor:
+        """What an ablation puts in place of each source's output, [src, batch, pos, model].
+
+        Args:
+            ablation: `patching`, `zero`, `mean` or `mean-positional`.
+            corrupted: Corrupted prompts.
+            training: Prompts to take means over.
+        """
+        if ablation == "patching":
+            return self.outputs(corrupted)
+        if ablation == "zero":
+            return torch.zeros(self.n_src, *corrupted.shape, self.d_model, dtype=torch.float64)
+        assert training is not None
+        axes = (1, 2) if ablation == "mean" else (1,)
+        mean = self.outputs(training).mean(axes, keepdim=True)
+        return mean.expand(-1, *corrupted.shape, -1)
+
+    def exists(self) -> Tensor:
+        """Which edges exist, [src, dst]: the source has run when the destination reads."""
+        result = torch.zeros(self.n_src, self.n_dst, dtype=torch.bool)
+        step = self.n_heads + 1
+        for index in range(len(self.layers)):
+            block = slice(index * self.block_dst, (index + 1) * self.block_dst)
+            result[: 1 + index * step, block] = True
+            if not self.parallel:
+                result[: 1 + index * step + self.n_heads, block.stop - 1] = True
+        result[:, -1] = True
+        return result
+
+    def gates(self, level: str) -> Tensor:
+        """Gates of a level, all 0."""
+        shape = {"edge": (self.n_src, self.n_dst), "node": (self.n_src,)}
+        return torch.zeros(shape.get(level, (self.n_src, self.d_model)), dtype=torch.float64)
+
+
+class _Gates:
+    """Mixes a source's output for a range of destinations."""
+
+    def __init__(
+        self, reference: Reference, gates: Tensor, replacement: Tensor | None, delta: Tensor | None
+    ) -> None:
+        n_src, n_dst, d_model = reference.n_src, reference.n_dst, reference.d_model
+        assert n_dst != d_model, "an edge's gates could not be told from a neuron's"
+        views = {(n_src,): (..., None, None), (n_src, n_dst): (..., None)}
+        views[n_src, d_model] = (slice(None), None)  # type: ignore[assignment]
+        shape = (n_src, n_dst, d_model)
+        self.gates = gates[views[tuple(gates.shape)]].expand(shape)
+        self.replacement, self.delta = replacement, delta
+
+    def mix(self, source: int, current: Tensor, columns: range) -> Tensor:
+        """The source's mixture [batch, pos, dst, model]."""
+        gate = self.gates[source, columns.start : columns.stop]
+        if self.delta is not None:
+            change = self.delta[source]
+        else:
+            assert self.replacement is not None
+            change = self.replacement[source] - current
+        return current[:, :, None] + gate * change[:, :, None]

@@ -1,0 +1,157 @@
+"""threshold, pnr and bootstrap-filter against their definitions."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.selection_cases import Case, cases, random_scores, with_samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.samples import Samples
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.errors import OptionError
+from harness_circuits.selection import select
+from harness_circuits.selection.bootstrap_filter import bootstrap_filter, same_sign
+from harness_circuits.selection.pnr import pnr
+from harness_circuits.selection.threshold import by_threshold
+from harness_circuits.selection.top_n import top_n
+from harness_circuits.statistics.bootstrap import resample_weights
+
+GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=2)
+
+
+def units(kept: np.ndarray) -> set[int]:
+    return set(np.flatnonzero(kept).tolist())
+
+
+@given(case=cases())
+def test_threshold_keeps_all_ties_at_the_cut_and_nothing_below(case: Case) -> None:
+    values = case.values
+    circuits = by_threshold(case.scores, case.counts, case.absolute, threshold=None)
+    for circuit, n in zip(circuits, case.counts, strict=True):
+        kept = units(circuit.kept)
+        worst = min(values[unit] for unit in kept)
+        assert kept == {unit for unit, value in values.items() if value >= worst}
+        assert sum(value > worst for value in values.values()) < n <= len(kept)
+    best = top_n(case.scores, case.counts, case.absolute)
+    assert all(units(a.kept) >= units(b.kept) for a, b in zip(circuits, best, strict=True))
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 20), absolute=st.booleans())
+def test_threshold_without_ties_is_top_n(seed: int, n: int, absolute: bool) -> None:
+    scores = random_scores(GRAPH, seed)
+    (ours,) = by_threshold(scores, [n], absolute, threshold=None)
+    (best,) = top_n(scores, [n], absolute)
+    np.testing.assert_array_equal(ours.kept, best.kept)
+
+
+@given(case=cases(), threshold=st.integers(-7, 7))
+def test_an_explicit_threshold_bounds_all_sizes_and_is_the_largest(
+    case: Case, threshold: int
+) -> None:
+    above = {unit for unit, value in case.values.items() if value >= threshold}
+    free = by_threshold(case.scores, case.counts, case.absolute, threshold=None)
+    bound = by_threshold(case.scores, case.counts, case.absolute, threshold=threshold)
+    for a, b in zip(free, bound, strict=True):
+        assert units(b.kept) == units(a.kept) & above
+    n_units = case.scores.space.n_units
+    (whole,) = by_threshold(case.scores, [n_units], case.absolute, threshold=threshold)
+    assert units(whole.kept) == above
+
+
+@settings(deadline=None)
+@given(case=cases(), share=st.sampled_from([0, 0.1, 0.25, 0.5, 0.75, 1]))
+def test_pnr_is_its_definition(case: Case, share: float) -> None:
+    scores = replace(case, absolute=False).values
+    by_score = sorted(scores, key=lambda unit: (-scores[unit], unit))
+    positive = [unit for unit in by_score if scores[unit] > 0]
+    by_size = sorted(scores, key=lambda unit: (-abs(scores[unit]), unit))
+    circuits = pnr(case.scores, case.counts, case.absolute, share=share)
+    for circuit, n in zip(circuits, case.counts, strict=True):
+        first = positive[: int(share * n)]
+        rest = [unit for unit in by_size if unit not in first][: n - len(first)]
+        assert units(circuit.kept) == {*first, *rest}
+        assert circuit.n_kept == n
+
+
+@given(case=cases())
+def test_pnr_at_its_ends(case: Case) -> None:
+    absolute = top_n(case.scores, case.counts, absolute=True)
+    for a, b in zip(pnr(case.scores, case.counts, True, share=0), absolute, strict=True):
+        np.testing.assert_array_equal(a.kept, b.kept)
+    n_positive = int((case.scores.values > 0).sum())
+    counts = [n for n in case.counts if n <= n_positive]
+    signed = top_n(case.scores, counts, absolute=False)
+    for a, b in zip(pnr(case.scores, counts, True, share=1), signed, strict=True):
+        np.testing.assert_array_equal(a.kept, b.kept)
+
+
+@settings(max_examples=30, deadline=None)
+@given(case=cases(), consistency=st.sampled_from([0.5, 0.8, 0.95, 1.0]), seed=st.integers(0, 9))
+def test_bootstrap_filter_is_its_definition(case: Case, consistency: float, seed: int) -> None:
+    scores = with_samples(case.scores, seed=seed)
+    assert scores.samples is not None
+    weights = resample_weights(len(scores.samples), 20, seed)
+    passed = {}
+    for unit, value in case.values.items():
+        score = float(scores.values.flat[unit])
+        sums = scores.samples.sums.reshape(len(scores.samples), -1)[:, unit].astype(float)
+        agree = sum(float(draw @ sums) * score > 0 for draw in weights)
+        if agree >= consistency * 20 - 1e-9 and score != 0:
+            passed[unit] = value
+    order = sorted(passed, key=lambda unit: (-passed[unit], unit))
+    circuits = bootstrap_filter(
+        scores, case.counts, case.absolute, resamples=20, consistency=consistency, seed=seed
+    )
+    for circuit, n in zip(circuits, case.counts, strict=True):
+        assert units(circuit.kept) == set(order[:n])
+
+
+def test_samples_without_noise_pass_and_opposite_ones_do_not() -> None:
+    scores = random_scores(GRAPH)
+    sizes = np.array([1, 2, 3, 4])
+    clear = scores.values * sizes[:, None, None]
+    np.testing.assert_array_equal(
+        same_sign(replace(scores, samples=Samples(clear.astype(np.float32), sizes)), 50, 0)[
+            GRAPH.edge_mask
+        ],
+        1,
+    )
+    noisy = clear.copy()
+    noisy[:, 0, 0] = scores.values[0, 0] * np.array([101, -98, 103, -96])
+    doubtful = replace(scores, samples=Samples(noisy.astype(np.float32), sizes))
+    share = same_sign(doubtful, 500, 0)
+    assert 0.2 < share[0, 0] < 0.8
+    assert np.delete(share[GRAPH.edge_mask], 0).min() == 1
+    (circuit,) = select(doubtful, [GRAPH.n_edges], "bootstrap-filter", absolute=True)
+    assert not circuit.kept[0, 0]
+    assert circuit.n_kept <= GRAPH.n_edges - 1
+
+
+def test_the_seed_decides_the_draws() -> None:
+    scores = with_samples(random_scores(GRAPH), noise=5)
+    first, again, other = (same_sign(scores, 30, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_blocks_of_units_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = with_samples(random_scores(GRAPH), noise=5)
+    whole = same_sign(scores, 30, 0)
+    monkeypatch.setattr(sys.modules[same_sign.__module__], "_BLOCK", 200)
+    np.testing.assert_array_equal(same_sign(scores, 30, 0), whole)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_bootstrap_filter_refuses_scores_without_samples(n: int) -> None:
+    scores: Scores = random_scores(GRAPH)
+    if n:
+        scores = with_samples(scores, n)
+    message = f"these scores hold {n} groups. Discover again with keep_samples=64"
+    with pytest.raises(OptionError, match=message):
+        select(scores, [3], "bootstrap-filter", absolute=True)

@@ -1,0 +1,259 @@
+"""`custom_circuit`: files of pairs in three formats, checked row by row; `check-task`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.environments import ROOT
+from helpers.task_builds import manager
+from helpers.tiny_tasks import evaluate, values
+from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lm_eval.models.huggingface import HFLM
+
+from harness_circuits.commands import main
+from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.task_data import base
+from harness_circuits.task_data.custom import custom, read_pairs
+
+TASK = "custom_circuit"
+EXAMPLE = ROOT / "tasks" / TASK / "example.jsonl"
+WORDS = ("cat", "cats", "dog", "dogs", "one", "two", "three")
+
+
+@pytest.fixture(autouse=True)
+def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_active", [(None, word_tokenizer())])
+
+
+def row(word: str, other: str, **more: Any) -> dict[str, Any]:
+    return {
+        "clean": f"The {word}",
+        "corrupted": f"The {other}",
+        "correct": " A",
+        "incorrect": [" B", " C"],
+        **more,
+    }
+
+
+ROWS = [row(a, b) for a in WORDS for b in WORDS if a != b]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".parquet":
+        from datasets import Dataset
+
+        rows = [{**r, "correct": [r["correct"]]} for r in rows]
+        Dataset.from_list(rows).to_parquet(path)
+    elif path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            for r in rows:
+                lists = {k: json.dumps(v) for k, v in r.items() if isinstance(v, list)}
+                writer.writerow({**r, **lists})
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_file_is_read_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"pairs{suffix}", ROWS)
+    splits = custom(pairs=str(path))
+    docs = [doc for split in splits.values() for doc in split.to_list()]
+    assert len(docs) == len(ROWS) and not len(splits["validation"])
+    key = lambda doc: (doc["clean"], doc["corrupted"])  # noqa: E731
+    wanted = [
+        {
+            "clean": r["clean"],
+            "corrupted": r["corrupted"],
+            "choices": [" A", " B", " C"],
+            "correct": [0],
+            "incorrect": [1, 2],
+        }
+        for r in ROWS
+    ]
+    assert sorted(docs, key=key) == sorted(wanted, key=key)
+    assert {d["clean"] for d in splits["train"]}.isdisjoint({d["clean"] for d in splits["test"]})
+
+
+def test_splits_keys_and_limits(tmp_path: Path) -> None:
+    rows = [row(a, "red", split=s) for a, s in zip(WORDS, ("train", "test") * 4, strict=False)]
+    splits = custom(pairs=str(write(tmp_path / "a.jsonl", rows)), n_train=3)
+    assert [d["clean"] for d in splits["train"]] == ["The cat", "The dog", "The one"]
+    assert [d["clean"] for d in splits["test"]] == ["The cats", "The dogs", "The two"]
+    rows = [row(word, "red", key="same") for word in WORDS]
+    (only,) = [s for s in ("train", "test") if taskdata_split(tmp_path, rows, s)]
+    assert len(taskdata_split(tmp_path, rows, only)) == len(WORDS)
+    with pytest.raises(OptionError, match="n_test is a whole number of pairs or null"):
+        custom(pairs=str(tmp_path / "a.jsonl"), n_test=-1)
+
+
+def taskdata_split(tmp_path: Path, rows: list[dict[str, Any]], split: str) -> list[Any]:
+    found = read_pairs(write(tmp_path / "keys.jsonl", rows))
+    return [doc for doc in found if doc["split"] == split]
+
+
+BROKEN = [
+    (row("cat", "dog"), None),
+    ({"clean": "The cat", "corrupted": "The dog", "correct": " A"}, "it lacks incorrect; it has"),
+    (row("cat", "cat"), "clean and corrupted prompt are the same"),
+    (row("cat", "dog", incorrect=" A"), "two choices are the same"),
+    (row("cat", "dog", correct=3), "choices is not a list of text"),
+    (row("cat", "dog", split="dev"), "split is train, validation, test, or left out; got 'dev'"),
+    (row("cat", "dog", choices=[" A"], correct=[0], incorrect=[1]), "index 1 is not among its 1"),
+    ([1], r"not an object with columns, but \[1\]"),
+]
+
+
+def test_every_bad_row_is_told_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    lines = [json.dumps(given) for given, _ in BROKEN]
+    path.write_text("\n".join([*lines, "", "{"]))
+    with pytest.raises(TaskDataError) as caught:
+        custom(pairs=str(path))
+    message = str(caught.value)
+    assert message.startswith(f"{path} has 8 rows that are no pairs:\n  line 2: ")
+    told = dict(re.findall(r"line (\d+): (.*)", message))
+    assert set(told) == {*map(str, range(2, 9)), "10"}
+    for number, (_, problem) in enumerate(BROKEN, 1):
+        if problem is not None:
+            assert re.search(problem, told[str(number)])
+    assert "not JSON" in told["10"]
+
+
+def test_lines_of_a_csv_file_are_the_files_own(tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(
+        "clean,corrupted,correct,incorrect\n"
+        '"The cat\nThe cat","The dog\nThe dog", A, B\n'
+        "The cat,The dog, A,\n"
+        'The cat,The dog, A,"[ B"\n'
+        "The cat,The dog, A, B, C\n"
+    )
+    with pytest.raises(TaskDataError) as caught:
+        read_pairs(path)
+    assert "line 5: it lacks incorrect" in str(caught.value)
+    assert "line 6: a list that is not JSON" in str(caught.value)
+    assert "line 7: it has more cells than the 4 columns" in str(caught.value)
+    assert "has 3 rows" in str(caught.value)
+
+
+def test_one_clean_prompt_is_in_one_split_only(tmp_path: Path) -> None:
+    rows = [row("cat", "dog", split="train"), row("cat", "cats", split="test")]
+    with pytest.raises(
+        TaskDataError, match="line 2: its clean prompt is in split train too, at line 1"
+    ):
+        read_pairs(write(tmp_path / "two.jsonl", rows))
+
+
+def test_many_problems_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "many.jsonl", [{"clean": "x"}] * 25)
+    with pytest.raises(TaskDataError, match=r"25 rows that are no pairs \(and 15 more\)"):
+        read_pairs(path)
+
+
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"name it with --metadata '\{\"pairs\": .*got None"):
+        custom()
+    for name, message in (
+        ("pairs.txt", r"ends in \.jsonl, \.csv, \.parquet"),
+        ("none.jsonl", "There is no file of pairs"),
+    ):
+        with pytest.raises(TaskDataError, match=message):
+            custom(pairs=str(tmp_path / name))
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(TaskDataError, match="holds no pairs"):
+        read_pairs(tmp_path / "empty.jsonl")
+    (tmp_path / "no.parquet").write_bytes(b"PAR1")
+    with pytest.raises(TaskDataError, match="is not a parquet file"):
+        read_pairs(tmp_path / "no.parquet")
+
+
+def test_what_does_not_align_is_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [*ROWS, row("red cat", "dog", split="train")]
+    splits = custom(pairs=str(write(tmp_path / "a.jsonl", rows)))
+    assert sum(map(len, splits.values())) == len(ROWS)
+    assert base.left_out(TASK) == {"clean and corrupted differ in token length": 1}
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.sampled_from(ROWS), min_size=1, unique_by=lambda r: (r["clean"], r["corrupted"]))
+)
+def test_a_row_keeps_its_split_whatever_else_is_in_the_file(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "some.jsonl"
+    alone = {doc["clean"]: doc["split"] for doc in read_pairs(write(path, ROWS))}
+    assert all(alone[doc["clean"]] == doc["split"] for doc in read_pairs(write(path, rows)))
+
+
+def test_the_example_is_read_and_has_both_splits() -> None:
+    docs = read_pairs(EXAMPLE)
+    assert len(docs) == 8 and {doc["split"] for doc in docs} == {"train", "test"}
+    (lima,) = (doc for doc in docs if "Peru" in doc["clean"])
+    assert [lima["choices"][at] for at in lima["correct"]] == [" Lima"]
+
+
+def test_it_runs_under_lm_eval(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "model")
+    path = write(tmp_path / "pairs.csv", ROWS)
+    lm = CircuitLM(pretrained=str(model), sizes="0.1:1", bootstrap_iters=20, method="EAP")
+    metadata = {"pretrained": str(model), "pairs": str(path)}
+    found = values(evaluate(lm, [TASK], metadata=metadata), TASK)
+    assert found["faithfulness@1"] == pytest.approx(1, abs=1e-4)
+    assert TASK in manager().all_subtasks
+    plain = HFLM(pretrained=str(model), dtype="float32", device="cpu")
+    behaviour = values(evaluate(plain, [TASK], metadata=metadata), TASK)
+    assert behaviour["acc"] == found["acc"]
+    assert behaviour["logit_diff"] == pytest.approx(found["logit_diff"], abs=1e-4)
+
+
+def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    main.main(["check-task", *arguments])
+    return capsys.readouterr().out
+
+
+def test_check_task_shows_pairs_tokens_and_what_the_model_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(save_tiny_model(tmp_path / "model"))
+    rows = [*ROWS, row("red cat", "dog", split="train")]
+    metadata = json.dumps({"pairs": str(write(tmp_path / "pairs.jsonl", rows))})
+    out = check(capsys, TASK, "--pretrained", model, "--metadata", metadata, "--show", "1")
+    splits = custom(pairs=str(tmp_path / "pairs.jsonl"))
+    sizes = ", ".join(f"{len(docs)} {name}" for name, docs in splits.items())
+    assert f"{TASK} for model: {sizes} pairs\nleft out: 1\n" in out
+    assert "  1 clean and corrupted differ in token length\n" in out
+    first = splits["test"][0]
+    one, other = (repr(f"{first[name].removeprefix('The')}") for name in ("clean", "corrupted"))
+    assert re.search(rf"\n +1 {re.escape(one)} +{re.escape(other)}  <\n", out)
+    assert "right: ' A' (1 token)\n" in out and "wrong: ' B' (1 token), ' C' (1 token)\n" in out
+    assert re.search(r"logit_diff: -?\d+\.\d+ on clean prompts, -?\d+\.\d+ on corrupted", out)
+    assert re.search(r"accuracy: \d\.\d+ \(95% interval .*by guessing 0\.333", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ioi_circiut",), "Did you mean 'ioi_circuit'"),
+        (("circuit_suite",), "of a group, name one of its tasks"),
+        ((TASK, "--metadata", "{"), "--metadata is JSON such as"),
+        ((TASK, "--metadata", "[]"), "--metadata is a JSON object"),
+    ],
+)
+def test_check_task_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    model = str(save_tiny_model(tmp_path / "model"))
+    with pytest.raises(SystemExit, match=message):
+        check(capsys, *arguments, "--pretrained", model)

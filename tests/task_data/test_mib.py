@@ -1,0 +1,296 @@
+"""The MIB tasks on local datasets with the columns of the benchmark's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers.environments import ROOT
+from helpers.tiny_tasks import evaluate, values
+from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+
+from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.task_data import base, mib
+from harness_circuits.task_data.hub import HubData, load_splits
+
+NAMES = ("Mary", "John", "Anna", "Tom")
+DATA = {data.task: data for data in vars(mib).values() if isinstance(data, HubData)}
+TASKS = tuple(DATA)
+
+
+def ioi_row(number: int) -> dict[str, Any]:
+    io, s, c = (NAMES[(number + k) % 4] for k in range(3))
+    text = "When {} and {} went to the store {} gave a drink to"
+    return {
+        "template": text,
+        "metadata": {"indirect_object": io, "subject": s, "random_c": c},
+        "prompt": text.format(io, s, s),
+        "choices": [io, s],
+        "answerKey": 0,
+        "s2_io_flip_counterfactual": {
+            "prompt": text.format(io, s, io),
+            "choices": [io, s],
+            "answerKey": 1,
+        },
+        "abc_counterfactual": {
+            "prompt": text.format(NAMES[(number + 3) % 4], c, io),
+            "choices": [io, s],
+            "answerKey": 0,
+        },
+    }
+
+
+def choice_row(number: int) -> dict[str, Any]:
+    text = "is the dog red or blue ? {} red {} blue :"
+    one, two = ("A", "B"), ("C", "D")
+    key = number % 2
+    return {
+        "prompt": ("the " * (number % 3)) + text.format(*one),
+        "choices": {"label": list(one), "text": ["red", "blue"]},
+        "answerKey": key,
+        "symbol_counterfactual": {
+            "prompt": ("the " * (number % 3)) + text.format(*two),
+            "choices": {"label": list(two), "text": ["red", "blue"]},
+            "answerKey": key,
+        },
+    }
+
+
+def sum_row(number: int, operator: str) -> dict[str, Any]:
+    a, b = number % 3, number % 2
+    words = ("one", "two", "three", "A", "B", "C", "D")
+    return {
+        "prompt": f"{words[a]} {words[b]} is",
+        "label": f" {words[a + b]}",
+        "operator": operator,
+        "operand1": a,
+        "operand2": b,
+        "random_counterfactual": {
+            "prompt": f"{words[a + 1]} {words[b]} is",
+            "label": f" {words[a + b + 1]}",
+        },
+    }
+
+
+def make_rows(task: str, n: int) -> list[dict[str, Any]]:
+    if "ioi" in task:
+        return [ioi_row(number) for number in range(n)]
+    if "arithmetic" in task:
+        return [sum_row(number, "-" if "subtraction" in task else "+") for number in range(n)]
+    return [choice_row(number) for number in range(n)]
+
+
+def write(folder: Path, rows: dict[str, list[dict[str, Any]]], suffix: str = "jsonl") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, items in rows.items():
+        path = folder / f"{split}.{suffix}"
+        if suffix == "parquet":
+            from datasets import Dataset
+
+            Dataset.from_list(items).to_parquet(path)
+        else:
+            path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return folder
+
+
+def dataset(tmp_path: Path, task: str, suffix: str = "jsonl", n: int = 6) -> Path:
+    rows = make_rows(task, n)
+    config = DATA[task].name
+    target = tmp_path / "data" / config if config else tmp_path / "data"
+    write(target, {"train": rows, "validation": rows[:4], "test": rows[:2]}, suffix)
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_active", [(None, word_tokenizer())])
+
+
+def build(task: str, folder: Path, **metadata: Any) -> dict[str, Any]:
+    return DATA[task](dataset_path=str(folder), **metadata)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_rows_become_pairs_with_the_benchmarks_answers(
+    tmp_path: Path, task: str, suffix: str
+) -> None:
+    splits = build(task, dataset(tmp_path, task, suffix))
+    assert [len(splits[name]) for name in ("train", "validation", "test")] == [6, 4, 2]
+    for doc, row in zip(splits["train"], make_rows(task, 6), strict=True):
+        column = f"{DATA[task].counterfactual}_counterfactual"
+        assert (doc["clean"], doc["corrupted"]) == (row["prompt"], row[column]["prompt"])
+        assert (doc["correct"], doc["incorrect"]) == ([0], [1])
+    first = splits["train"][0]["choices"]
+    expected = {
+        "ioi": [" Mary", " John"],
+        "arithmetic": [" one", " two"],
+        "mcqa": ["A", "C"],
+        "arc": ["A", "C"],
+    }
+    assert first == next(value for key, value in expected.items() if key in task)
+
+
+def test_each_filter_leaves_out_and_counts(tmp_path: Path) -> None:
+    rows = make_rows("ioi", 4)
+    rows[0]["metadata"]["random_c"] = "Mary John"  # two tokens
+    rows[1]["s2_io_flip_counterfactual"] = None
+    splits = build("mib_ioi_circuit", write(tmp_path / "i", {"train": rows, "test": rows}))
+    assert len(splits["train"]) == 2
+    counts = base.left_out("mib_ioi_circuit")
+    assert counts == {mib.UNEQUAL_NAMES: 2, mib.NO_COUNTERFACTUAL: 2}
+
+    sums = make_rows("arithmetic", 5)
+    sums[0]["operator"] = "-"
+    sums[1]["label"] = " one two"
+    sums[2]["random_counterfactual"]["label"] = " two one"
+    sums[3]["random_counterfactual"] = None
+    task = "mib_arithmetic_addition_circuit"
+    splits = build(task, write(tmp_path / "s", {"train": sums, "validation": sums}))
+    assert len(splits["train"]) == len(splits["validation"]) == 1
+    assert base.left_out(task) == {
+        mib.OTHER_OPERATOR: 2,
+        mib.NOT_ONE_TOKEN: 4,
+        mib.NO_COUNTERFACTUAL: 2,
+    }
+
+    letters = make_rows("arc", 3)
+    letters[0]["symbol_counterfactual"]["choices"]["label"] = ["C D", "D"]
+    task = "mib_arc_easy_circuit"
+    assert len(build(task, write(tmp_path / "l", {"train": letters, "test": letters}))["test"]) == 2
+    assert base.left_out(task) == {mib.UNEQUAL_LABELS: 2}
+
+
+def test_prompts_of_unequal_length_are_left_out_under_the_tokenizer_in_use(tmp_path: Path) -> None:
+    rows = make_rows("mcqa", 3)
+    rows[1]["symbol_counterfactual"]["prompt"] += " the"
+    splits = build("mib_mcqa_circuit", write(tmp_path, {"train": rows, "validation": rows[:1]}))
+    assert len(splits["train"]) == 2
+    assert base.left_out("mib_mcqa_circuit") == {"clean and corrupted differ in token length": 1}
+
+
+def test_the_counterfactual_can_be_chosen_and_is_checked(tmp_path: Path) -> None:
+    folder = dataset(tmp_path, "mib_ioi_circuit")
+    doc = build("mib_ioi_circuit", folder, counterfactual="abc")["train"][0]
+    assert doc["corrupted"] == ioi_row(0)["abc_counterfactual"]["prompt"]
+    with pytest.raises(OptionError, match="Did you mean 's2_io_flip'"):
+        build("mib_ioi_circuit", folder, counterfactual="s2_io_fip")
+
+
+def test_missing_columns_are_named(tmp_path: Path) -> None:
+    rows = make_rows("ioi", 2)
+    for row in rows:
+        del row["metadata"]["random_c"]
+    folder = write(tmp_path, {"train": rows, "test": rows})
+    with pytest.raises(TaskDataError, match=r"split train .*, row 0: not as expected.*random_c"):
+        build("mib_ioi_circuit", folder)
+
+
+def test_every_known_commit_is_whole() -> None:
+    pinned = {task: data.revision for task, data in DATA.items() if data.revision != "main"}
+    assert len(pinned) == 4  # no commit is known of subtraction and arc_challenge
+    assert all(len(commit) == 40 for commit in pinned.values())
+
+
+def test_limits_hold_and_are_checked(tmp_path: Path) -> None:
+    folder = dataset(tmp_path, "mib_ioi_circuit")
+    splits = build("mib_ioi_circuit", folder, n_train=3, n_validation=2, n_test=0)
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 3, "validation": 2}
+    with pytest.raises(OptionError, match=r"n_train is a whole number of pairs or null.*'many'"):
+        build("mib_ioi_circuit", folder, n_train="many")
+
+
+def test_without_a_network_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def offline(*_: Any, **__: Any) -> None:
+        raise ConnectionError("Couldn't reach 'mib-bench/ioi' on the Hub (OfflineModeIsEnabled)")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(TaskDataError) as caught:
+        DATA["mib_ioi_circuit"]()
+    message = str(caught.value)
+    for part in ("mib-bench/ioi", DATA["mib_ioi_circuit"].revision, "network", "dataset_path"):
+        assert part in message
+
+
+@pytest.mark.parametrize("commit", [None, "0123456789abcdef" * 2 + "01234567"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_version_that_was_read_is_recorded_and_warned_about(
+    tmp_path: Path,
+    task: str,
+    commit: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import datasets
+
+    local = load_splits(task, str(dataset(tmp_path, task)), DATA[task].name, "main")
+    asked = {}
+
+    def hub(path: str, name: str | None, revision: str) -> dict[str, Any]:
+        asked.update(path=path, name=name, revision=revision)
+        read = "f" * 40 if revision == "main" else revision
+        for split in local.values():
+            split.info.download_checksums = {f"hf://datasets/{path}@{read}/x.parquet": {}}
+        return dict(local)
+
+    monkeypatch.setattr(datasets, "load_dataset", hub)
+    DATA[task](**({"dataset_revision": commit} if commit else {}))
+    revision = commit or DATA[task].revision
+    assert asked == {"path": DATA[task].path, "name": DATA[task].name, "revision": revision}
+    pinned = revision != "main"
+    assert DATA[task].facts == {
+        "dataset": DATA[task].path,
+        "configuration": DATA[task].name,
+        "revision": revision,
+        "pinned": pinned,
+        "commit": revision if pinned else "f" * 40,
+        "counterfactual": DATA[task].counterfactual,
+    }
+    warned = f"{task}: no commit of {DATA[task].path} is pinned, so the newest version of 'main'"
+    assert (warned in caplog.text) is not pinned
+
+
+def test_bad_folders_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(TaskDataError, match="cannot be read as a dataset"):
+        build("mib_ioi_circuit", tmp_path)
+    rows = make_rows("ioi", 2)
+    with pytest.raises(TaskDataError, match=r"has the splits \['train'\]; it needs"):
+        build("mib_ioi_circuit", write(tmp_path / "one", {"train": rows}))
+    for row in rows:
+        row["metadata"]["random_c"] = "Mary John"
+    with pytest.raises(TaskDataError, match=f"no train.*{mib.UNEQUAL_NAMES}"):
+        build("mib_ioi_circuit", write(tmp_path / "no", {"train": rows, "validation": rows}))
+
+
+def test_tasks_and_group_name_the_data_of_this_package() -> None:
+    folder = ROOT / "tasks" / "mib"
+    (group,) = [yaml.safe_load((folder / "mib_circuit.yaml").read_text())]
+    assert tuple(group["task"]) == TASKS
+    for task in TASKS:
+        text = (folder / f"{task}.yaml").read_text()
+        variable = next(name for name, data in vars(mib).items() if data is DATA[task])
+        assert f"custom_dataset: !function harness_circuits.task_data.mib.{variable}\n" in text
+        assert f"task: {task}\n" in text
+
+
+def test_a_task_runs_under_lm_eval(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path / "model")
+    lm = CircuitLM(pretrained=str(model), sizes="0.1:1", bootstrap_iters=20, method="EAP")
+    folder = dataset(tmp_path, "mib_mcqa_circuit")
+    metadata = {"pretrained": str(model), "dataset_path": str(folder)}
+    task = "mib_mcqa_circuit"
+    results = evaluate(lm, [task], ROOT / "tasks" / "mib", metadata=metadata)
+    found, data = values(results, task), results["config"]["circuit"]["tasks"][task]["data"]
+    assert (data["dataset"], data["pinned"], data["counterfactual"]) == (
+        str(folder),
+        False,
+        "symbol",
+    )
+    assert results["configs"][task]["metadata"]["data"] == data
+    assert found["faithfulness@1"] == pytest.approx(1, abs=1e-4)
