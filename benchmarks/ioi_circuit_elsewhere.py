@@ -18,7 +18,7 @@ from typing import Any
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from harness_circuits.evaluation.summary import size_name
+from harness_circuits.circuits.sizes import size_name
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.task_lookup import find_task
 

@@ -10,8 +10,9 @@ import numpy as np
 from benchmarks.stages import ten
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
-from harness_circuits.evaluation.curve import MIB_SIZES
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.summary import ExampleRecord, Header, summarise
 
 # Llama-3.1-8B: 1,592,881 edges.
@@ -26,7 +27,7 @@ def outside(graph: Graph) -> dict[str, float]:
     scores = Scores(space, values, {})
     times = {}
     started = time.process_time()
-    circuits = {"absolute": ten(scores, absolute=True), "signed": ten(scores, absolute=False)}
+    circuits = {ranking: ten(scores, ranking=ranking) for ranking in Ranking}
     times["selection and pruning"] = time.process_time() - started
     started = time.process_time()
     summary = summarise(_records(circuits))

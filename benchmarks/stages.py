@@ -11,8 +11,9 @@ from benchmarks.cases import Case, load, pairs
 from harness_circuits.ablation.ablations import Patching
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
-from harness_circuits.evaluation.curve import MIB_SIZES
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
@@ -59,10 +60,10 @@ class Workload:
                 of a method.
         """
         edges = self.random_scores("edge") if random else self.attribute("EAP")
-        absolute = ten(edges, absolute=True)
-        both = [*absolute, *ten(edges, absolute=False)]
+        absolute = ten(edges, ranking=Ranking.ABSOLUTE)
+        both = [*absolute, *ten(edges, ranking=Ranking.SIGNED)]
         node_scores = self.random_scores("node") if random else self.attribute("EAP", "node")
-        nodes = ten(node_scores, absolute=True)
+        nodes = ten(node_scores, ranking=Ranking.ABSOLUTE)
         return {
             "curve, edges": lambda: self.evaluate(absolute),
             "curve, edges, both rankings": lambda: self.evaluate(both),
@@ -85,10 +86,10 @@ class Workload:
         return evaluate_circuits(self.model, self.batches, circuits, self.metric, Patching())
 
 
-def ten(scores: Scores, *, absolute: bool) -> list[Circuit]:
+def ten(scores: Scores, *, ranking: Ranking) -> list[Circuit]:
     """The circuits of a ten-point curve."""
     counts = [scores.space.n_at(size) for size in MIB_SIZES]
-    return select(scores, counts, "top-n", absolute=absolute)
+    return select(scores, counts, "top-n", ranking=ranking)
 
 
 def forward(model: CircuitModel, ids: torch.Tensor) -> None:

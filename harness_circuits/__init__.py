@@ -9,7 +9,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {  # public name: module that defines it
-    "MIB_SIZES": "harness_circuits.evaluation.curve",
+    "MIB_SIZES": "harness_circuits.circuits.sizes",
     "Circuit": "harness_circuits.circuits.circuit",
     "Faithfulness": "harness_circuits.api",
     "Graph": "harness_circuits.circuits.graph",

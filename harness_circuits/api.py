@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, write_atomically
+from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.curve import MIB_SIZES, check_sizes
-from harness_circuits.evaluation.summary import Summary, example_records, summarise, table
-from harness_circuits.experiment import Experiment, Result
+from harness_circuits.evaluation.result import Result
+from harness_circuits.evaluation.summary import Summary, summarise, table
+from harness_circuits.experiment import Experiment, example_records
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.records.results_file import CurveRecord
@@ -49,7 +51,7 @@ class Faithfulness:
     """
 
     metrics: Mapping[str, float]
-    curves: Mapping[str, CurveRecord]
+    curves: Mapping[Ranking, CurveRecord]
     text: str
 
     def __str__(self) -> str:
@@ -130,10 +132,9 @@ def select(
         UnknownNameError: There is no such selector.
     """
     check_sizes(tuple(sizes))
-    check_ranking(ranking)
+    by = Ranking.read(ranking)
     counts = [scores.space.n_at(size) for size in sizes]
-    absolute = ranking == "absolute"
-    circuits = select_counts(scores, counts, selection, absolute=absolute, **options)
+    circuits = select_counts(scores, counts, selection, ranking=by, **options)
     return dict(zip(sizes, circuits, strict=True))
 
 
@@ -163,23 +164,17 @@ def faithfulness(
         circuits = {circuits.n_kept / circuits.space.n_units: circuits}
     if not circuits:
         raise OptionError("There are no circuits to evaluate.")
-    check_ranking(ranking)
+    by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
     if settings.ablation.startswith("mean") and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
     chosen = list(circuits.values())
     experiment = Experiment(model, settings, training or pairs, pairs, given=chosen[-1])
     experiment.sizes = settings.sizes  # those asked for, of all the circuits given
-    evaluation, curves = experiment.evaluate({ranking: chosen})
+    evaluation, curves = experiment.evaluate({by: chosen})
     result = Result(None, curves, evaluation, {})
     records = example_records(experiment, result, range(len(evaluation.indices)))
     return _faithfulness(summarise(list(records.values())))
-
-
-def check_ranking(ranking: str) -> None:
-    """Raise `OptionError` unless it is the name of one ranking."""
-    if ranking not in ("absolute", "signed"):
-        raise OptionError(f"ranking is 'absolute' or 'signed', got {ranking!r}.")
 
 
 def _faithfulness(summary: Summary) -> Faithfulness:
@@ -188,5 +183,5 @@ def _faithfulness(summary: Summary) -> Faithfulness:
         points = zip(curve["faithfulness"], curve["ci95_low"], curve["ci95_high"], strict=True)
         columns = (tuple(curve[name]) for name in ("accuracy", "kept", "edges"))
         intervals = tuple(Interval(*point) for point in points)
-        curves[ranking] = CurveRecord(tuple(curve["sizes"]), intervals, *columns)
+        curves[Ranking(ranking)] = CurveRecord(tuple(curve["sizes"]), intervals, *columns)
     return Faithfulness(summary.metrics, curves, table(summary))

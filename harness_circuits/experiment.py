@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from harness_circuits.ablation.ablations import Ablation, make_ablation
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError, OptionError, TaskDataError
 from harness_circuits.evaluation.curve import CurveValues, check_gap
-from harness_circuits.evaluation.evaluate import Evaluation, evaluate_circuits
+from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.metrics import METRICS, Metric
 from harness_circuits.evaluation.null_circuits import random_circuits
+from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
+from harness_circuits.evaluation.summary import ExampleRecord, Header
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
@@ -33,46 +34,6 @@ from harness_circuits.pairs.tokenise import (
 from harness_circuits.passes.memory import NOTHING_MORE, pairs_per_pass
 from harness_circuits.selection import check_selection, select
 from harness_circuits.settings import Settings
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A faithfulness curve of one ranking.
-
-    Attributes:
-        ranking: `absolute` or `signed`.
-        values: Metric values per example.
-        circuits: The circuit of each size.
-        accuracy: Accuracy per size and example.
-        null: Metric values of random circuits that keep as many units, per size and circuit.
-        null_kept: Units that each of them keeps.
-        stability: Per size, the mean Jaccard index of resampled top-n units; None if not asked for.
-    """
-
-    ranking: str
-    values: CurveValues
-    circuits: tuple[Circuit, ...]
-    accuracy: Float[np.ndarray, "size example"]
-    null: Float[np.ndarray, "size null example"]
-    null_kept: Int[np.ndarray, "size null"]
-    stability: list[float] | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one experiment found.
-
-    Attributes:
-        scores: Scores of all units; None where a given circuit was evaluated.
-        curves: One per ranking.
-        evaluation: Values per example of the evaluation pairs.
-        facts: Numbers of pairs, seconds, peak memory.
-    """
-
-    scores: Scores | None
-    curves: tuple[Curve, ...]
-    evaluation: Evaluation
-    facts: dict[str, Any]
 
 
 def tokenise(
@@ -207,7 +168,7 @@ class Experiment:
             model=self.model.name, task=self.task, metric=self.metric_name
         )
 
-    def circuits(self, scores: Scores) -> dict[str, list[Circuit]]:
+    def circuits(self, scores: Scores) -> dict[Ranking, list[Circuit]]:
         """One circuit per ranking and size."""
         settings = self.settings
         counts = [scores.space.n_at(size) for size in self.sizes]
@@ -216,13 +177,15 @@ class Experiment:
                 scores,
                 counts,
                 settings.selection,
-                absolute=ranking == "absolute",
+                ranking=ranking,
                 **settings.chosen_selection_options(),
             )
             for ranking in settings.rankings
         }
 
-    def evaluate(self, circuits: dict[str, list[Circuit]]) -> tuple[Evaluation, tuple[Curve, ...]]:
+    def evaluate(
+        self, circuits: dict[Ranking, list[Circuit]]
+    ) -> tuple[ExampleValues, tuple[Curve, ...]]:
         """Evaluate circuits of all rankings, and random ones, on the evaluation pairs.
 
         Raises:
@@ -263,7 +226,7 @@ class Experiment:
             found = self.discover() if self.given is None else self.given
         with spent(device) as selection:
             if isinstance(found, Circuit):
-                scores, circuits = None, {"absolute": [found]}
+                scores, circuits = None, {Ranking.ABSOLUTE: [found]}
             else:
                 scores, circuits = found, self.circuits(found)
         with spent(device) as evaluating:
@@ -282,6 +245,42 @@ class Experiment:
             "evaluation_peak_bytes": evaluating.peak_bytes,
         }
         return Result(scores, curves, evaluation, facts)
+
+
+def example_records(
+    experiment: Experiment,
+    result: Result,
+    numbers: Sequence[int],
+    agreement: Mapping[str, float] | None = None,
+) -> dict[int, ExampleRecord]:
+    """Records of all evaluation pairs, by the number of their document."""
+    settings = experiment.settings
+    header = Header(
+        task=experiment.task,
+        metric=experiment.metric_name,
+        sizes=experiment.sizes,
+        rankings=tuple(curve.ranking for curve in result.curves),
+        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in result.curves},
+        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
+        iters=settings.bootstrap_iters,
+        seed=settings.seed,
+        agreement=agreement or {},
+        null_kept={c.ranking: c.null_kept.tolist() for c in result.curves if c.null_kept.size},
+        stability={c.ranking: c.stability for c in result.curves if c.stability is not None},
+    )
+    values = result.evaluation
+    return {
+        number: ExampleRecord(
+            header,
+            number,
+            float(values.full[at]),
+            float(values.empty[at]),
+            {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
+            {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
+            {c.ranking: c.null[:, :, at] for c in result.curves if c.null.size},
+        )
+        for at, number in enumerate(numbers)
+    }
 
 
 def check_graph(model: CircuitModel, given: Scores | Circuit) -> None:

@@ -13,15 +13,16 @@ from typing import Any
 
 from harness_circuits.ablation.ablations import check_ablation
 from harness_circuits.attribution import METHODS, Method, check_method, no_samples
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import LEVELS
+from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
 from harness_circuits.errors import OptionError, UnknownNameError
-from harness_circuits.evaluation.curve import MIB_SIZES, check_sizes
 from harness_circuits.evaluation.metrics import METRICS, Metric
 from harness_circuits.passes.memory import Needs
 from harness_circuits.registry import unknown_name
 from harness_circuits.selection import SELECTORS, check_selection
 
-RANKINGS = ("both", "absolute", "signed")
+RANKINGS = ("both", *Ranking)
 COMPAT = ("none", "mib")
 MIB_OPTIONS = {"sites": "reference"}
 WHOLE_NUMBERS = {
@@ -133,9 +134,9 @@ class Settings:
             raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
 
     @property
-    def rankings(self) -> tuple[str, ...]:
+    def rankings(self) -> tuple[Ranking, ...]:
         """The rankings to evaluate."""
-        return ("absolute", "signed") if self.ranking == "both" else (self.ranking,)
+        return tuple(Ranking) if self.ranking == "both" else (Ranking(self.ranking),)
 
     @property
     def n_samples(self) -> int:
@@ -225,20 +226,6 @@ class Settings:
         if chosen.get("max_memory") is not None:
             chosen["max_memory"] = parse_bytes(chosen["max_memory"])
         return cls(**chosen)
-
-
-def parse_sizes(value: Any) -> tuple[float, ...]:
-    """Read sizes from a list, a number, or a string such as `0.01:0.1:1`.
-
-    Raises:
-        OptionError: An entry is not a number.
-    """
-    parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
-    try:
-        parts = [parts] if isinstance(parts, (int, float)) else list(parts)
-        return tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
-        raise OptionError(f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}.") from None
 
 
 def parse_bytes(value: Any) -> int:

@@ -45,10 +45,7 @@ RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in l
 # What the moves left to be turned round.
 UPWARD = {
     ("attribution.job", "evaluation.metrics"),
-    ("evaluation.summary", "experiment"),
-    ("formats.mib_folder", "evaluation.curve"),
     ("models.circuit_model", "loading.checks"),
-    ("statistics.differences", "evaluation.curve"),
 }
 
 MAX_LINES, MAX_FUNCTION_LINES = 300, 50

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_circuits.attribution import METHODS
+from harness_circuits.circuits.sizes import MIB_SIZES, parse_sizes
 from harness_circuits.errors import CircuitError, OptionError, UnknownNameError
-from harness_circuits.evaluation.curve import MIB_SIZES
-from harness_circuits.settings import Settings, parse_bytes, parse_sizes
+from harness_circuits.settings import Settings, parse_bytes
 
 
 def refused(arguments: dict[str, Any]) -> str:

@@ -13,14 +13,18 @@ circuit is worth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.errors import NumericalError
 
-MIB_SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+# One number of curves [draw, size].
+Statistic = Callable[[Float[np.ndarray, "draw size"]], Float[np.ndarray, "draw"]]
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,6 @@ def check_gap(
         )
 
 
-def check_sizes(sizes: tuple[float, ...]) -> None:
-    """Raise `OptionError` unless sizes are ascending fractions in (0, 1]."""
-    if not sizes:
-        raise OptionError("sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1.")
-    for size in sizes:
-        if not isinstance(size, (int, float)) or not 0 < size <= 1:
-            raise OptionError(f"sizes are fractions in (0, 1], got {size!r}.")
-    if list(sizes) != sorted(set(sizes)):
-        raise OptionError(f"sizes have to ascend without repetition, got {list(sizes)}.")
-
-
 def cpr(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[np.ndarray, "*draw"]:
     """Circuit performance ratio: area under f; higher is better."""
     return _area(np.asarray(sizes), f)
@@ -106,3 +99,67 @@ def _area(axis: Float[np.ndarray, "size"], y: Float[np.ndarray, "*draw size"]) -
     steps = np.diff(axis)
     result: np.ndarray = ((y[..., 1:] + y[..., :-1]) / 2 * steps).sum(-1)
     return result
+
+
+@dataclass(frozen=True)
+class Area:
+    """One number for a whole curve.
+
+    Attributes:
+        name: As in metric names.
+        title: What people read.
+        about: One sentence of definition.
+        ranking: Ranking whose curve it is taken from.
+        function: From sizes and faithfulness [draw, size] to the area of each draw.
+    """
+
+    name: str
+    title: str
+    about: str
+    ranking: Ranking
+    function: Callable[
+        [tuple[float, ...], Float[np.ndarray, "*draw size"]], Float[np.ndarray, "*draw"]
+    ]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction: that of what the ranking's circuits are judged by."""
+        return self.ranking.higher_is_better
+
+
+AREAS = {
+    area.name: area
+    for area in (
+        Area("cpr", "CPR", "Area under faithfulness, by signed score (MIB).", Ranking.SIGNED, cpr),
+        Area(
+            "cmd", "CMD", "Area under |1 - faithfulness|, by |score| (MIB).", Ranking.ABSOLUTE, cmd
+        ),
+        Area(
+            "cmd_log",
+            "log-axis CMD",
+            "Mean of |1 - faithfulness| over the logarithm of the size, by |score|: what small "
+            "circuits are worth.",
+            Ranking.ABSOLUTE,
+            cmd_log,
+        ),
+    )
+}
+
+
+def areas_of(ranking: Ranking) -> dict[str, Area]:
+    """The areas that are taken from a ranking's curve, by name."""
+    return {name: area for name, area in AREAS.items() if area.ranking is ranking}
+
+
+def area_statistics(ranking: Ranking, sizes: tuple[float, ...]) -> dict[str, Statistic]:
+    """A ranking's areas as statistics of curves over given sizes, by name."""
+    return {name: partial(area.function, sizes) for name, area in areas_of(ranking).items()}
+
+
+def point_statistic(ranking: Ranking, at: int) -> Statistic:
+    """One point of a curve, as the ranking's areas count it."""
+
+    def point(f: Float[np.ndarray, "draw size"]) -> Float[np.ndarray, "draw"]:
+        return ranking.judged(f[:, at])
+
+    return point

@@ -15,37 +15,13 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import NumericalError
 from harness_circuits.evaluation.metrics import Metric, accuracy, answer_log_probs
+from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Values per example, in the order of the pairs' indices.
-
-    Attributes:
-        indices: Number of each pair in its split.
-        full: Metric of the full model.
-        empty: Metric of the empty circuit.
-        circuits: Metric of each circuit.
-        accuracy: 1 where a circuit's most probable choice is correct.
-        full_accuracy: The same for the full model.
-        log_probs: Per example, the full model's log-probability of every choice.
-        greedy: Per example, whether each choice is the full model's greedy continuation.
-    """
-
-    indices: tuple[int, ...]
-    full: Float[np.ndarray, "example"]
-    empty: Float[np.ndarray, "example"]
-    circuits: Float[np.ndarray, "circuit example"]
-    accuracy: Float[np.ndarray, "circuit example"]
-    full_accuracy: Float[np.ndarray, "example"]
-    log_probs: list[list[float]]
-    greedy: list[list[bool]]
 
 
 def evaluate_circuits(
@@ -55,12 +31,12 @@ def evaluate_circuits(
     metric: Metric,
     ablation: Ablation,
     ranks: Ranks = ALONE,
-) -> Evaluation:
+) -> ExampleValues:
     """Evaluate circuits, the full model and the empty circuit on the same pairs.
 
     Args:
         model: The model.
-        batches: Evaluation pairs.
+        batches: ExampleValues pairs.
         circuits: Circuits over the model's graph.
         metric: Task metric.
         ablation: What replaces everything outside a circuit.
@@ -86,7 +62,7 @@ def evaluate_circuits(
     greedy = [row for part in parts for row in part.greedy]
     columns = zip(*(part.arrays for part in parts), strict=True)
     full, full_accuracy, values, hits = (np.concatenate(c, axis=-1)[..., rank] for c in columns)
-    return Evaluation(
+    return ExampleValues(
         indices=tuple(order[i] for i in rank),
         full=full,
         empty=values[-1],

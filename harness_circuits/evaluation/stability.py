@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.selection.selectors import ranked_by
@@ -51,17 +52,16 @@ def check_resampling(given: Scores | Circuit) -> None:
 
 
 def stabilities(
-    scores: Scores, counts: Sequence[int], rankings: Sequence[str], resamples: int, seed: int
-) -> dict[str, list[float]]:
-    """`stability` by ranking (`absolute`, `signed`)."""
+    scores: Scores, counts: Sequence[int], rankings: Sequence[Ranking], resamples: int, seed: int
+) -> dict[Ranking, list[float]]:
+    """`stability` by ranking."""
     return {
-        ranking: stability(scores, counts, resamples, seed, absolute=ranking == "absolute")
-        for ranking in rankings
+        ranking: stability(scores, counts, resamples, seed, ranking=ranking) for ranking in rankings
     }
 
 
 def stability(
-    scores: Scores, counts: Sequence[int], resamples: int, seed: int, *, absolute: bool
+    scores: Scores, counts: Sequence[int], resamples: int, seed: int, *, ranking: Ranking
 ) -> list[float]:
     """Mean pairwise Jaccard index of the top-n units of resampled scores, for each n.
 
@@ -70,7 +70,7 @@ def stability(
         counts: Sizes, as numbers of units, before pruning.
         resamples: Number of resamples, at least 2.
         seed: Seed of the draws.
-        absolute: Rank by |score| rather than by score.
+        ranking: What units are ranked by.
 
     Raises:
         OptionError: The scores hold no samples.
@@ -82,7 +82,7 @@ def stability(
     kept = np.zeros((len(counts), resamples, -(-n_units // 8)), dtype=np.uint8)
     for draw in range(resamples):
         values = scores.samples.resampled(weights[draw : draw + 1])[0]
-        order = ranked_by(scores, np.abs(values) if absolute else values)
+        order = ranked_by(scores, ranking.of(values))
         for at, n in enumerate(counts):
             units = np.zeros(n_units, dtype=bool)
             units[order[:n]] = True

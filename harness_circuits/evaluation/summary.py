@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.evaluation.curve import CurveValues, cmd, cmd_log, cpr
-from harness_circuits.evaluation.null_facts import null_facts
-from harness_circuits.experiment import Experiment, Result
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.sizes import size_name
+from harness_circuits.evaluation.curve import CurveValues, areas_of
+from harness_circuits.evaluation.null_circuits import null_facts
 from harness_circuits.statistics.bootstrap import interval, weight_blocks
-
-# The area that each ranking is for, as in MIB: signed scores for CPR, absolute ones for CMD.
-AREAS = {"signed": {"cpr": cpr}, "absolute": {"cmd": cmd, "cmd_log": cmd_log}}
-POINT_PREFIX = {"absolute": "", "signed": "_signed"}
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,14 @@ class Header:
     task: str
     metric: str
     sizes: tuple[float, ...]
-    rankings: tuple[str, ...]
-    kept: dict[str, list[int]]
-    edges: dict[str, list[float]]
+    rankings: tuple[Ranking, ...]
+    kept: dict[Ranking, list[int]]
+    edges: dict[Ranking, list[float]]
     iters: int
     seed: int
     agreement: Mapping[str, float] = field(default_factory=dict)
-    null_kept: dict[str, list[list[int]]] = field(default_factory=dict)
-    stability: dict[str, list[float]] = field(default_factory=dict)
+    null_kept: dict[Ranking, list[list[int]]] = field(default_factory=dict)
+    stability: dict[Ranking, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,9 @@ class ExampleRecord:
     index: int
     full: float
     empty: float
-    circuits: dict[str, tuple[float, ...]]
-    accuracy: dict[str, tuple[float, ...]]
-    null: dict[str, Float[np.ndarray, "size null"]] = field(default_factory=dict, compare=False)
+    circuits: dict[Ranking, tuple[float, ...]]
+    accuracy: dict[Ranking, tuple[float, ...]]
+    null: dict[Ranking, Float[np.ndarray, "size null"]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return f"example {self.index}"
@@ -79,60 +76,19 @@ class Summary:
     curves: dict[str, Any]
 
 
-def size_name(size: float) -> str:
-    """A size as it stands in metric names: `0.05`, `1`."""
-    return f"{size:.12g}"
-
-
 def metric_names(header: Header) -> list[str]:
     """Names of all metrics a summary holds."""
     names = ["full_metric", "corrupted_metric"]
     for ranking in header.rankings:
         if len(header.sizes) > 1:
-            for area in AREAS[ranking]:
+            for area in areas_of(ranking):
                 names += [area, f"{area}_ci95_low", f"{area}_ci95_high"]
-        prefix = POINT_PREFIX[ranking]
+        suffix = ranking.suffix
         for size in map(size_name, header.sizes):
-            names += [f"faithfulness{prefix}@{size}", f"edges{prefix}@{size}"]
-            names += [f"null_percentile{prefix}@{size}"] if ranking in header.null_kept else []
-            names += [f"stability{prefix}@{size}"] if ranking in header.stability else []
+            names += [f"faithfulness{suffix}@{size}", f"edges{suffix}@{size}"]
+            names += [f"null_percentile{suffix}@{size}"] if ranking in header.null_kept else []
+            names += [f"stability{suffix}@{size}"] if ranking in header.stability else []
     return [*names, *header.agreement]
-
-
-def example_records(
-    experiment: Experiment,
-    result: Result,
-    numbers: Sequence[int],
-    agreement: Mapping[str, float] | None = None,
-) -> dict[int, ExampleRecord]:
-    """Records of all evaluation pairs, by the number of their document."""
-    settings = experiment.settings
-    header = Header(
-        task=experiment.task,
-        metric=experiment.metric_name,
-        sizes=experiment.sizes,
-        rankings=tuple(curve.ranking for curve in result.curves),
-        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in result.curves},
-        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in result.curves},
-        iters=settings.bootstrap_iters,
-        seed=settings.seed,
-        agreement=agreement or {},
-        null_kept={c.ranking: c.null_kept.tolist() for c in result.curves if c.null_kept.size},
-        stability={c.ranking: c.stability for c in result.curves if c.stability is not None},
-    )
-    values = result.evaluation
-    return {
-        number: ExampleRecord(
-            header,
-            number,
-            float(values.full[at]),
-            float(values.empty[at]),
-            {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in result.curves},
-            {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in result.curves},
-            {c.ranking: c.null[:, :, at] for c in result.curves if c.null.size},
-        )
-        for at, number in enumerate(numbers)
-    }
 
 
 def summarise(records: Sequence[ExampleRecord]) -> Summary:
@@ -163,22 +119,23 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
         curves[ranking] = curve = _curve(header, ranking, f, f_draws, hits.mean(0))
         curve |= _controls(records, ranking, f)
         if len(header.sizes) > 1:
-            for name, area in AREAS[ranking].items():
-                result = interval(float(area(header.sizes, f)), area(header.sizes, f_draws))
+            for name, area in areas_of(ranking).items():
+                value, draws_of = (area.function(header.sizes, x) for x in (f, f_draws))
+                result = interval(float(value), draws_of)
                 metrics[name] = result.value
                 metrics[f"{name}_ci95_low"] = result.low
                 metrics[f"{name}_ci95_high"] = result.high
-        prefix = POINT_PREFIX[ranking]
+        suffix = ranking.suffix
         for at, size in enumerate(map(size_name, header.sizes)):
-            metrics[f"faithfulness{prefix}@{size}"] = curve["faithfulness"][at]
-            metrics[f"edges{prefix}@{size}"] = curve["edges"][at]
+            metrics[f"faithfulness{suffix}@{size}"] = curve["faithfulness"][at]
+            metrics[f"edges{suffix}@{size}"] = curve["edges"][at]
             for name, column in control_columns(curve).items():
-                metrics[f"{name}{prefix}@{size}"] = column[at]
+                metrics[f"{name}{suffix}@{size}"] = column[at]
     return Summary(metrics, curves)
 
 
 def _controls(
-    records: Sequence[ExampleRecord], ranking: str, f: Float[np.ndarray, "size"]
+    records: Sequence[ExampleRecord], ranking: Ranking, f: Float[np.ndarray, "size"]
 ) -> dict[str, Any]:
     """What random circuits and resampled scores say about a curve, as far as asked for."""
     header, controls = records[0].header, dict[str, Any]()
@@ -201,8 +158,8 @@ def control_columns(curve: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def _resampled(
-    values: Mapping[str, CurveValues], header: Header, n: int
-) -> dict[str, Float[np.ndarray, "draw size"]]:
+    values: Mapping[Ranking, CurveValues], header: Header, n: int
+) -> dict[Ranking, Float[np.ndarray, "draw size"]]:
     """Faithfulness per ranking in every resample: the weights of all at once would take too much."""
     draws = {ranking: [np.empty((0, len(header.sizes)))] for ranking in values}
     for weights in weight_blocks(n, header.iters, header.seed):
@@ -212,7 +169,7 @@ def _resampled(
 
 
 def _curve(
-    header: Header, ranking: str, f: np.ndarray, draws: np.ndarray, hits: np.ndarray
+    header: Header, ranking: Ranking, f: np.ndarray, draws: np.ndarray, hits: np.ndarray
 ) -> dict[str, Any]:
     intervals = [interval(value, draws[:, at]) for at, value in enumerate(f)]
     return {
@@ -232,7 +189,7 @@ def table(summary: Summary) -> str:
     for ranking, curve in summary.curves.items():
         if not lines:
             lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))
-        label = "|score|" if ranking == "absolute" else "score"
+        label = Ranking(ranking).symbol
         half = [
             f"{(high - low) / 2:.2f}"
             for low, high in zip(curve["ci95_low"], curve["ci95_high"], strict=True)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import CircuitFileError, OptionError
-from harness_circuits.evaluation.curve import MIB_SIZES
 from harness_circuits.formats import save_circuit_file
 
 SIZES = MIB_SIZES[:-1]

@@ -20,8 +20,8 @@ from lm_eval.api.instance import Instance
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.agreement import agreement, overlap_with_known
 from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
-from harness_circuits.evaluation.summary import example_records
-from harness_circuits.experiment import Experiment, Result
+from harness_circuits.evaluation.result import Result
+from harness_circuits.experiment import Experiment, example_records
 from harness_circuits.harness.options import Options, read_options
 from harness_circuits.harness.ordinary import CircuitHFLM
 from harness_circuits.harness.processes import (

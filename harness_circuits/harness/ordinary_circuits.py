@@ -13,6 +13,7 @@ from harness_circuits.ablation.ablations import zeros
 from harness_circuits.ablation.calibration import calibration_means
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.known import NAMES
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.calibration_texts import read_texts
@@ -112,9 +113,9 @@ def _point(size: float | None, circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def _ranking(options: Options) -> str:
+def _ranking(options: Options) -> Ranking:
     """The one ranking of a run's circuits: by |score| unless signed ones are asked for."""
-    return "signed" if options.settings.ranking == "signed" else "absolute"
+    return options.settings.rankings[0]
 
 
 def _chosen(given: Scores | Circuit, options: Options) -> dict[float | None, Circuit]:
@@ -126,7 +127,7 @@ def _chosen(given: Scores | Circuit, options: Options) -> dict[float | None, Cir
         given,
         [given.space.n_at(size) for size in sizes],
         settings.selection,
-        absolute=_ranking(options) == "absolute",
+        ranking=_ranking(options),
         **settings.chosen_selection_options(),
     )
     return dict(zip(sizes, circuits, strict=True))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from harness_circuits.evaluation.summary import size_name
+from harness_circuits.circuits.sizes import size_name
 from harness_circuits.harness.task import CircuitTask
 
 WATCHED = "_watched_by_harness_circuits"

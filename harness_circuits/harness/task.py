@@ -20,6 +20,7 @@ from lm_eval.api.task import ConfigurableTask
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import TaskDataError
+from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.evaluation.summary import (
     ExampleRecord,
@@ -37,7 +38,7 @@ logger = logging.getLogger("lm_eval.circuit")
 TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
 
 BEHAVIOUR = {"logit_diff": "logit_diff", "prob_diff": "prob_diff"}
-LOWER_IS_BETTER = ("cmd", "cmd_log", "edges")
+LOWER_IS_BETTER = (*(name for name, area in AREAS.items() if not area.higher_is_better), "edges")
 WITHOUT_DIRECTION = ("full_metric", "corrupted_metric")
 
 

@@ -18,9 +18,10 @@ from typing import Any
 import jsonlines
 
 from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.circuits.sizes import size_name
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.summary import ExampleRecord, size_name
-from harness_circuits.experiment import Result
+from harness_circuits.evaluation.result import Result
+from harness_circuits.evaluation.summary import ExampleRecord
 from harness_circuits.formats import (
     expressible,
     save_circuit_file,

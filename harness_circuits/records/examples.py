@@ -17,6 +17,7 @@ import jsonlines
 import numpy as np
 from jaxtyping import Float
 
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.records.results_file import EXAMPLES_FILE, Run
@@ -39,8 +40,8 @@ class Examples:
     """
 
     folder: Path
-    curves: dict[str, CurveValues]
-    accuracy: dict[str, Float[np.ndarray, "size example"]]
+    curves: dict[Ranking, CurveValues]
+    accuracy: dict[Ranking, Float[np.ndarray, "size example"]]
 
 
 def artifact_folders(run: Run) -> Iterator[Path]:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.sizes import check_sizes
 from harness_circuits.errors import CircuitError
-from harness_circuits.evaluation.curve import check_sizes
+from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.records.fields import Fields, ResultFileError
 from harness_circuits.statistics.bootstrap import Interval
 
-AREAS = ("cpr", "cmd", "cmd_log")
-RANKINGS = ("absolute", "signed")
+RANKINGS = tuple(ranking.value for ranking in Ranking)
 EXAMPLES_FILE = "examples.jsonl"
 
 
@@ -74,7 +75,7 @@ class Run:
     model_details: Mapping[str, Any]
     settings: Mapping[str, Any]
     areas: Mapping[str, Interval]
-    curves: Mapping[str, CurveRecord]
+    curves: Mapping[Ranking, CurveRecord]
     metric: str
     accuracy: tuple[Interval, float] | None
     n_discovery: int
@@ -193,7 +194,7 @@ def _run(path: Path, top: Fields, task: str) -> Run:
         },
         settings=_settings(circuit),
         areas=_areas(top.child("results").child(task)),
-        curves={name: _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
+        curves={Ranking(name): _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
         metric=facts.text("metric"),
         accuracy=_accuracy(facts),
         n_discovery=int(facts.number("n_discovery")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import load_circuit_file
@@ -41,7 +42,7 @@ def read_drawing(
     keep = KEEP if keep is None else keep
     if not 0 < keep <= found.space.n_units:
         raise OptionError(f"--keep is from 1 to {found.space.n_units}, got {keep}.")
-    (circuit,) = select(found, [keep], "top-n", absolute=True)
+    (circuit,) = select(found, [keep], "top-n", ranking=Ranking.ABSOLUTE)
     return lay_out(circuit, found if found.space.level == "edge" else None, merge)
 
 

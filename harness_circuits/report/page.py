@@ -21,6 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from harness_circuits import __version__
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError
 from harness_circuits.formats import read_circuits, read_scores
 from harness_circuits.report.drawing.curves import curves_figure
@@ -83,7 +84,7 @@ def circuit_to_draw(entry: Entry) -> tuple[str, Drawing]:
     if (folder / "scores.safetensors").exists() and circuits[name].space.level == "edge":
         scores = read_scores(folder / "scores.safetensors")
     ranking, _, size = name.partition("@")
-    words = f"ranked by {'|score|' if ranking == 'absolute' else 'score'}, size {size}"
+    words = f"ranked by {Ranking.read(ranking).symbol}, size {size}"
     if scores is not None:
         words += "; width by |score|, dashed where it lowers the metric"
     return f"{edges[name]} edges, {words}", lay_out(circuits[name], scores)

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.evaluation.curve import cmd_log
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.evaluation.curve import AREAS, Statistic, area_statistics, cmd_log
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
 from harness_circuits.records.results_file import CurveRecord, Run
 from harness_circuits.statistics.bootstrap import Interval, interval, weight_blocks
 from harness_circuits.statistics.differences import (
     MIN_ITERS,
     Difference,
-    Statistic,
-    area_statistics,
     holm,
     paired_difference,
     unpaired_difference,
@@ -27,7 +26,7 @@ BEST, TIED = "best", "tied"
 
 
 @dataclass(frozen=True)
-class Metric:
+class Column:
     """One number of a run to rank by.
 
     Attributes:
@@ -43,31 +42,25 @@ class Metric:
     title: str
     about: str
     higher_is_better: bool
-    ranking: str | None
+    ranking: Ranking | None
     digits: int = 3
 
 
 METRICS = (
-    Metric("cpr", "CPR", "Area under faithfulness, by signed score (MIB).", True, "signed"),
-    Metric("cmd", "CMD", "Area under |1 - faithfulness|, by |score| (MIB).", False, "absolute"),
-    Metric(
-        "cmd_log",
-        "log-axis CMD",
-        "Mean of |1 - faithfulness| over the logarithm of the size, by |score|: what small circuits "
-        "are worth.",
-        False,
-        "absolute",
+    *(
+        Column(area.name, area.title, area.about, area.higher_is_better, area.ranking)
+        for area in AREAS.values()
     ),
-    Metric(
+    Column(
         "accuracy",
         "accuracy",
         "Mean accuracy of the circuits over the logarithm of the size, by |score|.",
         True,
-        "absolute",
+        Ranking.ABSOLUTE,
     ),
-    Metric("discovery_seconds", "discovery s", "Seconds of discovery.", False, None, 1),
-    Metric("seconds", "seconds", "Discovery and evaluation, without loading.", False, None, 1),
-    Metric(
+    Column("discovery_seconds", "discovery s", "Seconds of discovery.", False, None, 1),
+    Column("seconds", "seconds", "Discovery and evaluation, without loading.", False, None, 1),
+    Column(
         "peak_mib",
         "peak MiB",
         "Peak memory of discovery and evaluation above what was in use before, the model included.",
@@ -103,7 +96,7 @@ def make_entry(run: Run) -> Entry:
     except NoExamplesError as error:
         why_not = str(error)
     values = dict(run.areas)
-    if (curve := run.curves.get("absolute")) is not None and len(curve.sizes) > 1:
+    if (curve := run.curves.get(Ranking.ABSOLUTE)) is not None and len(curve.sizes) > 1:
         values["accuracy"] = _accuracy(curve, examples)
     spent = {"discovery_seconds": run.discovery_seconds, "seconds": run.seconds}
     if run.peak_bytes is not None:
@@ -123,13 +116,13 @@ def _accuracy(curve: CurveRecord, examples: Examples | None) -> Interval:
     value = float(log_mean(curve.sizes, np.array(curve.accuracy)))
     if examples is None:
         return Interval(value, value, value)
-    hits = examples.accuracy["absolute"]
+    hits = examples.accuracy[Ranking.ABSOLUTE]
     blocks = weight_blocks(hits.shape[1], MIN_ITERS, 0)  # all at once would take too much
     draws = np.concatenate([weights @ hits.T for weights in blocks])
     return interval(value, log_mean(curve.sizes, draws))
 
 
-def mark(entries: Sequence[Entry], metric: Metric) -> list[str]:
+def mark(entries: Sequence[Entry], metric: Column) -> list[str]:
     """Which of the runs of one task on one model are best, and which may be as good.
 
     A run counts as `tied` with the best where their difference is not significant: paired where both
@@ -154,7 +147,7 @@ def mark(entries: Sequence[Entry], metric: Metric) -> list[str]:
     return marks
 
 
-def difference(old: Entry, new: Entry, metric: Metric) -> Difference:
+def difference(old: Entry, new: Entry, metric: Column) -> Difference:
     """Difference of one metric between two runs of one task."""
     if metric.ranking is not None and _paired(old, new, metric.ranking):
         assert old.examples is not None and new.examples is not None
@@ -171,7 +164,7 @@ def difference(old: Entry, new: Entry, metric: Metric) -> Difference:
     return unpaired_difference(old.values[metric.name], new.values[metric.name])
 
 
-def _paired(old: Entry, new: Entry, ranking: str) -> bool:
+def _paired(old: Entry, new: Entry, ranking: Ranking) -> bool:
     return (
         old.examples is not None
         and new.examples is not None

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness_circuits.records.results_file import Run
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
-from harness_circuits.report.scoring import BEST, METRICS, TIED, Entry, Metric, make_entry, mark
+from harness_circuits.report.scoring import BEST, METRICS, TIED, Column, Entry, make_entry, mark
 from harness_circuits.settings import Settings
 
 SETTINGS = ("method", "level", "ablation", "selection")
@@ -34,8 +34,8 @@ class Leaderboard:
     options: tuple[str, ...]
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """Metrics that at least one run has."""
+    def metrics(self) -> tuple[Column, ...]:
+        """Columns that at least one run has."""
         return tuple(m for m in METRICS if any(m.name in entry.values for entry in self.entries))
 
     def texts(self, at: int) -> tuple[str, ...]:
@@ -139,18 +139,18 @@ def accuracy_text(run: Run) -> str:
     return f"{text}: near chance, its curves say nothing" if value.low <= chance else text
 
 
-def value_text(board: Leaderboard, at: int, metric: Metric) -> str:
+def value_text(board: Leaderboard, at: int, metric: Column) -> str:
     """A value with its interval, or a dash."""
     value = board.entries[at].values.get(metric.name)
     return "-" if value is None else interval_text(value, digits=metric.digits)
 
 
-def _cell(board: Leaderboard, at: int, metric: Metric) -> str:
+def _cell(board: Leaderboard, at: int, metric: Column) -> str:
     text, sign = value_text(board, at, metric), board.marks[metric.name][at]
     return {BEST: f"**{text}**", TIED: f"{text} {TIED_SIGN}"}.get(sign, text)
 
 
-def _arrow(metric: Metric) -> str:
+def _arrow(metric: Column) -> str:
     return "↑" if metric.higher_is_better else "↓"
 
 

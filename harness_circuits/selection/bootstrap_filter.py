@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection.selectors import (
     SELECTORS,
@@ -30,7 +31,7 @@ _BLOCK = 4_000_000  # resampled scores held at once
 def bootstrap_filter(
     scores: Scores,
     counts: Sequence[int],
-    absolute: bool,
+    ranking: Ranking,
     *,
     resamples: int,
     consistency: float,
@@ -41,13 +42,13 @@ def bootstrap_filter(
     Args:
         scores: Scores of all units, with samples.
         counts: Sizes.
-        absolute: Rank by |score|.
+        ranking: What units are ranked by.
         resamples: Number of resamples.
         consistency: Share of the resamples that have to agree with the score's sign.
         seed: Seed of the draws.
     """
     passed = same_sign(scores, resamples, seed).ravel() >= consistency - 1e-9
-    order = ranked(scores, absolute)
+    order = ranked(scores, ranking)
     order = order[passed[order] & (scores.values.ravel()[order] != 0)]
     return [circuit_of(scores, order[:n]) for n in counts]
 

@@ -19,13 +19,14 @@ from jaxtyping import Int
 
 from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.selection.selectors import SELECTORS, Selector, circuit_of, ranked
 
 
-def greedy(scores: Scores, counts: Sequence[int], absolute: bool) -> list[Circuit]:
+def greedy(scores: Scores, counts: Sequence[int], ranking: Ranking) -> list[Circuit]:
     """Add the best edges into the circuit that grows from the logits, until n, for each n."""
-    order = greedy_order(scores.space.graph, ranked(scores, absolute))
+    order = greedy_order(scores.space.graph, ranked(scores, ranking))
     return [circuit_of(scores, order[:n]) for n in counts]
 
 

@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 
 from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.selection.selectors import SELECTORS, Selector, check_number, circuit_of
@@ -33,7 +34,7 @@ from harness_circuits.selection.selectors import SELECTORS, Selector, check_numb
 def ilp(
     scores: Scores,
     counts: Sequence[int],
-    absolute: bool,
+    ranking: Ranking,
     *,
     time_limit: float,
     gap: float,
@@ -44,7 +45,7 @@ def ilp(
     Args:
         scores: Edge scores.
         counts: Budgets.
-        absolute: Maximise the sum of |score|.
+        ranking: Whether the sum of scores or of |score| is maximised.
         time_limit: Seconds per budget.
         gap: Relative distance from the proven optimum that is accepted.
         max_edges: Edges of the largest graph that is tried.
@@ -54,7 +55,7 @@ def ilp(
     """
     graph = scores.space.graph
     edges = np.flatnonzero(scores.space.real)
-    values = (np.abs(scores.values) if absolute else scores.values).ravel()[edges]
+    values = ranking.of(scores.values).ravel()[edges]
     rules = _connectivity(graph, edges)
     options = {"time_limit": float(time_limit), "mip_rel_gap": float(gap)}
     return [circuit_of(scores, edges[_solve(values, n, rules, options)]) for n in counts]

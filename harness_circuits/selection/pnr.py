@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.selection.selectors import (
     SELECTORS,
@@ -22,17 +23,17 @@ from harness_circuits.selection.selectors import (
 )
 
 
-def pnr(scores: Scores, counts: Sequence[int], absolute: bool, *, share: float) -> list[Circuit]:
+def pnr(scores: Scores, counts: Sequence[int], ranking: Ranking, *, share: float) -> list[Circuit]:
     """Fill each budget in two steps.
 
     Args:
         scores: Scores of all units.
         counts: Budgets.
-        absolute: Without effect.
+        ranking: Without effect.
         share: Part of the budget, rounded down, that goes to the units with the highest positive
             scores (all of these, if there are fewer); the best others by |score| fill the rest.
     """
-    by_score, by_size = ranked(scores, absolute=False), ranked(scores, absolute=True)
+    by_score, by_size = ranked(scores, Ranking.SIGNED), ranked(scores, Ranking.ABSOLUTE)
     n_positive = int((scores.values[scores.space.real] > 0).sum())
     circuits = []
     for n in counts:

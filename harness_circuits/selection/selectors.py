@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.registry import Registry
@@ -24,14 +25,14 @@ class Selector:
     """One way to turn scores into circuits.
 
     Attributes:
-        function: (scores, counts, absolute, **options) to one circuit per count, before pruning.
+        function: (scores, counts, ranking, **options) to one circuit per count, before pruning.
         options: Names and defaults of its options.
         levels: Levels it is defined at.
         nested: Whether every circuit contains the smaller ones.
         check: (space or None, **options): raises `OptionError` for values that cannot be used, or
             a graph (where it is known yet) that it cannot work with.
         samples: Groups of discovery examples whose score sums it needs; 0 if it needs none.
-        rankings: Rankings it knows (`absolute`, `signed`).
+        rankings: Rankings it knows.
         source: The paper or code.
     """
 
@@ -41,7 +42,7 @@ class Selector:
     nested: bool = True
     check: Callable[..., None] = _no_check
     samples: int = 0
-    rankings: tuple[str, ...] = ("absolute", "signed")
+    rankings: tuple[Ranking, ...] = tuple(Ranking)
     source: str
 
 
@@ -53,7 +54,7 @@ def select(
     counts: Sequence[int],
     name: str = "top-n",
     *,
-    absolute: bool,
+    ranking: Ranking,
     **options: Any,
 ) -> list[Circuit]:
     """Select one circuit per size and prune it.
@@ -62,7 +63,7 @@ def select(
         scores: Scores of all units.
         counts: Sizes, as numbers of units.
         name: A selector's name.
-        absolute: Rank by |score| (for CMD) rather than by score (for CPR).
+        ranking: What units are ranked by.
         **options: The selector's own options.
 
     Returns:
@@ -72,7 +73,6 @@ def select(
         UnknownNameError: There is no such selector.
         OptionError: The selector cannot work with the level, ranking, scores, or an option.
     """
-    ranking = "absolute" if absolute else "signed"
     selector = check_selection(name, scores.space.level, (ranking,), options, scores.space)
     if selector.samples and (scores.samples is None or len(scores.samples) < 2):
         kept = 0 if scores.samples is None else len(scores.samples)
@@ -80,14 +80,14 @@ def select(
             f"selection={name} resamples groups of discovery examples; these scores hold {kept} "
             f"groups. Discover again with keep_samples={selector.samples} and at least 2 pairs."
         )
-    circuits = selector.function(scores, counts, absolute, **{**selector.options, **options})
+    circuits = selector.function(scores, counts, ranking, **{**selector.options, **options})
     return [circuit.prune() for circuit in circuits]
 
 
 def check_selection(
     name: str,
     level: str,
-    rankings: Sequence[str],
+    rankings: Sequence[Ranking],
     options: Mapping[str, Any],
     space: ScoreSpace | None = None,
 ) -> Selector:
@@ -132,10 +132,9 @@ def check_number(name: str, value: Any, least: float, most: float, *, whole: boo
         raise OptionError(f"{name} is a {kind} {bounds}, got {value!r}.")
 
 
-def ranked(scores: Scores, absolute: bool) -> Int[np.ndarray, "unit"]:
+def ranked(scores: Scores, ranking: Ranking) -> Int[np.ndarray, "unit"]:
     """Flat indices of all units, best first; ties keep the order of the indices."""
-    values = np.abs(scores.values) if absolute else scores.values
-    return ranked_by(scores, values)
+    return ranked_by(scores, ranking.of(scores.values))
 
 
 def ranked_by(scores: Scores, values: Float[np.ndarray, "*units"]) -> Int[np.ndarray, "unit"]:

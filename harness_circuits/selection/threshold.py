@@ -13,24 +13,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.selection.selectors import SELECTORS, Selector
 
 
 def by_threshold(
-    scores: Scores, counts: Sequence[int], absolute: bool, *, threshold: float | None
+    scores: Scores, counts: Sequence[int], ranking: Ranking, *, threshold: float | None
 ) -> list[Circuit]:
     """Keep units at or above a threshold.
 
     Args:
         scores: Scores of all units.
         counts: Sizes; the n-th best score is the threshold of size n.
-        absolute: Compare |score|.
+        ranking: Whether scores or |score| are compared.
         threshold: Lowest threshold, in units of the metric; None for no limit.
     """
     real = scores.space.real
-    values = np.abs(scores.values) if absolute else scores.values
+    values = ranking.of(scores.values)
     best_first = -np.sort(-values[real])
     lowest = -np.inf if threshold is None else threshold
     cuts = [max(lowest, best_first[n - 1]) for n in counts]

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.evaluation.curve import cmd, cmd_log, cpr
 from harness_circuits.statistics.bootstrap import Interval, interval, resample_weights
 
 LEVEL = 0.95
@@ -33,8 +32,6 @@ MAX_WEIGHTS = 20_000_000  # resampling weights held at a time: 160 MB
 # A curve under example weights [draw, example] -> [draw, size]; one number of curves [draw, size].
 WeightedCurve = Callable[[Float[np.ndarray, "draw example"]], Float[np.ndarray, "draw size"]]
 Statistic = Callable[[Float[np.ndarray, "draw size"]], Float[np.ndarray, "draw"]]
-
-AREAS = {"signed": {"cpr": cpr}, "absolute": {"cmd": cmd, "cmd_log": cmd_log}}
 
 
 @dataclass(frozen=True)
@@ -48,20 +45,6 @@ class Difference:
 
     estimate: Interval
     p: float | None
-
-
-def area_statistics(ranking: str, sizes: tuple[float, ...]) -> dict[str, Statistic]:
-    """The areas that belong to a ranking, by name."""
-    return {name: partial(area, sizes) for name, area in AREAS[ranking].items()}
-
-
-def point_statistic(ranking: str, at: int) -> Statistic:
-    """One point of a curve, as its area counts it: f (signed) or the distance |1 - f| (absolute)."""
-
-    def point(f: Float[np.ndarray, "draw size"]) -> Float[np.ndarray, "draw"]:
-        return f[:, at] if ranking == "signed" else np.abs(1 - f[:, at])
-
-    return point
 
 
 def iterations(rows: int) -> int:

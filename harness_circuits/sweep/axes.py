@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.attribution import METHODS
+from harness_circuits.circuits.sizes import parse_sizes
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.options import MODEL_KEYS
 from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.registry import unknown_name
 from harness_circuits.selection import SELECTORS
-from harness_circuits.settings import Settings, parse_sizes
+from harness_circuits.settings import Settings
 
 
 @dataclass(frozen=True)

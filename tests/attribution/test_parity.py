@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM
 from harness_circuits.ablation.ablations import make_ablation
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.metrics import METRICS
@@ -174,7 +175,13 @@ def test_top_n_circuits(architecture: str, source: str) -> None:
         selector, ranking, _ = name.split("_")
         if selector == "topn":
             count = int(fixture.arrays[f"n_{name}"])
-            (circuit,) = select(scores, [count], "top-n", absolute=ranking == "abs")
+            by = Ranking.ABSOLUTE if ranking == "abs" else Ranking.SIGNED
+            (circuit,) = select(
+                scores,
+                [count],
+                "top-n",
+                ranking=by,
+            )
             assert (circuit.kept == fixture.arrays[f"mask_{name}"]).all(), name
             assert (circuit.nodes == fixture.arrays[f"nodes_{name}"]).all(), name
             compared += 1

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace, write_atomically
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
-from harness_circuits.evaluation.curve import MIB_SIZES
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 SPACE = ScoreSpace(GRAPH)

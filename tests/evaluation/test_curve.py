@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes
 from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.evaluation.curve import (
-    MIB_SIZES,
     CurveValues,
     check_gap,
-    check_sizes,
     cmd,
     cmd_log,
     cpr,

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import LEVELS, Level, ScoreSpace
-from harness_circuits.evaluation.null_circuits import random_circuit, random_circuits
-from harness_circuits.evaluation.null_facts import null_facts
+from harness_circuits.evaluation.null_circuits import null_facts, random_circuit, random_circuits
 
 
 @given(graphs(), st.sampled_from(LEVELS), st.floats(0, 1), st.integers(0, 9))
@@ -51,16 +51,16 @@ def test_a_large_graph_takes_little_time() -> None:
 
 def test_position_among_random_circuits_by_hand() -> None:
     null = np.array([[0.0, 0.5, 1.2, 3.0]])
-    signed = null_facts("signed", np.array([1.2]), null, [[5, 5, 5, 3]])
+    signed = null_facts(Ranking.SIGNED, np.array([1.2]), null, [[5, 5, 5, 3]])
     assert signed["percentile"] == [2.5 / 4]
     assert signed["p_value"] == [(1 + 2) / (1 + 4)]
     assert (signed["n"], signed["kept"]) == (4, [4.5])
-    absolute = null_facts("absolute", np.array([1.1]), null, [[5, 5, 5, 3]])
+    absolute = null_facts(Ranking.ABSOLUTE, np.array([1.1]), null, [[5, 5, 5, 3]])
     assert absolute["percentile"] == [1.0]
     assert absolute["p_value"] == [1 / 5]
 
 
-@pytest.mark.parametrize("ranking", ["absolute", "signed"])
+@pytest.mark.parametrize("ranking", list(Ranking))
 def test_the_same_circuit_lies_in_the_middle(ranking: str) -> None:
     facts = null_facts(ranking, np.ones(1), np.ones((1, 7)), [[1] * 7])
     assert (facts["percentile"], facts["p_value"]) == ([0.5], [1.0])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError
@@ -31,19 +32,19 @@ def scores_with(sums: np.ndarray, sizes: list[int]) -> Scores:
     return Scores(SPACE, sums.sum(0) / sum(sizes), samples=samples)
 
 
-@given(st.integers(0, 99), st.booleans())
+@given(st.integers(0, 99), st.sampled_from(Ranking))
 @settings(deadline=None, max_examples=25)
-def test_mean_jaccard_by_hand(seed: int, absolute: bool) -> None:
+def test_mean_jaccard_by_hand(seed: int, ranking: Ranking) -> None:
     sizes, counts, draws = [2, 1, 3, 2], [1, 5, 20, SPACE.n_units], 6
     scores = scores_with(np.random.default_rng(seed).normal(size=(4, *SPACE.shape)), sizes)
     assert scores.samples is not None
-    found = stability(scores, counts, draws, seed, absolute=absolute)
+    found = stability(scores, counts, draws, seed, ranking=ranking)
     units = np.flatnonzero(SPACE.real)
     sets = []
     for row in resample_weights(4, draws, seed) * 4:
         total = sum(w * s for w, s in zip(row, scores.samples.sums, strict=True))
         value = (total / (row @ np.array(sizes))).ravel()[units]
-        sets.append(units[np.argsort(-np.abs(value) if absolute else -value, kind="stable")])
+        sets.append(units[np.argsort(-ranking.of(value), kind="stable")])
     for count, result in zip(counts, found, strict=True):
         tops = [set(order[:count].tolist()) for order in sets]
         by_hand = [len(a & b) / len(a | b) for a, b in combinations(tops, 2)]
@@ -53,12 +54,12 @@ def test_mean_jaccard_by_hand(seed: int, absolute: bool) -> None:
 def test_equal_groups_are_perfectly_stable() -> None:
     one = np.random.default_rng(0).normal(size=SPACE.shape)
     scores = scores_with(np.stack([one] * 3), [1] * 3)
-    assert stability(scores, [1, 9, 30], 5, 0, absolute=True) == [1.0, 1.0, 1.0]
+    assert stability(scores, [1, 9, 30], 5, 0, ranking=Ranking.ABSOLUTE) == [1.0, 1.0, 1.0]
 
 
 def test_pure_noise_is_near_chance() -> None:
     noise = np.random.default_rng(0).normal(size=(4, *SPACE.shape))
-    (found,) = stability(scores_with(noise, [1] * 4), [5], 30, 0, absolute=False)
+    (found,) = stability(scores_with(noise, [1] * 4), [5], 30, 0, ranking=Ranking.SIGNED)
     assert found < 0.6
 
 

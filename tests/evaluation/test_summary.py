@@ -11,11 +11,12 @@ from helpers.example_records import ITERS, SIZES, made_records
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.sizes import size_name
 from harness_circuits.evaluation.curve import cmd, cmd_log, cpr
 from harness_circuits.evaluation.summary import (
     ExampleRecord,
     metric_names,
-    size_name,
     summarise,
     table,
 )
@@ -36,7 +37,7 @@ def test_estimates_by_hand(seed: int, n: int) -> None:
     assert metrics["full_metric"] == pytest.approx(np.mean([r.full for r in records]))
     assert metrics["corrupted_metric"] == pytest.approx(np.mean([r.empty for r in records]))
     curves = {}
-    for ranking, prefix in (("absolute", ""), ("signed", "_signed")):
+    for ranking, prefix in ((Ranking.ABSOLUTE, ""), (Ranking.SIGNED, "_signed")):
         f = [faithfulness(records, ranking, at) for at in range(len(SIZES))]
         curves[ranking] = np.array(f)
         named = [metrics[f"faithfulness{prefix}@{size}"] for size in ("0.01", "0.1", "1")]
@@ -94,7 +95,7 @@ def test_resamples_are_shared_by_full_model_sizes_and_rankings() -> None:
 
 
 @pytest.mark.parametrize("sizes", [SIZES, (0.1,)])
-@pytest.mark.parametrize("rankings", [("absolute",), ("signed",), ("absolute", "signed")])
+@pytest.mark.parametrize("rankings", [(Ranking.ABSOLUTE,), (Ranking.SIGNED,), tuple(Ranking)])
 def test_names_are_known_before_the_run(
     sizes: tuple[float, ...], rankings: tuple[str, ...]
 ) -> None:

@@ -14,11 +14,12 @@ import pytest
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.commands import main
 from harness_circuits.commands.export_mib import export_mib
 from harness_circuits.errors import CircuitFileError, OptionError
-from harness_circuits.evaluation.curve import MIB_SIZES
 from harness_circuits.formats import load_circuit_file, read_circuits, read_scores, write_scores
 from harness_circuits.formats.mib_folder import SIZES, Cell, check_submission, write_submission
 from harness_circuits.records.artifacts import write_artifacts
@@ -35,7 +36,7 @@ def random_scores(seed: int = 0, graph: Graph = GRAPH, **provenance: Any) -> Sco
 
 
 def top(scores: Scores, size: float) -> Circuit:
-    return circuit_of(scores, ranked(scores, True)[: int(size * scores.space.n_units)])
+    return circuit_of(scores, ranked(scores, Ranking.ABSOLUTE)[: int(size * scores.space.n_units)])
 
 
 def nine(scores: Scores) -> dict[float, Circuit]:
@@ -47,7 +48,7 @@ def artifacts(
 ) -> Path:
     circuits = tuple(top(scores, size) for size in sizes)
     curve = SimpleNamespace(
-        ranking="absolute", values=SimpleNamespace(sizes=sizes), circuits=circuits
+        ranking=Ranking.ABSOLUTE, values=SimpleNamespace(sizes=sizes), circuits=circuits
     )
     result: Any = SimpleNamespace(scores=scores, curves=[curve])
     write_artifacts(folder, task, result, [])

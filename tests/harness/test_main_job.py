@@ -13,9 +13,8 @@ from helpers.environments import ROOT, Environment, make_environment
 from helpers.tiny_tasks import TASK, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 
+from harness_circuits.circuits.sizes import MIB_SIZES, size_name
 from harness_circuits.commands.main import main
-from harness_circuits.evaluation.curve import MIB_SIZES
-from harness_circuits.evaluation.summary import size_name
 from harness_circuits.records.results_file import read_results
 from harness_circuits.settings import Settings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.summary import ExampleRecord, Header
 
 SIZES = (0.01, 0.1, 1.0)
@@ -14,7 +15,7 @@ def made_records(
     seed: int = 0,
     n: int = 6,
     sizes: tuple[float, ...] = SIZES,
-    rankings: tuple[str, ...] = ("absolute", "signed"),
+    rankings: tuple[Ranking, ...] = tuple(Ranking),
 ) -> list[ExampleRecord]:
     generator = np.random.default_rng(seed)
     header = Header(

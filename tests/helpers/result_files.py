@@ -11,18 +11,17 @@ import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.evaluation.curve import CurveValues
-from harness_circuits.evaluation.evaluate import Evaluation
+from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.summary import ExampleRecord, Header, summarise
-from harness_circuits.experiment import Curve, Result
 from harness_circuits.records.artifacts import write_artifacts
 from harness_circuits.selection import select
 from harness_circuits.settings import Settings
 
 GRAPH = Graph(n_layers=4, n_heads=4, n_kv_heads=4, d_model=8)
 SIZES = (0.01, 0.1, 0.5, 1.0)
-RANKINGS = ("absolute", "signed")
 
 
 def examples(
@@ -49,7 +48,7 @@ def examples(
     data, own = np.random.default_rng(data_seed), np.random.default_rng(seed)
     full, empty, hard = data.normal(3, 1, n), data.normal(-1, 1, n), data.normal(0, 0.7, n)
     circuits, hits = {}, {}
-    for ranking in RANKINGS:
+    for ranking in Ranking:
         share = np.array(sizes)[:, None] ** 0.2
         values = (
             empty + share * (full - empty) + own.normal(0, noise, (len(sizes), n)) + hard + shift
@@ -74,9 +73,9 @@ def _header(task: str, sizes: tuple[float, ...]) -> Header:
         task=task,
         metric="logit_diff",
         sizes=sizes,
-        rankings=RANKINGS,
-        kept={ranking: [int(size * 1000) for size in sizes] for ranking in RANKINGS},
-        edges={ranking: [size * 1000 for size in sizes] for ranking in RANKINGS},
+        rankings=tuple(Ranking),
+        kept={ranking: [int(size * 1000) for size in sizes] for ranking in Ranking},
+        edges={ranking: [size * 1000 for size in sizes] for ranking in Ranking},
         iters=500,
         seed=0,
     )
@@ -159,12 +158,12 @@ def _result(records: list[ExampleRecord]) -> Result:
     nothing = np.zeros(1)
     values = CurveValues(sizes, nothing, nothing, np.zeros((len(sizes), 1)))
     curves = []
-    for ranking in RANKINGS:
-        circuits: list[Circuit] = select(scores, counts, "top-n", absolute=ranking == "absolute")
+    for ranking in Ranking:
+        circuits: list[Circuit] = select(scores, counts, "top-n", ranking=ranking)
         hits, null = np.zeros((len(sizes), 1)), np.zeros((len(sizes), 0, 1))
         kept = np.zeros((len(sizes), 0), dtype=int)
         curves.append(Curve(ranking, values, tuple(circuits), hits, null, kept))
-    evaluation = Evaluation(
+    evaluation = ExampleValues(
         (0,), nothing, nothing, values.circuits, values.circuits, nothing, [], []
     )
     return Result(scores, tuple(curves), evaluation, {})

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
 
@@ -17,12 +18,12 @@ from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
 class Case:
     scores: Scores
     counts: list[int]
-    absolute: bool
+    ranking: Ranking
 
     @property
     def values(self) -> dict[int, float]:
         """Ranked value of every unit, by flat index."""
-        values = np.abs(self.scores.values) if self.absolute else self.scores.values
+        values = self.ranking.of(self.scores.values)
         units = np.flatnonzero(self.scores.space.real)
         return {int(unit): float(values.flat[unit]) for unit in units}
 
@@ -44,7 +45,7 @@ def cases(draw: st.DrawFn, levels: tuple[Level, ...] = LEVELS, **sizes: int) -> 
     whole = draw(hnp.arrays(np.int8, space.shape, elements=st.integers(-6, 6)))
     values = np.where(space.real, whole, 0).astype(np.float64)
     counts = draw(st.lists(st.integers(1, space.n_units), min_size=1, max_size=4))
-    return Case(Scores(space, values), sorted(counts), draw(st.booleans()))
+    return Case(Scores(space, values), sorted(counts), draw(st.sampled_from(Ranking)))
 
 
 def with_samples(scores: Scores, n: int = 6, noise: float = 2.0, seed: int = 0) -> Scores:

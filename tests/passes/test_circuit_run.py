@@ -18,8 +18,9 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace
 from harness_circuits.errors import CircuitFileError, NumericalError, TaskDataError
-from harness_circuits.evaluation.evaluate import Evaluation, evaluate_circuits
+from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.metrics import METRICS, Metric
+from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.ablated import AblatedStream
@@ -113,7 +114,7 @@ def test_batches_order_and_lengths_change_nothing(
     circuits = random_circuits(model, level, seed=2)
     how = make_ablation(ablation, model, make_batches(pairs, 2))  # type: ignore[arg-type]
 
-    def run(members: list[Any], size: int) -> Evaluation:
+    def run(members: list[Any], size: int) -> ExampleValues:
         return evaluate_circuits(model, make_batches(members, size), circuits, LOGIT_DIFF, how)
 
     wanted = run(pairs, 8)

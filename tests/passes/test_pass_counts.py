@@ -9,7 +9,8 @@ from helpers.tiny_models import tiny_model, token_batches
 
 from harness_circuits.ablation.ablations import Patching
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.evaluation.curve import MIB_SIZES
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
@@ -47,7 +48,7 @@ def test_a_curve_takes_one_clean_one_corrupted_and_a_pass_per_circuit(level: str
     model = fresh()
     scores = attribute(Job(model, BATCHES, METRIC, level), "EAP")  # type: ignore[arg-type]
     counts = [scores.space.n_at(size) for size in MIB_SIZES]
-    circuits = select(scores, counts, "top-n", absolute=True)
+    circuits = select(scores, counts, "top-n", ranking=Ranking.ABSOLUTE)
     model.counts.clear()
     evaluate_circuits(model, BATCHES, circuits, METRIC, Patching())
     assert len(circuits) == 10

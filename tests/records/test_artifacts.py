@@ -13,11 +13,11 @@ from safetensors import safe_open
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.curve import CurveValues
-from harness_circuits.evaluation.evaluate import Evaluation
-from harness_circuits.experiment import Curve, Result
+from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.records.artifacts import check_folder, write_artifacts
 
 SPACE = ScoreSpace(Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3))
@@ -34,8 +34,8 @@ def result(scores: Scores | None) -> Result:
     chosen = (Circuit.of_edges(SPACE.graph, ["input->logits"]), Circuit.full(SPACE))
     null, kept = np.zeros((2, 0, 2)), np.zeros((2, 0), dtype=int)
     curve_values = CurveValues(SIZES, values, values, np.zeros((2, 2)))
-    curve = Curve("signed", curve_values, chosen, values, null, kept)
-    evaluation = Evaluation(
+    curve = Curve(Ranking.SIGNED, curve_values, chosen, values, null, kept)
+    evaluation = ExampleValues(
         (0, 1), values, values, np.zeros((2, 2)), np.zeros((2, 2)), values, [], []
     )
     return Result(scores, (curve,), evaluation, {})

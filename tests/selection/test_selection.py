@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.selection import SELECTORS, check_selection, select
@@ -45,14 +46,14 @@ def test_circuits_are_pruned_bounded_nested_as_promised_and_repeatable(
     assume(case.scores.space.level in selector.levels)
     scores = ready(name, case.scores)
     before = scores.values.copy()
-    circuits = select(scores, case.counts, name, absolute=case.absolute)
+    circuits = select(scores, case.counts, name, ranking=case.ranking)
     assert len(circuits) == len(case.counts)
     for circuit, n in zip(circuits, case.counts, strict=True):
         np.testing.assert_array_equal(circuit.prune().kept, circuit.kept)
         assert circuit.n_kept <= n or name == "threshold"
     if selector.nested:
         assert all(contains(large, small) for small, large in pairwise(circuits))
-    again = select(scores, case.counts, name, absolute=case.absolute)
+    again = select(scores, case.counts, name, ranking=case.ranking)
     assert all((a.kept == b.kept).all() for a, b in zip(circuits, again, strict=True))
     np.testing.assert_array_equal(scores.values, before)
 
@@ -63,7 +64,7 @@ def test_circuits_are_pruned_bounded_nested_as_promised_and_repeatable(
 def test_the_largest_size_is_the_whole_graph(name: str, case: Case) -> None:
     space = case.scores.space
     assume(space.level in SELECTORS.get(name).levels)
-    (circuit,) = select(case.scores, [space.n_units], name, absolute=case.absolute)
+    (circuit,) = select(case.scores, [space.n_units], name, ranking=case.ranking)
     assert circuit.n_kept == space.n_units
 
 
@@ -71,7 +72,7 @@ def test_the_largest_size_is_the_whole_graph(name: str, case: Case) -> None:
 def test_a_selector_that_promises_no_nesting_does_not_nest(name: str) -> None:
     def nests(seed: int) -> bool:
         scores = ready(name, random_scores(GRAPH, seed))
-        circuits = select(scores, range(1, 8), name, absolute=True)
+        circuits = select(scores, range(1, 8), name, ranking=Ranking.ABSOLUTE)
         return all(contains(large, small) for small, large in pairwise(circuits))
 
     assert not all(nests(seed) for seed in range(20))
@@ -98,9 +99,9 @@ def test_a_selector_that_promises_no_nesting_does_not_nest(name: str) -> None:
 def test_bad_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
     scores = ready(name, random_scores(GRAPH))
     with pytest.raises(OptionError, match=message):
-        select(scores, [3], name, absolute=True, **options)
+        select(scores, [3], name, ranking=Ranking.ABSOLUTE, **options)
     with pytest.raises(OptionError, match=message):
-        check_selection(name, "edge", ("absolute",), options)
+        check_selection(name, "edge", (Ranking.ABSOLUTE,), options)
 
 
 @pytest.mark.parametrize("name", ["greedy", "ilp"])
@@ -108,17 +109,17 @@ def test_selectors_of_edges_refuse_other_levels(name: str) -> None:
     with pytest.raises(
         OptionError, match=f"selection={name} is not defined at level=node; .* edge"
     ):
-        select(random_scores(GRAPH, level="node"), [3], name, absolute=True)
+        select(random_scores(GRAPH, level="node"), [3], name, ranking=Ranking.ABSOLUTE)
 
 
 def test_an_unknown_selector_names_the_closest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'greedy'"):
-        select(random_scores(GRAPH), [3], "gredy", absolute=True)
+        select(random_scores(GRAPH), [3], "gredy", ranking=Ranking.ABSOLUTE)
 
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=10)
 def test_pruning_keeps_circuits_of_growing_size_nested(seed: int) -> None:
     scores = random_scores(GRAPH, seed)
-    circuits = select(scores, range(1, scores.space.n_units + 1), "greedy", absolute=False)
+    circuits = select(scores, range(1, scores.space.n_units + 1), "greedy", ranking=Ranking.SIGNED)
     assert all(contains(large, small) for small, large in pairwise(circuits))

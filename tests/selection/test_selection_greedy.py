@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.selection import select
@@ -56,7 +57,7 @@ def grow(case: Case, n: int) -> set[int]:
 @settings(max_examples=60, deadline=None)
 @given(case=cases(("edge",), most_layers=2, most_heads=2))
 def test_greedy_is_the_naive_loop(case: Case) -> None:
-    circuits = greedy(case.scores, case.counts, case.absolute)
+    circuits = greedy(case.scores, case.counts, case.ranking)
     for circuit, n in zip(circuits, case.counts, strict=True):
         assert set(np.flatnonzero(circuit.kept).tolist()) == grow(case, n)
 
@@ -65,9 +66,9 @@ def test_greedy_is_the_naive_loop(case: Case) -> None:
 @given(case=cases(("edge",)))
 def test_every_edge_is_added_once_below_a_node_of_the_circuit(case: Case) -> None:
     graph = case.scores.space.graph
-    order = greedy_order(graph, ranked(case.scores, case.absolute))
+    order = greedy_order(graph, ranked(case.scores, case.ranking))
     np.testing.assert_array_equal(np.sort(order), np.flatnonzero(graph.edge_mask))
-    for circuit in greedy(case.scores, case.counts, case.absolute):
+    for circuit in greedy(case.scores, case.counts, case.ranking):
         kept, from_input = circuit.kept, np.arange(graph.n_src)[:, None] == 0
         fed = Circuit(circuit.space, kept | (from_input & graph.edge_mask))
         # once the input feeds everything, nothing that greedy growth took is a dead end
@@ -80,7 +81,13 @@ def check_masks(scores: Scores, reference: dict[str, np.ndarray], selection: str
             f"{selection.replace('-', '')}_{ranking}_{percent}" for percent in (5, 20, 50, 100)
         ]
         counts = [int(reference[f"n_{name}"]) for name in names]
-        circuits = select(scores, counts, selection, absolute=ranking == "abs")
+        by = Ranking.ABSOLUTE if ranking == "abs" else Ranking.SIGNED
+        circuits = select(
+            scores,
+            counts,
+            selection,
+            ranking=by,
+        )
         for circuit, name in zip(circuits, names, strict=True):
             np.testing.assert_array_equal(circuit.kept, reference[f"mask_{name}"], err_msg=name)
 
@@ -116,7 +123,7 @@ def test_masks_of_our_scores_are_those_of_eap_ig(architecture: str, selection: s
 
 def test_a_graph_of_over_a_million_edges_is_ordered_completely() -> None:
     graph = Graph(n_layers=32, n_heads=32, n_kv_heads=32, d_model=1)
-    order = ranked(random_scores(graph), absolute=True)
+    order = ranked(random_scores(graph), ranking=Ranking.ABSOLUTE)
     taken = greedy_order(graph, order)
     assert len(taken) == graph.n_edges == 1_592_881
     np.testing.assert_array_equal(np.bincount(taken)[graph.edge_mask.ravel()], 1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jaxtyping import Bool
 
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.selection import check_selection, select
@@ -52,15 +53,15 @@ def connected(name: str) -> Bool[np.ndarray, "circuit edge"]:
 
 @pytest.mark.parametrize("name", list(TINY))
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 10**6), absolute=st.booleans())
-def test_the_circuit_is_the_best_of_all(name: str, seed: int, absolute: bool) -> None:
+@given(seed=st.integers(0, 10**6), ranking=st.sampled_from(Ranking))
+def test_the_circuit_is_the_best_of_all(name: str, seed: int, ranking: Ranking) -> None:
     scores = random_scores(TINY[name], seed)
     values = scores.values[scores.space.real]
-    values = np.abs(values) if absolute else values
+    values = ranking.of(values)
     sets = connected(name)
     totals, sizes = sets @ values, sets.sum(1)
     counts = [1, 2, 3, 5, len(values)]
-    circuits = ilp(scores, counts, absolute, time_limit=60, gap=0, max_edges=100)
+    circuits = ilp(scores, counts, ranking, time_limit=60, gap=0, max_edges=100)
     for circuit, n in zip(circuits, counts, strict=True):
         kept = circuit.kept[scores.space.real]
         assert circuit.n_kept <= n
@@ -78,20 +79,22 @@ def test_brute_force_sees_dead_ends() -> None:
 def test_it_is_never_worse_than_greedy() -> None:
     graph = Graph(n_layers=3, n_heads=3, n_kv_heads=3, d_model=1)
     scores = random_scores(graph, 5)
-    for absolute in (True, False):
-        values = np.abs(scores.values) if absolute else scores.values
+    for ranking in Ranking:
+        values = ranking.of(scores.values)
         counts = [5, 20, 60]
-        best = select(scores, counts, "ilp", absolute=absolute, gap=0)
-        grown = select(scores, counts, "greedy", absolute=absolute)
+        best = select(scores, counts, "ilp", ranking=ranking, gap=0)
+        grown = select(scores, counts, "greedy", ranking=ranking)
         for ours, theirs in zip(best, grown, strict=True):
             assert values[ours.kept].sum() >= values[theirs.kept].sum() - 1e-9
 
 
 def test_without_a_positive_score_the_best_circuit_is_empty() -> None:
     space = ScoreSpace(TINY["two heads"])
-    (circuit,) = select(Scores(space, -space.real.astype(float)), [5], "ilp", absolute=False)
+    (circuit,) = select(
+        Scores(space, -space.real.astype(float)), [5], "ilp", ranking=Ranking.SIGNED
+    )
     assert circuit.n_kept == 0
-    (circuit,) = select(Scores(space, np.zeros(space.shape)), [5], "ilp", absolute=True)
+    (circuit,) = select(Scores(space, np.zeros(space.shape)), [5], "ilp", ranking=Ranking.ABSOLUTE)
     assert circuit.n_kept <= 5
 
 
@@ -99,11 +102,11 @@ def test_a_graph_that_is_too_large_is_refused_up_front() -> None:
     space = ScoreSpace(Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=1))
     message = "This graph has 32491, max_edges allows 10000. Take selection=greedy"
     with pytest.raises(OptionError, match=message):
-        check_selection("ilp", "edge", ("absolute",), {}, space)
-    check_selection("ilp", "edge", ("absolute",), {"max_edges": 40_000}, space)
+        check_selection("ilp", "edge", (Ranking.ABSOLUTE,), {}, space)
+    check_selection("ilp", "edge", (Ranking.ABSOLUTE,), {"max_edges": 40_000}, space)
 
 
 def test_running_out_of_time_is_an_error() -> None:
     scores = random_scores(Graph(n_layers=6, n_heads=6, n_kv_heads=6, d_model=1))
     with pytest.raises(NumericalError, match=r"best circuit of 9 of 2\d+ edges within 0\.1 s"):
-        select(scores, [9], "ilp", absolute=True, time_limit=0.1)
+        select(scores, [9], "ilp", ranking=Ranking.ABSOLUTE, time_limit=0.1)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
@@ -32,21 +33,21 @@ def units(kept: np.ndarray) -> set[int]:
 @given(case=cases())
 def test_threshold_keeps_all_ties_at_the_cut_and_nothing_below(case: Case) -> None:
     values = case.values
-    circuits = by_threshold(case.scores, case.counts, case.absolute, threshold=None)
+    circuits = by_threshold(case.scores, case.counts, case.ranking, threshold=None)
     for circuit, n in zip(circuits, case.counts, strict=True):
         kept = units(circuit.kept)
         worst = min(values[unit] for unit in kept)
         assert kept == {unit for unit, value in values.items() if value >= worst}
         assert sum(value > worst for value in values.values()) < n <= len(kept)
-    best = top_n(case.scores, case.counts, case.absolute)
+    best = top_n(case.scores, case.counts, case.ranking)
     assert all(units(a.kept) >= units(b.kept) for a, b in zip(circuits, best, strict=True))
 
 
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 20), absolute=st.booleans())
-def test_threshold_without_ties_is_top_n(seed: int, n: int, absolute: bool) -> None:
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 20), ranking=st.sampled_from(Ranking))
+def test_threshold_without_ties_is_top_n(seed: int, n: int, ranking: Ranking) -> None:
     scores = random_scores(GRAPH, seed)
-    (ours,) = by_threshold(scores, [n], absolute, threshold=None)
-    (best,) = top_n(scores, [n], absolute)
+    (ours,) = by_threshold(scores, [n], ranking, threshold=None)
+    (best,) = top_n(scores, [n], ranking)
     np.testing.assert_array_equal(ours.kept, best.kept)
 
 
@@ -55,23 +56,23 @@ def test_an_explicit_threshold_bounds_all_sizes_and_is_the_largest(
     case: Case, threshold: int
 ) -> None:
     above = {unit for unit, value in case.values.items() if value >= threshold}
-    free = by_threshold(case.scores, case.counts, case.absolute, threshold=None)
-    bound = by_threshold(case.scores, case.counts, case.absolute, threshold=threshold)
+    free = by_threshold(case.scores, case.counts, case.ranking, threshold=None)
+    bound = by_threshold(case.scores, case.counts, case.ranking, threshold=threshold)
     for a, b in zip(free, bound, strict=True):
         assert units(b.kept) == units(a.kept) & above
     n_units = case.scores.space.n_units
-    (whole,) = by_threshold(case.scores, [n_units], case.absolute, threshold=threshold)
+    (whole,) = by_threshold(case.scores, [n_units], case.ranking, threshold=threshold)
     assert units(whole.kept) == above
 
 
 @settings(deadline=None)
 @given(case=cases(), share=st.sampled_from([0, 0.1, 0.25, 0.5, 0.75, 1]))
 def test_pnr_is_its_definition(case: Case, share: float) -> None:
-    scores = replace(case, absolute=False).values
+    scores = replace(case, ranking=Ranking.SIGNED).values
     by_score = sorted(scores, key=lambda unit: (-scores[unit], unit))
     positive = [unit for unit in by_score if scores[unit] > 0]
     by_size = sorted(scores, key=lambda unit: (-abs(scores[unit]), unit))
-    circuits = pnr(case.scores, case.counts, case.absolute, share=share)
+    circuits = pnr(case.scores, case.counts, case.ranking, share=share)
     for circuit, n in zip(circuits, case.counts, strict=True):
         first = positive[: int(share * n)]
         rest = [unit for unit in by_size if unit not in first][: n - len(first)]
@@ -81,13 +82,15 @@ def test_pnr_is_its_definition(case: Case, share: float) -> None:
 
 @given(case=cases())
 def test_pnr_at_its_ends(case: Case) -> None:
-    absolute = top_n(case.scores, case.counts, absolute=True)
-    for a, b in zip(pnr(case.scores, case.counts, True, share=0), absolute, strict=True):
+    absolute = top_n(case.scores, case.counts, ranking=Ranking.ABSOLUTE)
+    for a, b in zip(
+        pnr(case.scores, case.counts, Ranking.ABSOLUTE, share=0), absolute, strict=True
+    ):
         np.testing.assert_array_equal(a.kept, b.kept)
     n_positive = int((case.scores.values > 0).sum())
     counts = [n for n in case.counts if n <= n_positive]
-    signed = top_n(case.scores, counts, absolute=False)
-    for a, b in zip(pnr(case.scores, counts, True, share=1), signed, strict=True):
+    signed = top_n(case.scores, counts, ranking=Ranking.SIGNED)
+    for a, b in zip(pnr(case.scores, counts, Ranking.SIGNED, share=1), signed, strict=True):
         np.testing.assert_array_equal(a.kept, b.kept)
 
 
@@ -106,7 +109,7 @@ def test_bootstrap_filter_is_its_definition(case: Case, consistency: float, seed
             passed[unit] = value
     order = sorted(passed, key=lambda unit: (-passed[unit], unit))
     circuits = bootstrap_filter(
-        scores, case.counts, case.absolute, resamples=20, consistency=consistency, seed=seed
+        scores, case.counts, case.ranking, resamples=20, consistency=consistency, seed=seed
     )
     for circuit, n in zip(circuits, case.counts, strict=True):
         assert units(circuit.kept) == set(order[:n])
@@ -128,7 +131,7 @@ def test_samples_without_noise_pass_and_opposite_ones_do_not() -> None:
     share = same_sign(doubtful, 500, 0)
     assert 0.2 < share[0, 0] < 0.8
     assert np.delete(share[GRAPH.edge_mask], 0).min() == 1
-    (circuit,) = select(doubtful, [GRAPH.n_edges], "bootstrap-filter", absolute=True)
+    (circuit,) = select(doubtful, [GRAPH.n_edges], "bootstrap-filter", ranking=Ranking.ABSOLUTE)
     assert not circuit.kept[0, 0]
     assert circuit.n_kept <= GRAPH.n_edges - 1
 
@@ -154,4 +157,4 @@ def test_bootstrap_filter_refuses_scores_without_samples(n: int) -> None:
         scores = with_samples(scores, n)
     message = f"these scores hold {n} groups. Discover again with keep_samples=64"
     with pytest.raises(OptionError, match=message):
-        select(scores, [3], "bootstrap-filter", absolute=True)
+        select(scores, [3], "bootstrap-filter", ranking=Ranking.ABSOLUTE)

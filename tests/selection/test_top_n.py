@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.selection import SELECTORS, Selector, select
@@ -22,11 +23,14 @@ GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 SIZES = (0.01, 0.1, 0.3, 0.5, 1.0)
 
 
-def best(found: Scores, n: int, absolute: bool) -> set[int]:
+def best(found: Scores, n: int, ranking: Ranking) -> set[int]:
     """The n best units by a plain sort: higher score first, then lower index."""
     values = found.values.ravel().tolist()
     units = np.flatnonzero(found.space.real.ravel()).tolist()
-    order = sorted(units, key=lambda at: (-(abs(values[at]) if absolute else values[at]), at))
+    order = sorted(
+        units,
+        key=lambda at: (-(abs(values[at]) if ranking is Ranking.ABSOLUTE else values[at]), at),
+    )
     return set(order[:n])
 
 
@@ -34,26 +38,26 @@ def kept(circuit: Circuit) -> set[int]:
     return set(np.flatnonzero(circuit.kept).tolist())
 
 
-@given(scores(), st.booleans())
-def test_keeps_the_best_and_breaks_ties_by_index(found: Scores, absolute: bool) -> None:
+@given(scores(), st.sampled_from(Ranking))
+def test_keeps_the_best_and_breaks_ties_by_index(found: Scores, ranking: Ranking) -> None:
     counts = [found.space.n_at(size) for size in SIZES]
-    for circuit, n in zip(top_n(found, counts, absolute), counts, strict=True):
-        assert kept(circuit) == best(found, n, absolute)
+    for circuit, n in zip(top_n(found, counts, ranking), counts, strict=True):
+        assert kept(circuit) == best(found, n, ranking)
         assert circuit.n_kept == n
 
 
-@given(scores(), st.booleans())
-def test_circuits_are_nested_before_pruning(found: Scores, absolute: bool) -> None:
-    chosen = top_n(found, range(1, found.space.n_units + 1), absolute)
+@given(scores(), st.sampled_from(Ranking))
+def test_circuits_are_nested_before_pruning(found: Scores, ranking: Ranking) -> None:
+    chosen = top_n(found, range(1, found.space.n_units + 1), ranking)
     for smaller, larger in pairwise(chosen):
         assert kept(smaller) < kept(larger)
 
 
-@given(scores(), st.booleans())
-def test_selection_prunes(found: Scores, absolute: bool) -> None:
+@given(scores(), st.sampled_from(Ranking))
+def test_selection_prunes(found: Scores, ranking: Ranking) -> None:
     counts = [found.space.n_at(size) for size in SIZES]
-    before = top_n(found, counts, absolute)
-    for raw, circuit in zip(before, select(found, counts, absolute=absolute), strict=True):
+    before = top_n(found, counts, ranking)
+    for raw, circuit in zip(before, select(found, counts, ranking=ranking), strict=True):
         np.testing.assert_array_equal(circuit.kept, raw.prune().kept)
     assert circuit.n_kept == found.space.n_units  # size 1 is the whole model
 
@@ -61,50 +65,56 @@ def test_selection_prunes(found: Scores, absolute: bool) -> None:
 @given(scores())
 def test_only_the_absolute_ranking_ignores_signs(found: Scores) -> None:
     flipped = Scores(found.space, -found.values)
-    np.testing.assert_array_equal(ranked(found, True), ranked(flipped, True))
+    np.testing.assert_array_equal(
+        ranked(found, Ranking.ABSOLUTE), ranked(flipped, Ranking.ABSOLUTE)
+    )
     positive = Scores(found.space, np.abs(found.values))
-    np.testing.assert_array_equal(ranked(positive, False), ranked(found, True))
+    np.testing.assert_array_equal(ranked(positive, Ranking.SIGNED), ranked(found, Ranking.ABSOLUTE))
 
 
 @given(scores(), st.floats(0.1, 10))
 def test_positive_scale_does_not_matter(found: Scores, scale: float) -> None:
     scaled = Scores(found.space, found.values * scale)
-    for absolute in (True, False):
-        np.testing.assert_array_equal(ranked(found, absolute), ranked(scaled, absolute))
+    for ranking in Ranking:
+        np.testing.assert_array_equal(ranked(found, ranking), ranked(scaled, ranking))
 
 
 @pytest.mark.parametrize("level", ["edge", "node", "neuron"])
 def test_equal_scores_keep_the_first_units(level: str) -> None:
     space = ScoreSpace(GRAPH, level)  # type: ignore[arg-type]
     found = Scores(space, np.where(space.real, 1.0, 0.0))
-    (circuit,) = top_n(found, [5], False)
+    (circuit,) = top_n(found, [5], Ranking.SIGNED)
     assert kept(circuit) == set(np.flatnonzero(space.real)[:5].tolist())
 
 
 def test_unknown_selector_is_refused_with_the_nearest_name() -> None:
     found = Scores(ScoreSpace(GRAPH), np.zeros((7, 15)))
     with pytest.raises(UnknownNameError, match=r"Unknown selector 'top_n'. Did you mean 'top-n'\?"):
-        select(found, [1], "top_n", absolute=True)
+        select(found, [1], "top_n", ranking=Ranking.ABSOLUTE)
 
 
 def test_unknown_option_is_refused() -> None:
     found = Scores(ScoreSpace(GRAPH), np.zeros((7, 15)))
     with pytest.raises(OptionError, match=r"selection=top-n has no option 'root'; it has none\."):
-        select(found, [1], absolute=True, root="logits")
+        select(found, [1], ranking=Ranking.ABSOLUTE, root="logits")
 
 
 def test_levels_and_rankings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     picky = Selector(
-        function=top_n, levels=("edge",), rankings=("signed",), options={"a": 1}, source="test"
+        function=top_n,
+        levels=("edge",),
+        rankings=(Ranking.SIGNED,),
+        options={"a": 1},
+        source="test",
     )
     monkeypatch.setitem(SELECTORS._items, "picky", picky)
     nodes = Scores(ScoreSpace(GRAPH, "node"), np.zeros(7))
     with pytest.raises(
         OptionError, match=r"selection=picky is not defined at level=node; it is at edge\."
     ):
-        select(nodes, [1], "picky", absolute=False)
+        select(nodes, [1], "picky", ranking=Ranking.SIGNED)
     edges = Scores(ScoreSpace(GRAPH), np.zeros((7, 15)))
     with pytest.raises(OptionError, match=r"selection=picky has no absolute ranking\."):
-        select(edges, [1], "picky", absolute=True)
+        select(edges, [1], "picky", ranking=Ranking.ABSOLUTE)
     with pytest.raises(OptionError, match=r"has no option 'b'; it has \['a'\]\."):
-        select(edges, [1], "picky", absolute=False, b=1)
+        select(edges, [1], "picky", ranking=Ranking.SIGNED, b=1)

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.evaluation.curve import area_statistics, point_statistic
 from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.statistics.differences import (
-    AREAS,
-    area_statistics,
     holm,
     iterations,
     paired_difference,
-    point_statistic,
     two_sided_p,
     unpaired_difference,
 )
@@ -69,9 +68,9 @@ def test_long_tables_are_resampled_often_enough_to_find_anything() -> None:
         assert rows * 2 / (iterations(rows) + 1) < 0.05
 
 
-@given(st.integers(0, 1000), st.sampled_from(sorted(AREAS)))
+@given(st.integers(0, 1000), st.sampled_from(Ranking))
 @settings(max_examples=20)
-def test_interval_and_p_value_agree_and_turn_around(seed: int, ranking: str) -> None:
+def test_interval_and_p_value_agree_and_turn_around(seed: int, ranking: Ranking) -> None:
     generator = np.random.default_rng(seed)
     a, b = generator.normal(0.7, 0.3, (2, 30, len(SIZES)))
     statistics = [*area_statistics(ranking, SIZES).values(), point_statistic(ranking, 1)]
@@ -90,7 +89,7 @@ def test_blocks_of_resamples_do_not_change_what_is_found(monkeypatch: pytest.Mon
     generator = np.random.default_rng(0)
     a, b = generator.normal(0.7, 0.3, (2, 30, len(SIZES)))
     run = lambda: paired_difference(  # noqa: E731
-        lambda w: w @ a, lambda w: w @ b, 30, [point_statistic("signed", 0)], 4000
+        lambda w: w @ a, lambda w: w @ b, 30, [point_statistic(Ranking.SIGNED, 0)], 4000
     )[0]
     whole = run()
     monkeypatch.setattr("harness_circuits.statistics.differences.MAX_WEIGHTS", 30 * 900)
@@ -113,8 +112,8 @@ def test_without_intervals_only_equality_is_known() -> None:
     assert unpaired_difference(point, Interval(0.6, 0.6, 0.6)).p is None
 
 
-@pytest.mark.parametrize("ranking", sorted(AREAS))
-def test_noise_alone_is_found_at_the_nominal_rate(ranking: str) -> None:
+@pytest.mark.parametrize("ranking", list(Ranking))
+def test_noise_alone_is_found_at_the_nominal_rate(ranking: Ranking) -> None:
     """400 pairs of runs whose values are drawn alike; 5% are expected, 2.9% to 7.5% is 95% likely."""
     generator = np.random.default_rng(1)
     statistics = list(area_statistics(ranking, SIZES).values())[:1]

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.evaluation.curve import Statistic, area_statistics, areas_of, point_statistic
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
 from harness_circuits.records.results_file import CurveRecord, Run
 from harness_circuits.report.comparison.matching import changes, match, newest
 from harness_circuits.report.comparison.thresholds import NO_THRESHOLDS, Thresholds
 from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.statistics.differences import (
-    AREAS,
     Difference,
-    Statistic,
-    area_statistics,
     holm,
     iterations,
     paired_difference,
-    point_statistic,
     unpaired_difference,
 )
 
 ALPHA = 0.05
-HIGHER_IS_BETTER = {"signed": True, "absolute": False}
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]
                 old=before[name].value,
                 new=after[name].value,
                 difference=difference,
-                higher_is_better=HIGHER_IS_BETTER[ranking],
+                higher_is_better=ranking.higher_is_better,
                 paired=examples is not None,
             )
             for name, difference in zip(names, differences, strict=True)
@@ -188,23 +185,23 @@ def _shared_curves(old: Run, new: Run) -> list[tuple[CurveRecord, CurveRecord]]:
     return [(old.curves[name], new.curves[name]) for name in old.curves if name in new.curves]
 
 
-def _rankings(old: Run, new: Run, notes: list[str]) -> list[str]:
+def _rankings(old: Run, new: Run, notes: list[str]) -> list[Ranking]:
     for ranking in sorted(set(old.curves) ^ set(new.curves)):
         notes.append(f"{old.label}: only one of the runs has the {ranking} ranking")
     return [ranking for ranking in old.curves if ranking in new.curves]
 
 
-def _numbers(run: Run, ranking: str) -> dict[str, Interval]:
+def _numbers(run: Run, ranking: Ranking) -> dict[str, Interval]:
     """Published areas and points of one ranking, by the names of the rows."""
     curve = run.curves[ranking]
-    numbers = {name: run.areas[name] for name in AREAS[ranking] if name in run.areas}
+    numbers = {name: run.areas[name] for name in areas_of(ranking) if name in run.areas}
     for size, point in zip(curve.sizes, curve.points, strict=True):
         if size < 1:  # the whole model's faithfulness is 1 by definition
-            numbers[_point_name(ranking, size)] = point if ranking == "signed" else _distance(point)
+            numbers[_point_name(ranking, size)] = _judged(ranking, point)
     return numbers
 
 
-def _statistics(curve: CurveRecord, ranking: str) -> dict[str, Statistic]:
+def _statistics(curve: CurveRecord, ranking: Ranking) -> dict[str, Statistic]:
     points = {
         _point_name(ranking, size): point_statistic(ranking, at)
         for at, size in enumerate(curve.sizes)
@@ -216,12 +213,14 @@ def _n_rows(run: Run) -> int:
     return sum(len(_numbers(run, ranking)) for ranking in run.curves)
 
 
-def _point_name(ranking: str, size: float) -> str:
-    return f"{'f' if ranking == 'signed' else '|1-f|'} at {size:g}"
+def _point_name(ranking: Ranking, size: float) -> str:
+    return f"{ranking.judged_by} at {size:g}"
 
 
-def _distance(point: Interval) -> Interval:
-    """|1 - f| of a point; its interval keeps the width, which is that of the estimate's error."""
+def _judged(ranking: Ranking, point: Interval) -> Interval:
+    """A point as its ranking judges it; |1 - f| keeps the width, which is that of the error of f."""
+    if ranking is Ranking.SIGNED:
+        return point
     value, half = abs(1 - point.value), (point.high - point.low) / 2
     return Interval(value, value - half, value + half)
 

@@ -16,10 +16,11 @@ from pathlib import Path
 import yaml
 
 from harness_circuits.errors import OptionError, UnknownNameError
+from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.registry import unknown_name
 
 POINTS, DEFAULT = "points", "default"
-KEYS = ("cpr", "cmd", "cmd_log", POINTS, DEFAULT)
+KEYS = (*AREAS, POINTS, DEFAULT)
 
 
 @dataclass(frozen=True)

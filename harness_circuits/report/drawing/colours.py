@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness_circuits.circuits.ranking import Ranking
+
 EDGE_COLOURS = {
     "q": "#2A88CC",
     "k": "#D9650B",
@@ -11,7 +13,7 @@ EDGE_COLOURS = {
     "logits": "#BC52AC",
 }
 NODE_COLOURS = {"input": "#F0E442", "head": "#DCEBF7", "mlp": "#E6E6E6", "logits": "#F3D9EE"}
-RANKING_COLOURS = {"absolute": "#2A88CC", "signed": "#D9650B"}
+RANKING_COLOURS = {Ranking.ABSOLUTE: "#2A88CC", Ranking.SIGNED: "#D9650B"}
 INK, PAPER = "#1A1A1A", "#FFFFFF"
 
 

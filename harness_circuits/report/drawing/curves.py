@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from harness_circuits.circuits.ranking import RANKING_NAMES
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.records.results_file import CurveRecord
 from harness_circuits.report.drawing.colours import RANKING_COLOURS
 
@@ -17,11 +17,11 @@ AXES = {
 }
 
 
-def curves_figure(curves: Mapping[str, CurveRecord]) -> go.Figure:
+def curves_figure(curves: Mapping[Ranking, CurveRecord]) -> go.Figure:
     """Both rankings over circuit size; a button switches the axis between log and linear."""
     figure = go.Figure()
     for ranking, curve in curves.items():
-        _add_curve(figure, RANKING_NAMES[ranking], RANKING_COLOURS[ranking], curve)
+        _add_curve(figure, ranking.heading, RANKING_COLOURS[ranking], curve)
     figure.add_hline(y=1, line={"dash": "dot", "width": 1, "color": "gray"})
     figure.update_layout(
         height=380,

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from harness_circuits.circuits.ranking import RANKING_NAMES
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.records.results_file import CurveRecord
 from harness_circuits.report.drawing.colours import RANKING_COLOURS
 
 
-def curves_picture(curves: Mapping[str, CurveRecord], kind: str, title: str = "") -> bytes:
+def curves_picture(curves: Mapping[Ranking, CurveRecord], kind: str, title: str = "") -> bytes:
     """Faithfulness over circuit size on a log axis, one line per ranking.
 
     Args:
@@ -26,7 +26,7 @@ def curves_picture(curves: Mapping[str, CurveRecord], kind: str, title: str = ""
         colour = RANKING_COLOURS[ranking]
         values = [point.value for point in curve.points]
         low, high = [p.low for p in curve.points], [p.high for p in curve.points]
-        axes.plot(curve.sizes, values, "o-", color=colour, label=RANKING_NAMES[ranking], ms=4)
+        axes.plot(curve.sizes, values, "o-", color=colour, label=ranking.heading, ms=4)
         axes.fill_between(curve.sizes, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.axhline(1, color="gray", linestyle=":", linewidth=1)
     axes.set(

@@ -1,0 +1,47 @@
+"""Sizes of circuits, as fractions of all units: how they are written, and which there can be."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness_circuits.errors import OptionError
+
+MIB_SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def parse_sizes(value: Any) -> tuple[float, ...]:
+    """Read sizes from a list, a number, or a string such as `0.01:0.1:1`.
+
+    Raises:
+        OptionError: An entry is not a number.
+
+    >>> parse_sizes("0.01:0.1:1")
+    (0.01, 0.1, 1.0)
+    """
+    parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
+    try:
+        parts = [parts] if isinstance(parts, (int, float)) else list(parts)
+        return tuple(float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise OptionError(f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}.") from None
+
+
+def check_sizes(sizes: tuple[float, ...]) -> None:
+    """Raise `OptionError` unless sizes are ascending fractions in (0, 1]."""
+    if not sizes:
+        raise OptionError("sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1.")
+    for size in sizes:
+        if not isinstance(size, (int, float)) or not 0 < size <= 1:
+            raise OptionError(f"sizes are fractions in (0, 1], got {size!r}.")
+    if list(sizes) != sorted(set(sizes)):
+        raise OptionError(f"sizes have to ascend without repetition, got {list(sizes)}.")
+
+
+def size_name(size: float) -> str:
+    """A size as it stands in metric names.
+
+    >>> size_name(0.05), size_name(1.0)
+    ('0.05', '1')
+    """
+    return f"{size:.12g}"

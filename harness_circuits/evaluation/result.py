@@ -1,0 +1,79 @@
+"""What an experiment found: values per example, curves, and the facts of the run. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.evaluation.curve import CurveValues
+
+
+@dataclass(frozen=True)
+class ExampleValues:
+    """Values per example, in the order of the pairs' indices.
+
+    Attributes:
+        indices: Number of each pair in its split.
+        full: Metric of the full model.
+        empty: Metric of the empty circuit.
+        circuits: Metric of each circuit.
+        accuracy: 1 where a circuit's most probable choice is correct.
+        full_accuracy: The same for the full model.
+        log_probs: Per example, the full model's log-probability of every choice.
+        greedy: Per example, whether each choice is the full model's greedy continuation.
+    """
+
+    indices: tuple[int, ...]
+    full: Float[np.ndarray, "example"]
+    empty: Float[np.ndarray, "example"]
+    circuits: Float[np.ndarray, "circuit example"]
+    accuracy: Float[np.ndarray, "circuit example"]
+    full_accuracy: Float[np.ndarray, "example"]
+    log_probs: list[list[float]]
+    greedy: list[list[bool]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A faithfulness curve of one ranking.
+
+    Attributes:
+        ranking: What the circuits were ranked by.
+        values: Metric values per example.
+        circuits: The circuit of each size.
+        accuracy: Accuracy per size and example.
+        null: Metric values of random circuits that keep as many units, per size and circuit.
+        null_kept: Units that each of them keeps.
+        stability: Per size, the mean Jaccard index of resampled top-n units; None if not asked for.
+    """
+
+    ranking: Ranking
+    values: CurveValues
+    circuits: tuple[Circuit, ...]
+    accuracy: Float[np.ndarray, "size example"]
+    null: Float[np.ndarray, "size null example"]
+    null_kept: Int[np.ndarray, "size null"]
+    stability: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment found.
+
+    Attributes:
+        scores: Scores of all units; None where a given circuit was evaluated.
+        curves: One per ranking.
+        evaluation: Values per example of the evaluation pairs.
+        facts: Numbers of pairs, seconds, peak memory.
+    """
+
+    scores: Scores | None
+    curves: tuple[Curve, ...]
+    evaluation: ExampleValues
+    facts: dict[str, Any]
