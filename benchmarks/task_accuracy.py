@@ -11,6 +11,7 @@ import argparse
 from lm_eval.tasks import TaskManager
 
 from harness_circuits.commands.check_task import measure
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.load import load_model
@@ -83,10 +84,11 @@ def options_of(name: str) -> dict[str, tuple[str, ...]]:
 def row(model: CircuitModel, name: str, option: dict[str, str], n_test: int) -> str:
     """One row: pairs, and the full model's values on the test split."""
     task = load(name, **option, n_test=n_test)
-    measured = measure(model, task, pairs_from_docs(task.test_docs(), name))
+    pairs = pairs_from_docs(task.test_docs(), name)
+    measured = measure(model, name, METRICS.get(task.metric), pairs)
     found = measured.accuracy
     sizes = " / ".join(str(len(task.dataset[split])) for split in SPLITS)
-    left = sum(base.left_out(name).values())
+    left = sum(task.left_out.values())
     mark = " (!)" if found.near_chance else ""
     shown = ", ".join(f"{key}={value}" for key, value in option.items()) or "default"
     return (

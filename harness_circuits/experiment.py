@@ -48,7 +48,7 @@ def tokenise(
     encoded = [
         tokenise_pair(model.tokenizer, pair, index, where) for index, pair in enumerate(pairs)
     ]
-    if any(metric is METRICS.get("logit_diff") for metric in metrics):
+    if any(metric.compares_first_tokens for metric in metrics):
         for pair in encoded:
             check_first_tokens(model.tokenizer, pair, where)
     return encoded

@@ -139,6 +139,11 @@ class Settings:
         return tuple(Ranking) if self.ranking == "both" else (Ranking(self.ranking),)
 
     @property
+    def metric_names(self) -> tuple[str | None, str | None]:
+        """Metrics of evaluation and attribution that override the task's; None where none does."""
+        return self.metric, self.attribution_metric
+
+    @property
     def n_samples(self) -> int:
         """Groups of training pairs to keep score sums of, at most."""
         wanted = SELECTORS.get(self.selection).samples

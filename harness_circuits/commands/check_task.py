@@ -12,7 +12,7 @@ import torch
 
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
-from harness_circuits.evaluation.metrics import METRICS, accuracy
+from harness_circuits.evaluation.metrics import METRICS, Metric, accuracy
 from harness_circuits.experiment import tokenise
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
@@ -22,7 +22,6 @@ from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data import base
-from harness_circuits.task_data.base import SPLITS
 
 BATCH = 20
 _EPILOG = """\
@@ -41,12 +40,16 @@ def check_task_command(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     metadata = _metadata(options.metadata)
+    metrics = options.metric, options.attribution_metric
+    for name in filter(None, metrics):
+        METRICS.get(name)
     model = load_model(options.pretrained, dtype=options.dtype, device=options.device)
-    base.set_active_tokenizer(model.tokenizer, options.pretrained)
+    base.set_active_tokenizer(model.tokenizer, options.pretrained, metrics)
     if options.pretrained is not None:
         metadata.setdefault("pretrained", options.pretrained)
     task = build_task(options.task, options.include_path, metadata)
-    for line in report(model, task, show=options.show, limit=options.limit):
+    metric = options.metric or task.metric
+    for line in report(model, task, metric, show=options.show, limit=options.limit):
         print(line)
 
 
@@ -85,11 +88,10 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(model: CircuitModel, task: CircuitTask, pairs: Sequence[Pair]) -> Measured:
+def measure(model: CircuitModel, task: str, metric: Metric, pairs: Sequence[Pair]) -> Measured:
     """Run the full model on pairs of a task."""
-    metric = METRICS.get(task.metric)
     clean, corrupted, hits = 0.0, 0.0, [0.0] * len(pairs)
-    for batch in make_batches(tokenise(model, pairs, [metric], task.config.task), BATCH):
+    for batch in make_batches(tokenise(model, pairs, [metric], task), BATCH):
         logits = model.forward(batch.clean)
         clean += float(metric(logits, batch, logits).sum())
         corrupted += float(metric(model.forward(batch.corrupted), batch, logits).sum())
@@ -98,19 +100,22 @@ def measure(model: CircuitModel, task: CircuitTask, pairs: Sequence[Pair]) -> Me
     return Measured(clean / len(pairs), corrupted / len(pairs), accuracy_and_chance(hits, pairs))
 
 
-def report(model: CircuitModel, task: CircuitTask, *, show: int, limit: int) -> Iterator[str]:
+def report(
+    model: CircuitModel, task: CircuitTask, metric: str, *, show: int, limit: int
+) -> Iterator[str]:
     """Lines about a task's pairs.
 
     Args:
         model: The model.
         task: The task, built for its tokenizer.
+        metric: Name of the metric in force.
         show: Pairs whose tokens are shown.
         limit: Pairs to measure the full model on.
     """
     name = task.config.task
-    counts = ", ".join(f"{len(task.dataset.get(split, ()))} {split}" for split in SPLITS)
+    counts = ", ".join(f"{n} {split}" for split, n in task.n_pairs.items())
     yield f"{name} for {model.name}: {counts} pairs"
-    reasons = base.left_out(name)
+    reasons = task.left_out
     yield f"left out: {sum(reasons.values())}"
     yield from (f"  {count} {reason}" for reason, count in reasons.items())
     docs = task.eval_docs
@@ -119,10 +124,10 @@ def report(model: CircuitModel, task: CircuitTask, *, show: int, limit: int) -> 
     for index, pair in enumerate(pairs[:show]):
         yield ""
         yield from _alignment(tokenizer, pair, tokenise_pair(tokenizer, pair, index))
-    found = measure(model, task, pairs)
+    found = measure(model, name, METRICS.get(metric), pairs)
     yield ""
     yield f"full model on {len(pairs)} pairs to evaluate on:"
-    yield f"  {task.metric}: {found.clean:.3f} on clean prompts, {found.corrupted:.3f} on corrupted"
+    yield f"  {metric}: {found.clean:.3f} on clean prompts, {found.corrupted:.3f} on corrupted"
     chance = found.accuracy
     yield (
         f"  accuracy: {chance.value:.3f} (95% interval {chance.low:.3f} to {chance.high:.3f}), by "
@@ -165,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="by default CUDA if there is one, else the CPU")
     parser.add_argument("--metadata", help="the task's options, as JSON", default="{}")
     parser.add_argument("--include_path", "--include-path", action="append", default=[])
+    parser.add_argument("--metric", help="as in --model_args; by default the task's own")
+    parser.add_argument("--attribution_metric", help="as in --model_args; by default the same")
     parser.add_argument("--limit", type=int, default=100, help="pairs to measure on (100)")
     parser.add_argument("--show", type=int, default=2, help="pairs to show token by token (2)")
     return parser

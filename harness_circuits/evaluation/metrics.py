@@ -32,6 +32,8 @@ class Metric:
         differentiable: Whether attribution can use it.
         needs_clean: Whether it reads the clean run's logits.
         whole_answers: Whether it scores all tokens of an answer.
+        compares_first_tokens: Whether it is the same for right and wrong answers that begin with the
+            same token, so that such pairs say nothing.
         description: One line for tables and documentation.
     """
 
@@ -40,6 +42,7 @@ class Metric:
     differentiable: bool = True
     needs_clean: bool = False
     whole_answers: bool = False
+    compares_first_tokens: bool = False
     description: str
 
     def __call__(self, logits: Logits, batch: Batch, clean: Logits | None = None) -> PerExample:
@@ -130,6 +133,7 @@ _add(
     "logit_diff",
     Metric(
         function=_logit_diff,
+        compares_first_tokens=True,
         description="mean logit of the correct answers' first tokens minus that of the incorrect ones",
     ),
 )

@@ -42,8 +42,9 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Scores | Circuit |
 
 def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given."""
-    # The tokenizer in use decides which pairs align, so it goes first.
-    base.set_active_tokenizer(model.tokenizer, options.model.get("pretrained"))
+    # The tokenizer and metrics in use decide which pairs align, so they go first.
+    source, metrics = options.model.get("pretrained"), options.discovery.metric_names
+    base.set_active_tokenizer(model.tokenizer, source, metrics)
     task = find_task(name, task_metadata(options))
     if not isinstance(task, CircuitTask):
         raise OptionError(

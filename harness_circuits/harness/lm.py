@@ -71,7 +71,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
                 **self.options.harness,
             )
         self._join(accelerator)
-        base.set_active_tokenizer(self.tokenizer, self.options.model.get("pretrained"))
+        self._in_use()
 
     def _use(self, options: Options) -> None:
         """Start anew under some options, with what is loaded."""
@@ -102,8 +102,13 @@ class CircuitLM(SharedRun, CircuitHFLM):
         other = copy.copy(self)
         other._use(options)
         other.find_circuit()
-        base.set_active_tokenizer(other.tokenizer, options.model.get("pretrained"))
+        other._in_use()
         return other
+
+    def _in_use(self) -> None:
+        """Have tasks built from now on fit this model: what is left out depends on it."""
+        source, metrics = self.options.model.get("pretrained"), self.settings.metric_names
+        base.set_active_tokenizer(self.tokenizer, source, metrics)
 
     @classmethod
     def create_from_arg_obj(
@@ -231,7 +236,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
             "metric": experiment.metric_name,
             **result.facts,
             "accuracy": asdict(accuracy),
-            "left_out": base.left_out(name),
+            "left_out": task.left_out,
             "data": task.data_facts,
             "processes": self.ranks.size,
             "scores": dict(scores.provenance) if scores is not None else {},

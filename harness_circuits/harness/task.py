@@ -29,8 +29,10 @@ from harness_circuits.evaluation.summary import (
     summarise,
     table,
 )
+from harness_circuits.task_data import base
 from harness_circuits.task_data.base import TaskData
 from harness_circuits.task_data.hub import HubData
+from harness_circuits.task_data.loaded import PARTS, align_splits, split_docs
 from harness_circuits.task_data.truth import TruthData
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -58,7 +60,13 @@ class ScoredChoice(tuple[float, bool]):
 
 
 class CircuitTask(ConfigurableTask):  # type: ignore[misc]
-    """A harness task over clean/corrupted pairs, named by `class:` in a task's YAML file."""
+    """A harness task over clean/corrupted pairs, named by `class:` in a task's YAML file.
+
+    Attributes:
+        left_out: How many pairs were left out because they do not align, by reason.
+    """
+
+    left_out: dict[str, int]
 
     def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         """Build the task's data and check what circuit discovery needs.
@@ -84,13 +92,46 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         TASKS[name] = self
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Build the data, or load it as any harness task does."""
-        if isinstance(self.config.custom_dataset, TaskData):
-            self.dataset = self.config.custom_dataset(**(self.config.metadata or {}))
+        """Build the data, or load it as any harness task does and leave out what does not align.
+
+        Raises:
+            PairError: A document is no pair.
+            TaskDataError: A split is not there, or has no pair that aligns.
+        """
+        metadata, data = dict(self.config.metadata or {}), self.config.custom_dataset
+        self._aligned: Mapping[str, Any] = {}
+        if isinstance(data, TaskData):
+            self.dataset = data(**metadata)
+            self.left_out = base.left_out(data.task)
             if self.data_facts:  # which the results then hold under any harness model
-                self.config.metadata = {**(self.config.metadata or {}), "data": self.data_facts}
+                self.config.metadata = {**metadata, "data": self.data_facts}
         else:
             super().download(dataset_kwargs, **kwargs)
+        if self.config.process_docs is not None or not isinstance(data, TaskData):
+            docs = split_docs(self.config, self.dataset)
+            self._aligned, self.left_out = align_splits(self.config.task, docs, metadata)
+
+    def training_docs(self) -> Any:
+        """Documents to discover circuits on."""
+        return self._aligned.get("training") or super().training_docs()
+
+    def validation_docs(self) -> Any:
+        """Documents to evaluate on where there is no test split."""
+        return self._aligned.get("validation") or super().validation_docs()
+
+    def test_docs(self) -> Any:
+        """Documents to evaluate on."""
+        return self._aligned.get("test") or super().test_docs()
+
+    @property
+    def n_pairs(self) -> dict[str, int]:
+        """Number of pairs of every split that the task names."""
+        counts = {}
+        for part in PARTS:
+            split = getattr(self.config, f"{part}_split")
+            if split is not None:
+                counts[split] = len(self._aligned.get(part) or self.dataset.get(split, ()))
+        return counts
 
     def build_all_requests(
         self, *, rank: int = 0, world_size: int = 1, limit: Any = None, **how: Any

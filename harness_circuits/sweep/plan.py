@@ -94,7 +94,8 @@ class _Reader:
         """
         _ = cell.settings
         model = self._once(("model", _key(cell)), lambda: model_fingerprint(cell.model))
-        task = self._once(("task", cell.task, _key(cell)), lambda: self._task(cell))
+        metrics = cell.settings.metric_names  # they decide which pairs a task has
+        task = self._once(("task", cell.task, metrics, _key(cell)), lambda: self._task(cell))
         size = self._once(("size", _key(cell)), lambda: model_size(cell.model))
         identity = cell_identity(cell, model, task.fingerprint, self.setup.limit)
         facts = {"model_fingerprint": model, "documents": task.fingerprint}
@@ -106,7 +107,7 @@ class _Reader:
         tokenizer = self._once(
             ("tokenizer", _key(cell)), lambda: load_tokenizer(pretrained, str(revision))
         )
-        base.set_active_tokenizer(tokenizer, pretrained)
+        base.set_active_tokenizer(tokenizer, pretrained, cell.settings.metric_names)
         return task_facts(self._manager(cell), cell.task, self.setup.limit)
 
     def _manager(self, cell: Cell) -> TaskManager:

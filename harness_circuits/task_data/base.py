@@ -5,8 +5,9 @@ splits of a harness task:
 
 1. A candidate's `key` says what must not occur in two splits (for example a template with a pair of
    names). A hash of the key assigns the candidate to a split, so the splits are disjoint in keys.
-2. Candidates that do not align under the tokenizer in use (different token lengths, answers that
-   share their first token) are left out, counted by reason, and reported: never silently.
+2. Candidates that do not align under the tokenizer in use (different token lengths; for metrics that
+   compare first tokens, answers that share theirs) are left out, counted by reason, and reported:
+   never silently.
 3. Splits are filled in the order of the candidates, which a seed determines.
 """
 
@@ -15,15 +16,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from harness_circuits.errors import CircuitError, OptionError, PairError, TaskDataError
-from harness_circuits.evaluation.metrics import METRICS, Metric
-from harness_circuits.pairs.pair import Pair
-from harness_circuits.pairs.tokenise import check_first_tokens, encode_answers, tokenise_pair
+from harness_circuits.errors import CircuitError, OptionError, TaskDataError
+from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.registry import unknown_name
+from harness_circuits.task_data.fit import Fit
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -35,7 +34,9 @@ T = TypeVar("T")
 Candidate = Mapping[str, Any]
 Candidates = Callable[..., Iterable[Candidate]]
 
-_active: list[tuple[str | None, Any]] = []
+MetricNames = tuple[str | None, str | None]  # metric= and attribution_metric=, where they are given
+
+_active: list[tuple[str | None, Any, MetricNames]] = []
 _left_out: dict[str, dict[str, int]] = {}
 
 
@@ -69,8 +70,9 @@ class TaskData:
 
         Args:
             **metadata: The YAML's `metadata` with `--model_args` and `--metadata`: `task_metric`,
-                whose needs decide what is left out, the task's options, `data_seed`, `n_train`,
-                `n_validation`, `n_test`; the rest is for others.
+                the metric unless the model has another, whose needs decide what is left out; the
+                task's options, `data_seed`, `n_train`, `n_validation`, `n_test`; the rest is for
+                others.
 
         Returns:
             A `datasets.Dataset` per split.
@@ -90,11 +92,9 @@ class TaskData:
         self._report(rows, wanted, fit)
         return {split: Dataset.from_list(rows[split]) for split in SPLITS}
 
-    def fitting(self, metadata: Mapping[str, Any]) -> _Fit:
+    def fitting(self, metadata: Mapping[str, Any]) -> Fit:
         """What keeps the documents that align under the tokenizer in use."""
-        tokenizer, scored_by_us = tokenizer_in_use(metadata)
-        metric = METRICS.get(metadata.get("task_metric", "logit_diff"))
-        return _Fit(self.task, metric, tokenizer, scored_by_us)
+        return fit_in_use(self.task, metadata)
 
     def _option(self, name: str, metadata: Mapping[str, Any]) -> Any:
         known = self.options[name]
@@ -105,7 +105,7 @@ class TaskData:
         return value
 
     def _fill(
-        self, candidates: Iterable[Candidate], wanted: Mapping[str, int], fit: _Fit
+        self, candidates: Iterable[Candidate], wanted: Mapping[str, int], fit: Fit
     ) -> dict[str, list[dict[str, Any]]]:
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         seen: set[tuple[str, str]] = set()
@@ -125,18 +125,10 @@ class TaskData:
                 rows[split].append(kept)
         return rows
 
-    def _report(self, rows: Mapping[str, list[Any]], wanted: Mapping[str, int], fit: _Fit) -> None:
-        _left_out[self.task] = dict(sorted(fit.reasons.items()))
+    def _report(self, rows: Mapping[str, list[Any]], wanted: Mapping[str, int], fit: Fit) -> None:
+        _left_out[self.task] = fit.left_out
         counts = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
-        reasons = ", ".join(f"{n} {reason}" for reason, n in _left_out[self.task].items())
-        tokens = "" if fit.tokenizer is not None else " (no tokenizer known: alignment not checked)"
-        logger.info(
-            "%s: %s pairs; left out for this tokenizer: %s%s",
-            self.task,
-            counts,
-            reasons or "none",
-            tokens,
-        )
+        reasons = fit.report(counts)
         empty = [split for split in ("train", "test") if wanted[split] and not rows[split]]
         if empty:
             raise TaskDataError(
@@ -146,58 +138,6 @@ class TaskData:
         short = [split for split in SPLITS if len(rows[split]) < wanted[split]]
         if short:
             logger.warning("%s: fewer pairs than asked for in %s.", self.task, ", ".join(short))
-
-
-class _Fit:
-    """Keeps documents that align under a tokenizer, and counts why others do not."""
-
-    def __init__(self, task: str, metric: Metric, tokenizer: Any, scored_by_us: bool) -> None:
-        self.task, self.tokenizer, self.scored_by_us = task, tokenizer, scored_by_us
-        self.first_tokens = not metric.whole_answers
-        self.reasons: Counter[str] = Counter()
-
-    def __call__(self, doc: dict[str, Any]) -> dict[str, Any] | None:
-        """Return a document, if it aligns."""
-        Pair.from_doc(doc)  # what is malformed is the task's mistake, not the tokenizer's
-        if self.tokenizer is None:
-            return doc
-        if not self.scored_by_us:
-            doc = self._without_merging_choices(doc)
-            if not doc["correct"] or not doc["incorrect"]:
-                self.reasons["all answers of one kind merge with the prompt"] += 1
-                return None
-        try:
-            tokens = tokenise_pair(self.tokenizer, Pair.from_doc(doc), 0, self.task)
-        except PairError as error:
-            self.reasons[_reason(str(error))] += 1
-            return None
-        if self.first_tokens:
-            try:
-                check_first_tokens(self.tokenizer, tokens, self.task)
-            except PairError:
-                self.reasons["answers share their first token"] += 1
-                return None
-        return doc
-
-    def _without_merging_choices(self, doc: dict[str, Any]) -> dict[str, Any]:
-        """Drop choices that another harness model would not tokenise behind the prompt.
-
-        Where a tokenizer merges the prompt's end with an answer (GPT-2 has ` 1776`), lm-eval finds
-        no token of the answer. Our own model scores such an answer as the prompt's continuation.
-        """
-        encoded = encode_answers(self.tokenizer, doc["clean"], doc["choices"])
-        merges = [not stays for _, stays in encoded]
-        if not any(merges):
-            return doc
-        self.reasons["single choices that merge with the prompt"] += sum(merges)
-        kept = [at for at, merged in enumerate(merges) if not merged]
-        place = {at: new for new, at in enumerate(kept)}
-        return {
-            **doc,
-            "choices": [doc["choices"][at] for at in kept],
-            "correct": [place[at] for at in doc["correct"] if at in place],
-            "incorrect": [place[at] for at in doc["incorrect"] if at in place],
-        }
 
 
 def split_of(task: str, key: str) -> str:
@@ -223,9 +163,20 @@ def left_out(task: str) -> dict[str, int]:
     return _left_out.get(task, {})
 
 
-def set_active_tokenizer(tokenizer: Any, source: str | None = None) -> None:
-    """Say which tokenizer the model that was loaded last uses, and what it was loaded from."""
-    _active[:] = [(source, tokenizer)]
+def set_active_tokenizer(
+    tokenizer: Any, source: str | None = None, metrics: MetricNames = (None, None)
+) -> None:
+    """Say what the model that was loaded last has: tokenizer, source, metrics in place of the tasks'."""
+    _active[:] = [(source, tokenizer, metrics)]
+
+
+def fit_in_use(task: str, metadata: Mapping[str, Any]) -> Fit:
+    """What keeps the documents of a task that align under tokenizer and metrics in use."""
+    tokenizer, scored_by_us = tokenizer_in_use(metadata)
+    names: MetricNames = _active[0][2] if scored_by_us else (None, None)
+    metric = names[0] or metadata.get("task_metric", "logit_diff")
+    metrics = (METRICS.get(metric), METRICS.get(names[1] or metric))
+    return Fit(task, metrics, tokenizer, scored_by_us)
 
 
 def tokenizer_in_use(metadata: Mapping[str, Any]) -> tuple[Any, bool]:
@@ -266,12 +217,3 @@ def limit_of(metadata: Mapping[str, Any], name: str, default: int | None = None)
     if value is not None and (type(value) is not int or value < 0):
         raise OptionError(f"{name} is a whole number of pairs or null for all, got {value!r}.")
     return value
-
-
-def _reason(message: str) -> str:
-    known = {
-        "Position-wise patching": "clean and corrupted differ in token length",
-        "are the same": "clean and corrupted are the same",
-        "has no token of its own": "an answer has no token of its own",
-    }
-    return next(reason for text, reason in known.items() if text in message)

@@ -236,14 +236,12 @@ def broken(**changes: Any) -> list[dict[str, Any]]:
 
 DATA = [
     (
-        {"corrupted": "When Mary went"},
+        {"choices": [" Mary", " Mary"]},
         PairError,
-        "tiny_ioi (evaluation split), pair 1: clean has",
+        "tiny_ioi (test split), pair 1: A pair cannot be used: two choices are the same",
     ),
-    ({"choices": [" Mary", " Mary"]}, PairError, "two choices are the same"),
     ({"correct": [0, 1]}, PairError, "both correct and incorrect"),
     ({"correct": [7]}, PairError, "answer index 7 is not among its 2 choices"),
-    ({"choices": [" bag book", " bag said"]}, PairError, "share their first token ' bag'"),
 ]
 
 

@@ -30,7 +30,7 @@ WORDS = ("cat", "cats", "dog", "dogs", "one", "two", "three")
 
 @pytest.fixture(autouse=True)
 def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer())])
+    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
 
 
 def row(word: str, other: str, **more: Any) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def dataset(tmp_path: Path, task: str, suffix: str = "jsonl", n: int = 6) -> Pat
 
 @pytest.fixture(autouse=True)
 def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer())])
+    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
 
 
 def build(task: str, folder: Path, **metadata: Any) -> dict[str, Any]:

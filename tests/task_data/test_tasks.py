@@ -148,7 +148,7 @@ def digest(seed: int) -> str:
     """A hash of all tasks' documents, with all options, made in a process with its own hashes."""
     script = (
         "import json, hashlib\n"
-        "from task_builds import build, option_cases, rows\n"
+        "from helpers.task_builds import build, option_cases, rows\n"
         "few = {'n_train': 9, 'n_validation': 9, 'n_test': 9}\n"
         "docs = [rows(build(name, **few, **options)) for name, options in option_cases()]\n"
         "print(hashlib.sha256(json.dumps(docs).encode()).hexdigest())\n"
