@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from harness_circuits.loading.load import load_model
+from harness_circuits.loading.load import load_model, take_apart
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import TokenPair
 
@@ -60,7 +60,7 @@ def load(case: Case) -> CircuitModel:
     torch.manual_seed(0)
     config = AutoConfig.for_model("gpt2", **case.sizes)
     hf = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    return CircuitModel(hf, name="random GPT-2")
+    return take_apart(hf, name="random GPT-2")
 
 
 def pairs(case: Case, model: CircuitModel) -> list[TokenPair]:

@@ -17,7 +17,7 @@ from benchmarks.measure import peak_above
 from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.circuits.scores import Level
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import TokenPair, make_batches
 from harness_circuits.passes.memory import SHARE_USED, Needs, pairs_per_pass

@@ -29,8 +29,8 @@ from benchmarks.cases import CASES, Case, load, pairs
 from benchmarks.measure import interleaved
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.evaluation.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.loading.load import take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import make_batches
 
 ROUNDS = 1
@@ -41,7 +41,7 @@ class Peers:
     """The same model and pairs for both."""
 
     def __init__(self, case: Case, dtype: torch.dtype = torch.float32) -> None:
-        self.model = CircuitModel(load(case).hf.to(dtype), name="random GPT-2")
+        self.model = take_apart(load(case).hf.to(dtype), name="random GPT-2")
         found = [
             replace(pair, clean=pair.corrupted, corrupted=pair.clean, answers=((RIGHT,), (WRONG,)))
             for pair in pairs(case, self.model)

@@ -21,8 +21,8 @@ from harness_circuits.ablation.ablations import Mean, make_ablation
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.experiment import tokenise
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes.gradients import run_with_gradients

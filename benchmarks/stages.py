@@ -15,7 +15,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes.contract import CHUNK_BYTES

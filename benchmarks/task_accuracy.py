@@ -11,10 +11,10 @@ import argparse
 from lm_eval.tasks import TaskManager
 
 from harness_circuits.commands.check_task import measure
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.load import load_model
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.task_data import base

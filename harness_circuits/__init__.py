@@ -27,6 +27,7 @@ _HOME = {  # public name: module that defines it
     "register": "harness_circuits.harness.plugin",
     "save_circuit_file": "harness_circuits.formats",
     "select": "harness_circuits.api",
+    "take_apart": "harness_circuits.loading.load",
     "tasks_folder": "harness_circuits.harness.plugin",
 }
 

@@ -15,13 +15,13 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError, OptionError, TaskDataError
 from harness_circuits.evaluation.curve import CurveValues, check_gap
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS, Metric
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.evaluation.summary import ExampleRecord, Header
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
+from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair, fingerprint
 from harness_circuits.pairs.tokenise import (

@@ -17,7 +17,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
 from harness_circuits.errors import OptionError, UnknownNameError
-from harness_circuits.evaluation.metrics import METRICS, Metric
+from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.passes.memory import Needs
 from harness_circuits.registry import unknown_name
 from harness_circuits.selection import SELECTORS, check_selection

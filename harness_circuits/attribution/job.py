@@ -18,9 +18,9 @@ from harness_circuits.ablation.ablations import Ablation, Patching
 from harness_circuits.attribution.sums import ScoreSums
 from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
-from harness_circuits.evaluation.metrics import Metric
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
+from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.memory import NOTHING_MORE, Needs

@@ -12,11 +12,11 @@ import torch
 
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
-from harness_circuits.evaluation.metrics import METRICS, Metric, accuracy
 from harness_circuits.experiment import tokenise
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.load import load_model
+from harness_circuits.metrics.metrics import METRICS, Metric, accuracy
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair

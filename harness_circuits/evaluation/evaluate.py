@@ -14,10 +14,10 @@ from harness_circuits.ablation.ablations import Ablation
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import NumericalError
-from harness_circuits.evaluation.metrics import Metric, accuracy, answer_log_probs
 from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
+from harness_circuits.metrics.metrics import Metric, accuracy, answer_log_probs
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream

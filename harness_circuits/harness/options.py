@@ -9,9 +9,9 @@ from typing import Any
 
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.harness.calibration_texts import check_source
 from harness_circuits.harness.task_lookup import check_task
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 

@@ -21,7 +21,6 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import TaskDataError
 from harness_circuits.evaluation.curve import AREAS
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.evaluation.summary import (
     ExampleRecord,
     Summary,
@@ -29,6 +28,7 @@ from harness_circuits.evaluation.summary import (
     summarise,
     table,
 )
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.task_data import base
 from harness_circuits.task_data.base import TaskData
 from harness_circuits.task_data.hub import HubData

@@ -12,21 +12,17 @@ without any error; these checks turn it into one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import UnsupportedModelError
-from harness_circuits.models.circuit_model import Inputs
+from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.models.refusal import refusing_what_does_not_fit
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record
-
-if TYPE_CHECKING:
-    from harness_circuits.models.circuit_model import CircuitModel
 
 N_TOKENS = 6
 
@@ -37,6 +33,12 @@ def check_model(model: CircuitModel) -> None:
     Raises:
         UnsupportedModelError: Its parts do not add up to it; the message says where.
     """
+    with refusing_what_does_not_fit(f"{model.name} ({type(model.hf).__name__})"):
+        _check(model)
+    model.counts.clear()
+
+
+def _check(model: CircuitModel) -> None:
     vocabulary = int(model.hf.config.get_text_config().vocab_size)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(vocabulary, (2, 1, N_TOKENS), generator=generator)
@@ -60,7 +62,6 @@ def check_model(model: CircuitModel) -> None:
         ):
             got = run_circuit(model, circuit, clean, stream)
             _same(model, f"the logits of the {what} {level} circuit", got, target)
-    model.counts.clear()
 
 
 def _same(model: CircuitModel, what: str, got: Tensor, expected: Tensor) -> None:

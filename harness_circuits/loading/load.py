@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,8 +13,12 @@ from harness_circuits.ground_truth import PREFIX, ground_truth_folder
 from harness_circuits.ground_truth.interpbench import is_case
 from harness_circuits.ground_truth.interpbench_folder import converted_case
 from harness_circuits.ground_truth.interpbench_model import add_unembedding
+from harness_circuits.loading.checks import check_model
 from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -74,7 +78,30 @@ def load_model(
         raise OptionError(_not_loaded(name, revision, error)) from error
     add_unembedding(hf, Path(source))
     hf = place(hf, name, None if hf_options.get("device_map") else target)
-    return CircuitModel(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
+    return take_apart(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
+
+
+def take_apart(
+    hf: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    kv_heads: KvHeads = "ungrouped",
+    name: str = "",
+) -> CircuitModel:
+    """Take a Hugging Face model apart, and check that its parts add up to it.
+
+    Args:
+        hf: A decoder-only model; it is frozen and put into eval mode, otherwise unchanged.
+        tokenizer: Its tokenizer.
+        kv_heads: See `CircuitModel`.
+        name: What messages and provenance call the model.
+
+    Raises:
+        UnsupportedModelError: It has no decomposition we can patch.
+    """
+    model = CircuitModel(hf, tokenizer, kv_heads=kv_heads, name=name)
+    check_model(model)
+    return model
 
 
 def load_tokenizer(pretrained: str | None = None, revision: str = "main") -> Any:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
+from harness_circuits.errors import OptionError, UnsupportedModelError
 from harness_circuits.models.architecture import Layer, Names, component, read_architecture
 from harness_circuits.models.norms import read_norm
+from harness_circuits.models.refusal import refusing_what_does_not_fit
 
 KvHeads = Literal["ungrouped", "grouped"]
 LayerFunction = Callable[[int, Tensor, dict[str, Any]], Tensor]
@@ -96,9 +97,8 @@ class CircuitModel:
         *,
         kv_heads: KvHeads = "ungrouped",
         name: str = "",
-        check: bool = True,
     ) -> None:
-        """Take a model apart and check that its parts add up to it.
+        """Take a model apart. `loading.take_apart` also checks that the parts add up to it.
 
         Args:
             hf: A decoder-only model; it is frozen and put into eval mode.
@@ -106,7 +106,6 @@ class CircuitModel:
             kv_heads: With grouped-query attention, `ungrouped` gives every query head key and
                 value inputs of its own (as EAP-IG and MIB do), `grouped` keeps the model's.
             name: What messages and provenance call the model.
-            check: Run the checks of `harness_circuits.loading.checks`.
 
         Raises:
             UnsupportedModelError: The model has no decomposition we can patch.
@@ -118,12 +117,8 @@ class CircuitModel:
         self.tokenizer = tokenizer
         self.name = name or type(hf).__name__
         self.counts: Counter[str] = Counter()
-        with _refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
+        with refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
             self._take_apart(components, names, kv_heads)
-            if check:
-                from harness_circuits.loading.checks import check_model
-
-                check_model(self)
 
     def _take_apart(self, components: dict[str, Any], names: Names, kv_heads: KvHeads) -> None:
         hf = self.hf
@@ -232,29 +227,6 @@ class CircuitModel:
         blocks = self.hf.get_submodule(self._blocks_name)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
-
-
-@contextmanager
-def _refusing_what_does_not_fit(name: str) -> Iterator[None]:
-    """Turn what goes wrong when a model is built in another way into a refusal of the model."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (
-        AssertionError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        if isinstance(error, CircuitError):
-            raise
-        raise UnsupportedModelError(
-            f"{name} cannot be used: its blocks are not made of the parts this package knows "
-            f"({type(error).__name__}: {error})."
-        ) from error
 
 
 def _graph(hf: PreTrainedModel, kv_heads: KvHeads, components: dict[str, Any]) -> Graph:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from harness_circuits.errors import CircuitError
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.axes import Value
 

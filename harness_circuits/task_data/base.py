@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness_circuits.errors import CircuitError, OptionError, TaskDataError
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.fit import Fit
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness_circuits.errors import PairError
-from harness_circuits.evaluation.metrics import Metric
+from harness_circuits.metrics.metrics import Metric
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.tokenise import check_first_tokens, encode_answers, tokenise_pair
 

@@ -20,8 +20,8 @@ from harness_circuits.attribution.atp_star import DropRun
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Level
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.loading.load import take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.passes.gradients import RunType, run_with_gradients
 from harness_circuits.passes.native import NativeRun
 
@@ -152,7 +152,7 @@ def three_layers(name: str) -> Case:
     architecture, kv_heads = name.split("-")
     changes = {"n_layer": 3} if architecture == "gpt2" else {"num_hidden_layers": 3}
     hf = random_hf(architecture, **changes).double()
-    model = CircuitModel(hf, kv_heads=kv_heads, name="three layers")  # type: ignore[arg-type]
+    model = take_apart(hf, kv_heads=kv_heads, name="three layers")  # type: ignore[arg-type]
     (batch,) = token_batches(3, 6)
     return Case(model, Dropped(model.hf, kv_heads), batch)
 
@@ -212,7 +212,7 @@ def columns(graph: Graph, layer: int, kind: str) -> range:
 
 
 def test_one_layer_cannot_be_dropped() -> None:
-    model = CircuitModel(random_hf("llama", num_hidden_layers=1), name="shallow")
+    model = take_apart(random_hf("llama", num_hidden_layers=1), name="shallow")
     job = Job(model, token_batches(), LOGIT_DIFF)
     with pytest.raises(OptionError, match=r"needs two, shallow has 1\. Set grad_drop=false"):
         attribute(job, "AtP-star")

@@ -22,8 +22,8 @@ from harness_circuits.ablation.ablations import Patching, Zero, make_ablation
 from harness_circuits.attribution import METHODS, Job, attribute, check_method
 from harness_circuits.circuits.scores import Level
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.loading.load import take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import make_batches
 
 LOGIT_DIFF = METRICS.get("logit_diff")
@@ -155,7 +155,7 @@ def test_batches_and_order_change_nothing(method: str, level: Level) -> None:
 
 @pytest.mark.parametrize(("method", "level"), DEFINED)
 def test_a_failing_metric_leaves_nothing_behind(method: str, level: Level) -> None:
-    model = CircuitModel(random_hf("olmo2"), name="fresh")
+    model = take_apart(random_hf("olmo2"), name="fresh")
     blocks, calls = model.hf.model.layers, []  # type: ignore[union-attr]
 
     def function(logits: torch.Tensor, *_: Any) -> torch.Tensor:

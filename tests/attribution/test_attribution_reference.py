@@ -17,7 +17,7 @@ from harness_circuits.ablation.ablations import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.errors import NumericalError, OptionError
-from harness_circuits.evaluation.metrics import METRICS, Metric
+from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes import contract
 

@@ -15,7 +15,7 @@ from helpers.parity_fixtures import (
 
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.settings import Settings
 
 # The reference divides once more by the number of its 6 examples.

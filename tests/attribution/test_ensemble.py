@@ -16,7 +16,7 @@ from harness_circuits.attribution import Job, attribute, ensemble
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitError, NumericalError, OptionError, UnknownNameError
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.settings import Settings
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=2)

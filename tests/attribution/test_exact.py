@@ -17,7 +17,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, Level
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import TokenPair, make_batches
 
 MODULE = import_module("harness_circuits.attribution.exact")

@@ -25,8 +25,8 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.loading.load import take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
 from harness_circuits.selection import select
 
@@ -51,7 +51,7 @@ class Fixture:
             attn_implementation="eager" if architecture == "gemma2" else "sdpa",
             dtype=torch.float32,
         )
-        self.model = CircuitModel(hf, name=architecture)
+        self.model = take_apart(hf, name=architecture)
         self.batches = self._batches(6)
         self.sound = architecture != "gemma2"  # the reference code ignores its post-norm
 

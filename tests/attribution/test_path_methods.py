@@ -22,8 +22,8 @@ from harness_circuits.ablation.ablations import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.gradient import even_points
 from harness_circuits.circuits.scores import LEVELS, Level
-from harness_circuits.evaluation.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.loading.load import take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import TokenPair, make_batches
 from harness_circuits.passes import contract
 from harness_circuits.passes.contract import Delta, fill
@@ -166,7 +166,7 @@ def test_flow_where_no_source_is_close() -> None:
     hf.transformer.wpe.weight.data[::2] = -hf.transformer.wte.weight.data[:32]  # type: ignore[union-attr]
     hf.transformer.wpe.weight.data[1::2] = 0  # type: ignore[union-attr]
     pair = TokenPair((0, 5, 1, 7), (0, 6, 1, 7), ((1,), (2,)), (0,), (1,))
-    job = Job(CircuitModel(hf, name="positions"), make_batches([pair], 1), LOGIT_DIFF)
+    job = Job(take_apart(hf, name="positions"), make_batches([pair], 1), LOGIT_DIFF)
     got = attribute(job, "information-flow-routes").values
     assert np.isfinite(got).all()
     # At even positions token and position embedding cancel, so that |x| - |x - a| < 0.

@@ -20,8 +20,8 @@ from harness_circuits.ablation.ablations import ABLATIONS, Zero
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import LEVELS, Level
 from harness_circuits.errors import UnsupportedModelError
-from harness_circuits.evaluation.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.loading.load import take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.passes.native import record
 from harness_circuits.passes.relevance import Rules, read_mlp, relevance_rules
 
@@ -224,7 +224,7 @@ class Mixture(nn.Module):
 def test_other_mlps_are_refused_before_any_pass() -> None:
     hf = random_hf("llama")
     hf.model.layers[1].mlp = Mixture(hf.model.layers[1].mlp)  # type: ignore[union-attr, index, operator]
-    model = CircuitModel(hf, name="mixed")
+    model = take_apart(hf, name="mixed")
     with pytest.raises(UnsupportedModelError, match="method=RelP cannot be used with mixed") as e:
         attribute(Job(model, token_batches(), LOGIT_DIFF), "RelP")
     assert "Mixture has ['LlamaMLP']" in str(e.value)

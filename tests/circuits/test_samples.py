@@ -18,8 +18,8 @@ from harness_circuits.attribution.sums import group_batches
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import Level
 from harness_circuits.errors import CircuitFileError, OptionError
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.formats import read_scores, write_scores
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.statistics.bootstrap import resample_weights
 
 N, SIZE = 7, 2

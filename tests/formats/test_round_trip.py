@@ -16,8 +16,8 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.formats import load_circuit_file, save_circuit_file
+from harness_circuits.metrics.metrics import METRICS
 
 SUFFIXES = [".json", ".pt", ".safetensors"]
 

@@ -11,6 +11,7 @@ import torch
 from helpers.environments import ROOT
 from transformers import AutoModelForCausalLM
 
+from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
 
@@ -36,7 +37,7 @@ def parity_model(architecture: str) -> CircuitModel:
     hf: Any = AutoModelForCausalLM.from_pretrained(
         FOLDER / architecture, attn_implementation=kernel, dtype=torch.float32
     )
-    return CircuitModel(hf, name=architecture)
+    return take_apart(hf, name=architecture)
 
 
 def parity_batches(architecture: str, size: int = 6) -> list[Batch]:

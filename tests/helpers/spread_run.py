@@ -25,7 +25,7 @@ from harness_circuits.ablation.ablations import Patching, zeros
 from harness_circuits.attribution import METHODS, Job
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
@@ -77,7 +77,7 @@ def spread_model(architecture: str, near: torch.device, far: torch.device) -> Ci
     for name, device in device_map.items():
         move(hf.get_submodule(name), device)
     dispatch_model(hf, device_map, main_device=far, skip_keys="past_key_values")
-    model = CircuitModel(hf, check=False, name=architecture)
+    model = CircuitModel(hf, name=architecture)
     assert model.device == near and [layer.device for layer in model.layers] == [near, far]
     return model
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
 
@@ -68,7 +69,7 @@ def tiny_model(
     architecture: str, *, kv_heads: str = "ungrouped", dtype: torch.dtype = torch.float64
 ) -> CircuitModel:
     """A checked model; shared between tests, which must not change it."""
-    return CircuitModel(
+    return take_apart(
         random_hf(architecture).to(dtype),
         kv_heads=kv_heads,  # type: ignore[arg-type]
         name=f"tiny-{architecture}",

@@ -13,8 +13,8 @@ from helpers.tiny_models import random_hf
 from transformers import T5Config, T5ForConditionalGeneration
 
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
-from harness_circuits.loading.load import check_device, check_dtype, load_model, resolve
-from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.loading.load import check_device, check_dtype, load_model, resolve, take_apart
+from harness_circuits.models.circuit_model import Inputs
 
 INPUTS = Inputs(torch.tensor([[3, 14, 15, 9, 26], [2, 7, 18, 28, 18]]), torch.arange(5))
 
@@ -119,7 +119,7 @@ def test_encoder_decoder_models_are_refused(tmp_path: Path) -> None:
     hf = T5ForConditionalGeneration(config)
     text = "is an encoder-decoder model; circuits need a decoder-only one."
     with pytest.raises(UnsupportedModelError) as error:
-        CircuitModel(hf)
+        take_apart(hf)
     assert str(error.value) == f"T5ForConditionalGeneration {text}"
     hf.save_pretrained(tmp_path / "t5")
     with pytest.raises(UnsupportedModelError, match=f"t5 {text}"):

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness_circuits.errors import UnsupportedModelError
 from harness_circuits.loading import checks
+from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.norms import read_norm
 
@@ -55,7 +56,7 @@ def hf_of(kind: str, **config: Any) -> Any:
 
 def refusal(model: Any, **options: Any) -> str:
     with pytest.raises(UnsupportedModelError) as error:
-        CircuitModel(model, **options)
+        take_apart(model, **options)
     return str(error.value)
 
 
@@ -103,14 +104,14 @@ def test_further_architectures_pass_all_checks(kind: str, config: dict[str, Any]
     with torch.no_grad():
         wanted = hf(IDS, use_cache=False).logits
     for kv_heads in ("ungrouped", "grouped"):
-        model = CircuitModel(hf, kv_heads=kv_heads)  # type: ignore[arg-type]
+        model = take_apart(hf, kv_heads=kv_heads)  # type: ignore[arg-type]
         assert torch.equal(model.forward(INPUTS), wanted)
 
 
 @pytest.mark.parametrize("parallel", [True, False])
 def test_neox_comes_in_parallel_and_sequential(parallel: bool) -> None:
     hf = random_hf("gpt_neox", use_parallel_residual=parallel).double()
-    model, reference = CircuitModel(hf), Reference(hf)
+    model, reference = take_apart(hf), Reference(hf)
     assert model.graph.parallel == reference.parallel == parallel
     assert np.array_equal(model.graph.edge_mask, reference.exists().numpy())
     with exact_float64(), torch.no_grad():
@@ -121,13 +122,13 @@ def test_neox_comes_in_parallel_and_sequential(parallel: bool) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma2"])
 def test_every_dtype_passes_the_checks(architecture: str, dtype: torch.dtype) -> None:
-    model = CircuitModel(random_hf(architecture).to(dtype))
+    model = take_apart(random_hf(architecture).to(dtype))
     assert model.dtype == dtype
     assert model.sum_dtype == torch.float32
 
 
 def test_a_model_is_frozen_and_counts_start_at_zero() -> None:
-    model = CircuitModel(random_hf("gpt2").train())
+    model = take_apart(random_hf("gpt2").train())
     assert not model.hf.training
     assert not any(parameter.requires_grad for parameter in model.hf.parameters())
     assert not model.counts
@@ -194,9 +195,20 @@ def test_other_structures_are_refused_with_the_reason(
 # ---- the checks at loading
 
 
+def test_the_constructor_takes_apart_and_runs_nothing() -> None:
+    """`take_apart` runs the checks, whose passes are not counted either."""
+    hf = random_hf("gpt2")
+    calls: list[Any] = []
+    hf.register_forward_pre_hook(lambda *_: calls.append(1))
+    CircuitModel(hf)
+    assert not calls
+    take_apart(hf)
+    assert calls
+
+
 def tampered(architecture: str, change: Any) -> str:
     """The refusal of a model whose parts were exchanged after it had been taken apart."""
-    model = CircuitModel(random_hf(architecture), name="tampered", check=False)
+    model = CircuitModel(random_hf(architecture), name="tampered")
     checks.check_model(model)  # sound before
     change(model)
     with pytest.raises(UnsupportedModelError) as error:
@@ -250,7 +262,7 @@ def test_a_wrong_decomposition_is_caught(architecture: str, change: Any, where: 
 
 def test_position_embeddings_belong_to_no_node_whatever_they_are() -> None:
     """A table that is wrong for both runs alike leaves every difference right, and so no trace."""
-    model = CircuitModel(random_hf("gpt2"), check=False)
+    model = CircuitModel(random_hf("gpt2"))
     _wrong_position_table(model)
     checks.check_model(model)
 

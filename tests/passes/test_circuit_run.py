@@ -19,8 +19,8 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace
 from harness_circuits.errors import CircuitFileError, NumericalError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS, Metric
 from harness_circuits.evaluation.result import ExampleValues
+from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.ablated import AblatedStream
@@ -250,7 +250,7 @@ def assert_untouched(model: CircuitModel, blocks: torch.nn.Module, members: list
 
 
 def test_logits_that_are_not_finite_are_refused() -> None:
-    model = CircuitModel(tiny_hf_with_infinite_head(), name="broken", check=False)
+    model = CircuitModel(tiny_hf_with_infinite_head(), name="broken")
     space = ScoreSpace(model.graph)
     with pytest.raises(NumericalError) as error:
         evaluate_circuits(model, token_batches(), [Circuit.full(space)], LOGIT_DIFF, Patching())

@@ -12,7 +12,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.selection import select
 

@@ -19,7 +19,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
-from harness_circuits.evaluation.metrics import METRICS
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.selection import select
 from harness_circuits.selection.greedy import greedy, greedy_order
 from harness_circuits.selection.selectors import ranked

@@ -30,10 +30,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.metrics import METRICS
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.load import load_tokenizer
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.tokenise import check_first_tokens, tokenise_pair
 from harness_circuits.task_data import base

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness_circuits.errors import OptionError, UnknownNameError
-from harness_circuits.evaluation.metrics import METRICS, answer_log_probs, first_token_logits
+from harness_circuits.metrics.metrics import METRICS, answer_log_probs, first_token_logits
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
 
 VOCABULARY = 13
