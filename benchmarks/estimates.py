@@ -46,7 +46,7 @@ def measure(method: str, level: Level) -> str:
     (batch,) = make_batches(own, len(own))
     model.forward(batch.clean)  # what any run of the model loads and allocates
     job = Job(model, [batch], METRICS.get("logit_diff"), level)
-    options = METHODS.get(method).options
+    options = METHODS.get(method).defaults
     peak = peak_above(lambda: attribute(job, method, **options))["peak_bytes"]
     expected = estimate(model, own, METHODS.get(method).needs(level, options))
     sizes = f"{expected / MIB:.0f} | {peak / MIB:.0f} | {peak / expected:.2f}"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, write_atomically
-from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes
+from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.result import Result
 from harness_circuits.evaluation.summary import Summary, summarise, table
@@ -131,7 +131,8 @@ def select(
         OptionError: Sizes or ranking cannot be used.
         UnknownNameError: There is no such selector.
     """
-    check_sizes(tuple(sizes))
+    sizes = parse_sizes(list(sizes))
+    check_sizes(sizes)
     by = Ranking.read(ranking)
     counts = [scores.space.n_at(size) for size in sizes]
     circuits = select_counts(scores, counts, selection, ranking=by, **options)

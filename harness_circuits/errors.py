@@ -1,8 +1,21 @@
 """The errors a user can cause. Each message says what, where, the value, and the way out."""
 
+import re
+
+MOST_OF_A_VALUE = 200  # characters of a value that a message repeats
+_LONG_WORD = re.compile(rf"\S{{{MOST_OF_A_VALUE + 1},}}")
+
 
 class CircuitError(Exception):
-    """Base class: commands print its message as one line and exit with a non-zero code."""
+    """Base class: commands print its message as one line and exit with a non-zero code.
+
+    Whatever the message quotes, it is one line of printable characters, and no word of it is longer
+    than `MOST_OF_A_VALUE`. Values go through `shown`, which shortens those with spaces too.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        """Clean the message."""
+        super().__init__(_LONG_WORD.sub(_cut_word, one_line(message)))
 
 
 class OptionError(CircuitError):
@@ -31,3 +44,37 @@ class CircuitFileError(CircuitError):
 
 class NumericalError(CircuitError):
     """A number that must be finite is not, or a ratio has a zero denominator."""
+
+
+def one_line(text: object) -> str:
+    r"""A text with lines joined, and what no terminal should be sent written as an escape.
+
+    >>> one_line("a\n  b\x1b[31m")
+    'a b\\x1b[31m'
+    """
+    joined = " ".join(part for line in str(text).splitlines() if (part := line.strip()))
+    return "".join(c if c.isprintable() else _escaped(c) for c in joined)
+
+
+def shown(value: object, most: int = MOST_OF_A_VALUE) -> str:
+    """How a message repeats a value: its `repr` on one line, shortened.
+
+    >>> shown("x" * 300, most=30)
+    "'xxxxxxxxx... (302 characters)"
+    """
+    try:
+        text = one_line(repr(value))
+    except Exception:  # an integer of too many digits, a container within itself, a broken repr
+        text = f"<{type(value).__name__}>"
+    if len(text) <= most:
+        return text
+    end = f"... ({len(text)} characters)"
+    return text[: most - len(end)] + end
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _cut_word(word: re.Match[str]) -> str:
+    return word[0][: MOST_OF_A_VALUE - 3] + "..."

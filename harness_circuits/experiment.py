@@ -162,8 +162,8 @@ class Experiment:
             raw_heads=settings.compat == "mib",
             ranks=self.ranks,
         )
-        method = settings.method_for(self.attribution_metric)
-        options = settings.chosen_method_options(method.options)
+        settings.method_for(self.attribution_metric)
+        options = settings.chosen_method_options()
         return attribute(job, settings.method, **options).describe(
             model=self.model.name, task=self.task, metric=self.metric_name
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from harness_circuits.errors import UnknownNameError
+from harness_circuits.errors import UnknownNameError, shown
 
 T = TypeVar("T")
 
@@ -18,14 +19,21 @@ class Registry(Generic[T]):
         """Make an empty registry; `kind` is what error messages call an item."""
         self.kind = kind
         self._items: dict[str, T] = {}
+        self._also: dict[str, str] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that adds an item under a name not taken yet."""
+    def register(self, name: str, also: Sequence[str] = ()) -> Callable[[T], T]:
+        """Return a decorator that adds an item under a name not taken yet.
+
+        Args:
+            name: The name.
+            also: What people call it elsewhere: messages lead from there to the name.
+        """
 
         def add(item: T) -> T:
             if name in self._items:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
             self._items[name] = item
+            self._also |= dict.fromkeys(also, name)
             return item
 
         return add
@@ -36,21 +44,52 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: There is none; the message names the closest known one.
         """
-        if name in self._items:
+        if name in self:
             return self._items[name]
-        raise UnknownNameError(unknown_name(self.kind, name, self._items))
+        raise UnknownNameError(unknown_name(self.kind, name, self._items, self._also))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._items
+        return isinstance(name, str) and name in self._items
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the message for a name that is not among the known ones."""
+def unknown_name(
+    kind: str, name: object, known: Iterable[str], also: Mapping[str, str] | None = None
+) -> str:
+    """Return the message for a name that is not among the known ones.
+
+    Args:
+        kind: What the name is a name of.
+        name: The name, or whatever stands in its place.
+        known: The names that there are.
+        also: Other names of some of them.
+    """
     known = list(known)
-    folded = {item.lower(): item for item in known}
-    close = difflib.get_close_matches(str(name).lower(), folded, n=1)
-    hint = f" Did you mean {folded[close[0]]!r}?" if close else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+    close = closest(name, known, also or {}) if isinstance(name, str) else None
+    hint = f" Did you mean {close!r}?" if close else ""
+    listed = f"Known: {', '.join(known)}." if known else "There are none."
+    return f"Unknown {kind} {shown(name)}.{hint} {listed}"
+
+
+def closest(name: str, known: Sequence[str], also: Mapping[str, str] | None = None) -> str | None:
+    """The known name that somebody may have meant, by letters only: `eap_ig` is `EAP-IG`.
+
+    >>> closest("gree", ["red", "green-blue", "Green"])
+    'Green'
+    """
+    folded = {_folded(other): real for other, real in (also or {}).items() if real in known}
+    folded |= {_folded(item): item for item in known}
+    wanted = _folded(name[:100])
+    if wanted in folded:
+        return folded[wanted]
+    close = difflib.get_close_matches(wanted, folded, n=1)
+    if close:
+        return folded[close[0]]
+    longer = [real for item, real in folded.items() if len(wanted) > 2 and item.startswith(wanted)]
+    return longer[0] if longer else None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.replace("*", "star")).lower()

@@ -21,6 +21,7 @@ errors registry
 machine
 circuits
 statistics
+options
 formats
 ground_truth
 models

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.sizes import MIB_SIZES, parse_sizes
 from harness_circuits.errors import CircuitError, OptionError, UnknownNameError
-from harness_circuits.settings import Settings, parse_bytes
+from harness_circuits.options.fields import SETTINGS
+from harness_circuits.options.kinds import Memory, Whole
+from harness_circuits.settings import Settings
 
 
 def refused(arguments: dict[str, Any]) -> str:
@@ -52,7 +53,7 @@ def test_settings_are_frozen() -> None:
 
 def test_a_method_with_a_seed_gets_that_of_the_run() -> None:
     settings = Settings.from_arguments({"method": "random", "seed": 5})
-    assert settings.chosen_method_options(METHODS.get("random").options) == {"seed": 5}
+    assert settings.chosen_method_options() == {"seed": 5}
     assert settings.to_dict()["method_options"] == {"seed": 5}
 
 
@@ -111,14 +112,17 @@ def test_options_are_given_flat(key: str) -> None:
             {"method": "eap-ig-input"},
             "Unknown attribution method 'eap-ig-input'. Did you mean 'EAP",
         ),
-        ({"method": 3}, "Unknown attribution method '3'."),
+        ({"method": 3}, "Unknown attribution method 3. Known: "),
+        ({"method": ["EAP"]}, "Unknown attribution method ['EAP']. Known: "),
+        ({"method": "eap-ig"}, "Unknown attribution method 'eap-ig'. Did you mean 'EAP-IG-inputs'"),
+        ({"method": "ifr"}, "Unknown attribution method 'ifr'. Did you mean 'information-flow-r"),
         ({"selection": "topn"}, "Unknown selector 'topn'. Did you mean 'top-n'?"),
         ({"metric": "logitdiff"}, "Unknown metric 'logitdiff'. Did you mean 'logit_diff'?"),
         ({"attribution_metric": "KLD"}, "Unknown metric 'KLD'. Did you mean 'kl'?"),
         ({"level": "edges"}, "Unknown level 'edges'. Did you mean 'edge'? Known: edge, node, neu"),
         ({"ranking": "abs"}, "Unknown ranking 'abs'. "),
         ({"ablation": "noise"}, "Unknown ablation 'noise'. Known: patching, zero, mean, mean-pos"),
-        ({"mean_over": "both"}, "mean_over is 'clean' or 'corrupted', got 'both'."),
+        ({"mean_over": "both"}, "Unknown mean_over 'both'. Known: clean, corrupted."),
     ],
 )
 def test_unknown_names_are_refused(arguments: dict[str, Any], text: str) -> None:
@@ -126,14 +130,29 @@ def test_unknown_names_are_refused(arguments: dict[str, Any], text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "least"),
-    [("n_discovery", 1), ("pairs_per_pass", 1), ("bootstrap_iters", 0), ("seed", 0)],
+    ("key", "kind"),
+    [(key, o.kind) for key, o in SETTINGS.items() if isinstance(o.kind, Whole)],
 )
-@pytest.mark.parametrize("wrong", ["below", "x", "3", 1.5, True, [1]])
-def test_whole_numbers(key: str, least: int, wrong: Any) -> None:
-    value = least - 1 if wrong == "below" else wrong
-    assert refused({key: value}) == f"{key} is a whole number of at least {least}, got {value!r}."
-    assert getattr(Settings.from_arguments({key: least}), key) == least
+@pytest.mark.parametrize("wrong", ["below", "above", "x", "3", 1.5, True, [1]])
+def test_whole_numbers_have_a_floor_and_a_ceiling(key: str, kind: Whole, wrong: Any) -> None:
+    value = {"below": kind.least - 1, "above": kind.most + 1}.get(str(wrong), wrong)
+    bounds = f"from {kind.least} to {kind.most}"
+    assert refused({key: value}) == f"{key} is a whole number {bounds}, got {value!r}."
+    assert kind.most < 2**62
+    assert kind.read(key, kind.least) == kind.least
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"bootstrap_iters": 2**31},
+        {"null_circuits": 2**31},
+        {"stability_resamples": 2**31},
+        {"selection": "bootstrap-filter", "resamples": 2**31},
+    ],
+)
+def test_counts_that_would_run_for_days_are_refused(arguments: dict[str, Any]) -> None:
+    assert refused(arguments).endswith(f", got {2**31}.")
 
 
 @pytest.mark.parametrize("key", ["n_discovery", "pairs_per_pass", "max_memory"])
@@ -149,7 +168,7 @@ def test_other_numbers_may_not(key: str) -> None:
 @pytest.mark.parametrize("value", [0, -1, "x", "5", 1.0, True, None])
 def test_ig_steps_are_checked_before_a_model_is_loaded(value: Any) -> None:
     assert refused({"ig_steps": value}) == (
-        f"ig_steps is a whole number of at least 1, got {value!r}."
+        f"ig_steps is a whole number from 1 to 1000, got {value!r}."
     )
 
 
@@ -170,7 +189,10 @@ def test_sizes_are_read_from_text_lists_and_numbers(sizes: list[int]) -> None:
     assert Settings.from_arguments({"sizes": list(expected)}).sizes == expected
 
 
-@pytest.mark.parametrize("value", ["", "x", "0.1:x", "0.1,,1", None, [None], [[0.1]], object])
+@pytest.mark.parametrize(
+    "value",
+    ["", "x", "0.1:x", "0.1,,1", None, [None], [[0.1]], object, True, "\u0660.\u0661", "0_1"],
+)
 def test_sizes_that_are_no_numbers_are_refused(value: Any) -> None:
     assert refused({"sizes": value}) == (
         f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}."
@@ -183,6 +205,7 @@ def test_sizes_that_are_no_numbers_are_refused(value: Any) -> None:
         ("0:1", "sizes are fractions in (0, 1], got 0.0."),
         ("0.5:1.5", "sizes are fractions in (0, 1], got 1.5."),
         (-0.1, "sizes are fractions in (0, 1], got -0.1."),
+        ("1e-320", "sizes are at least 1e-09, got 1e-320."),
         ("nan", "sizes are fractions in (0, 1], got nan."),
         ([], "sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1."),
         ("0.5:0.1", "sizes have to ascend without repetition, got [0.5, 0.1]."),
@@ -208,12 +231,13 @@ def test_sizes_are_ascending_fractions(value: Any, text: str) -> None:
     ],
 )
 def test_amounts_of_memory(value: Any, n: int) -> None:
-    assert parse_bytes(value) == n
+    assert Memory().accept(value) == n
     assert Settings.from_arguments({"max_memory": value}).max_memory == n
 
 
 @pytest.mark.parametrize(
-    "value", ["", "lots", "-4GB", "0", "0.5", 0, "4XB", "4GBB", "1e9", True, [4]]
+    "value",
+    ["", "lots", "-4GB", "0", "0.5", 0, "4XB", "4GBB", "1e9", True, [4], "\u0664GB", "0x10", 2**60],
 )
 def test_other_amounts_are_refused(value: Any) -> None:
     assert refused({"max_memory": value}) == (

@@ -27,11 +27,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
+from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Switch
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.attention_fix import QueryKeyFix
 from harness_circuits.passes.changes import Changes
@@ -173,11 +175,13 @@ def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
     return np.append(np.repeat(np.arange(graph.n_layers), graph.destinations_per_layer), -1)
 
 
-METHODS.register("AtP-star")(
+METHODS.register("AtP-star", also=("AtP*",))(
     Method(
         function=atp_star,
-        check=check_switches,
-        options={"qk_fix": True, "grad_drop": True},
+        options={
+            "qk_fix": Option(Switch(), True, "exact attention patterns for queries and keys"),
+            "grad_drop": Option(Switch(), True, "gradients with one layer dropped at a time"),
+        },
         levels=("edge", "node"),
         clean_only=True,
         samples=False,

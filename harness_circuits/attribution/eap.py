@@ -16,6 +16,6 @@ def eap(job: Job) -> Scores:
     return path_attribution(job, [PathPoint(1.0, 1.0)])
 
 
-METHODS.register("EAP")(
+METHODS.register("EAP", also=("AtP", "attribution-patching", "edge-attribution-patching"))(
     Method(function=eap, clean_only=True, source="Syed et al. 2023, arXiv 2310.10348")
 )

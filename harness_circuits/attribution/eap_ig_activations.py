@@ -25,11 +25,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.attribution.eap_ig_inputs import check_ig, path_needs
+from harness_circuits.attribution.eap_ig_inputs import IG_STEPS, ig_rule_option, path_needs
 from harness_circuits.attribution.gradient import PathPoint, even_points
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.errors import OptionError
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import (
     Delta,
@@ -188,19 +189,15 @@ class _SiteBatch:
         )
 
 
-def check_options(ig_steps: int, ig_rule: str, sites: str) -> None:
-    """Raise `OptionError` unless all options can be used."""
-    check_ig(ig_steps, ig_rule)
-    if sites not in SITES:
-        raise OptionError(f"sites is 'own', 'all' or 'reference', got {sites!r}.")
-
-
 METHODS.register("EAP-IG-activations")(
     Method(
         function=eap_ig_activations,
-        check=check_options,
         needs=path_needs,
-        options={"ig_steps": 5, "ig_rule": "right", "sites": "own"},
+        options={
+            "ig_steps": IG_STEPS,
+            "ig_rule": ig_rule_option("right"),
+            "sites": Option(Choice(SITES), "own", "what is interpolated for which source"),
+        },
         source="Marks et al. 2024, arXiv 2403.19647; Hanna et al. 2024, arXiv 2403.17806",
     )
 )

@@ -13,10 +13,12 @@ from typing import Any
 from harness_circuits.attribution.gradient import even_points, path_attribution
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.errors import OptionError
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Choice, Whole
 from harness_circuits.passes.memory import NOTHING_MORE, Needs
 
 RULES = ("left", "right", "midpoint", "gausslegendre")
+IG_STEPS = Option(Whole(1, 1000), 5, "integration points: one forward and backward pass each")
 
 
 def eap_ig_inputs(job: Job, *, ig_steps: int, ig_rule: str) -> Scores:
@@ -30,12 +32,9 @@ def eap_ig_inputs(job: Job, *, ig_steps: int, ig_rule: str) -> Scores:
     return path_attribution(job, even_points(ig_rule, ig_steps))
 
 
-def check_ig(ig_steps: int, ig_rule: str) -> None:
-    """Raise `OptionError` unless steps and rule can be used."""
-    if type(ig_steps) is not int or ig_steps < 1:
-        raise OptionError(f"ig_steps is a whole number of at least 1, got {ig_steps!r}.")
-    if ig_rule not in RULES:
-        raise OptionError(f"Unknown ig_rule {ig_rule!r}. Known: {', '.join(RULES)}.")
+def ig_rule_option(default: str) -> Option:
+    """Where the points of a path lie."""
+    return Option(Choice(RULES), default, "where the integration points lie")
 
 
 def path_needs(level: str, options: Mapping[str, Any]) -> Needs:
@@ -43,11 +42,10 @@ def path_needs(level: str, options: Mapping[str, Any]) -> Needs:
     return Needs(runs=options["ig_steps"]) if level == "edge" else NOTHING_MORE
 
 
-METHODS.register("EAP-IG-inputs")(
+METHODS.register("EAP-IG-inputs", also=("EAP-IG", "integrated-gradients"))(
     Method(
         function=eap_ig_inputs,
-        options={"ig_steps": 5, "ig_rule": "left"},
-        check=check_ig,
+        options={"ig_steps": IG_STEPS, "ig_rule": ig_rule_option("left")},
         needs=path_needs,
         ablations=("patching", "mean", "mean-positional"),
         source="Hanna et al. 2024, arXiv 2403.17806",

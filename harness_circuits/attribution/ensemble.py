@@ -24,7 +24,9 @@ from harness_circuits.attribution.job import (
 )
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.errors import NumericalError, OptionError, shown
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Checked, Choice
 from harness_circuits.passes.memory import Needs
 from harness_circuits.registry import unknown_name
 
@@ -81,24 +83,28 @@ def ensemble_of_methods(job: Job, *, methods: Any, normalise: str) -> Scores:
     return ensemble([attribute(job, name) for name in names], normalise)
 
 
-def check_ensemble(methods: Any, normalise: Any) -> None:
-    """Raise `OptionError` unless there are two or more methods to combine, in a known way."""
+def check_ensemble(methods: Any, normalise: str) -> None:
+    """Raise `OptionError` unless there are two or more methods to combine."""
     names = _names(methods)
     if len(names) < 2 or len(set(names)) < len(names) or "ensemble" in names:
         raise OptionError(
             "method=ensemble takes two or more different methods, such as "
-            f"methods=EAP:EAP-IG-inputs; got {methods!r}."
+            f"methods=EAP:EAP-IG-inputs; got {shown(methods)}."
         )
     for name in names:
         METHODS.get(name)
-    if normalise not in NORMALISE:
-        raise OptionError(unknown_name("normalise", normalise, NORMALISE))
 
 
 def ensemble_needs(level: str, options: Mapping[str, Any]) -> Needs:
     """The most that any member holds."""
     members = (METHODS.get(name) for name in _names(options["methods"]))
-    return Needs.of_all(member.needs(level, member.options) for member in members)
+    return Needs.of_all(member.needs(level, member.defaults) for member in members)
+
+
+def _given(methods: Any) -> Any:
+    if not _names(methods):
+        raise ValueError
+    return methods
 
 
 def _names(methods: Any) -> list[str]:
@@ -135,7 +141,16 @@ def _samples(scores: Sequence[Scores], factors: Sequence[float]) -> Samples | No
 METHODS.register("ensemble")(
     Method(
         function=ensemble_of_methods,
-        options={"methods": "EAP:EAP-IG-inputs", "normalise": "sum"},
+        options={
+            "methods": Option(
+                Checked("two or more different methods, such as EAP:EAP-IG-inputs", _given),
+                "EAP:EAP-IG-inputs",
+                "the methods to combine",
+            ),
+            "normalise": Option(
+                Choice(NORMALISE), "sum", "what each method's scores are divided by"
+            ),
+        },
         gradients=False,
         check=check_ensemble,
         needs=ensemble_needs,

@@ -158,7 +158,7 @@ def _output_point(graph: Graph, source: int) -> Point:
     return layer, "mlp" if part == graph.n_heads else "attention", 0
 
 
-METHODS.register("exact")(
+METHODS.register("exact", also=("activation-patching",))(
     Method(
         function=exact,
         gradients=False,

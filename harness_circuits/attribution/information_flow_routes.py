@@ -28,8 +28,9 @@ from torch import Tensor
 
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, fill, tokens_per_chunk
 from harness_circuits.passes.native import OUTPUTS, Tapped, outputs_of, record
@@ -105,17 +106,12 @@ def _shares(
     return share
 
 
-def check_head_outputs(head_outputs: str) -> None:
-    """Raise `OptionError` unless the option has one of its values."""
-    if head_outputs not in HEAD_OUTPUTS:
-        raise OptionError(f"head_outputs is 'raw' or 'normed', got {head_outputs!r}.")
-
-
-METHODS.register("information-flow-routes")(
+METHODS.register("information-flow-routes", also=("IFR", "IFRs"))(
     Method(
         function=information_flow_routes,
-        check=check_head_outputs,
-        options={"head_outputs": "raw"},
+        options={
+            "head_outputs": Option(Choice(HEAD_OUTPUTS), "raw", "head outputs in post-norm models")
+        },
         levels=("edge",),
         gradients=False,
         source="Ferrando and Voita 2024, arXiv 2403.00824",

@@ -22,6 +22,7 @@ from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options import Option, defaults_of, read_options
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.memory import NOTHING_MORE, Needs
 from harness_circuits.registry import Registry
@@ -121,7 +122,7 @@ class Job:
 
 
 def _no_check(**options: Any) -> None:
-    """Every value will do."""
+    """Each value on its own is all there is to check."""
 
 
 def _nothing_more(level: str, options: Mapping[str, Any]) -> Needs:
@@ -140,7 +141,7 @@ class Method:
 
     Attributes:
         function: (job, **options) to scores.
-        options: Names and defaults of its options.
+        options: Its options by name.
         check: (**options): raises `OptionError` for values it cannot work with, before any run;
             `attribute` and `Settings` call it.
         levels: Levels it is defined at.
@@ -155,7 +156,7 @@ class Method:
     """
 
     function: Callable[..., Scores]
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
     check: Callable[..., None] = _no_check
     levels: tuple[Level, ...] = ("edge", "node", "neuron")
     ablations: tuple[str, ...] = ("patching", "zero", "mean", "mean-positional")
@@ -165,6 +166,11 @@ class Method:
     needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
     members: Callable[[Mapping[str, Any]], Sequence[str]] = _no_members
     source: str
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Its options at their defaults."""
+        return defaults_of(self.options)
 
 
 METHODS: Registry[Method] = Registry("attribution method")
@@ -211,16 +217,9 @@ def check_method(
             f"({metric.description}) has none. Use method=EAP-IG-inputs, or "
             "attribution_metric=logit_diff."
         )
-    for member in method.members({**method.options, **options}):
+    for member in method.members({**method.defaults, **options}):
         check_method(member, level, ablation, metric)
     return method
-
-
-def check_switches(**switches: object) -> None:
-    """Raise `OptionError` unless every option is true or false."""
-    for name, value in switches.items():
-        if not isinstance(value, bool):
-            raise OptionError(f"{name} is true or false, got {value!r}.")
 
 
 def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
@@ -241,17 +240,12 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
         NumericalError: The scores are not finite, or all zero.
     """
     method = METHODS.get(name)
-    unknown = set(options) - set(method.options)
-    if unknown:
-        raise OptionError(
-            f"method={name} has no option {min(unknown)!r}; "
-            f"it has {sorted(method.options) or 'none'}."
-        )
+    given = read_options(method.options, options, f"method={name}")
     if job.keep_samples and not method.samples:
         raise OptionError(no_samples(name))
-    chosen = {**method.options, **options}
+    chosen = {**method.defaults, **given}
     method.check(**chosen)
-    check_method(name, job.level, job.ablation.name, job.metric, options)
+    check_method(name, job.level, job.ablation.name, job.metric, given)
     before = job.model.counts.copy()
     scores = method.function(job, **chosen)
     assert scores.samples is not None or not job.keep_samples, f"{name} adds without job.sums()"

@@ -6,6 +6,8 @@ import torch
 
 from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import SEED
 
 
 def random_scores(job: Job, *, seed: int) -> Scores:
@@ -17,6 +19,10 @@ def random_scores(job: Job, *, seed: int) -> Scores:
 
 METHODS.register("random")(
     Method(
-        function=random_scores, options={"seed": 0}, gradients=False, samples=False, source="floor"
+        function=random_scores,
+        options={"seed": Option(SEED, 0, "seed of the scores; the run's by default")},
+        gradients=False,
+        samples=False,
+        source="floor",
     )
 )

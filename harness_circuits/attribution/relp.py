@@ -13,8 +13,10 @@ from __future__ import annotations
 from functools import partial
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
-from harness_circuits.attribution.job import METHODS, Job, Method, check_switches
+from harness_circuits.attribution.job import METHODS, Job, Method
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Switch
 from harness_circuits.passes.relevance import RelevanceRun, Rules, relevance_rules
 
 
@@ -39,9 +41,13 @@ def relp(job: Job, *, ln_rule: bool, identity_rule: bool, half_rule: bool, ah_ru
 METHODS.register("RelP")(
     Method(
         function=relp,
-        check=check_switches,
         clean_only=True,
-        options={"ln_rule": True, "identity_rule": True, "half_rule": True, "ah_rule": False},
+        options={
+            "ln_rule": Option(Switch(), True, "the scale of norms is a constant"),
+            "identity_rule": Option(Switch(), True, "act(x) / x of activations is a constant"),
+            "half_rule": Option(Switch(), True, "half the gradient to each factor of a product"),
+            "ah_rule": Option(Switch(), False, "attention patterns are constants"),
+        },
         source="Rezaei Jafari et al. 2025, arXiv 2508.21258",
     )
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from typing import Any
 
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, shown
 
 MIB_SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+SMALLEST = 1e-9  # no graph has as many units
+MOST_SIZES = 1000
 
 
 def parse_sizes(value: Any) -> tuple[float, ...]:
@@ -19,23 +22,36 @@ def parse_sizes(value: Any) -> tuple[float, ...]:
     >>> parse_sizes("0.01:0.1:1")
     (0.01, 0.1, 1.0)
     """
-    parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
     try:
-        parts = [parts] if isinstance(parts, (int, float)) else list(parts)
-        return tuple(float(part) for part in parts)
-    except (TypeError, ValueError):
-        raise OptionError(f"sizes are fractions such as sizes=0.01:0.1:1, got {value!r}.") from None
+        parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
+        parts = [parts] if isinstance(parts, numbers.Real) else list(parts)
+        return tuple(_number(part) for part in parts)
+    except (TypeError, ValueError, OverflowError):
+        raise OptionError(
+            f"sizes are fractions such as sizes=0.01:0.1:1, got {shown(value)}."
+        ) from None
+
+
+def _number(part: Any) -> float:
+    plain = part.isascii() and "_" not in part if isinstance(part, str) else True
+    if isinstance(part, bool) or not plain or not isinstance(part, (str, numbers.Real)):
+        raise ValueError
+    return float(part)
 
 
 def check_sizes(sizes: tuple[float, ...]) -> None:
-    """Raise `OptionError` unless sizes are ascending fractions in (0, 1]."""
+    """Raise `OptionError` unless sizes are ascending fractions from 1e-9 to 1."""
     if not sizes:
         raise OptionError("sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1.")
     for size in sizes:
         if not isinstance(size, (int, float)) or not 0 < size <= 1:
-            raise OptionError(f"sizes are fractions in (0, 1], got {size!r}.")
+            raise OptionError(f"sizes are fractions in (0, 1], got {shown(size)}.")
+        if size < SMALLEST:
+            raise OptionError(f"sizes are at least {SMALLEST:g}, got {shown(size)}.")
     if list(sizes) != sorted(set(sizes)):
-        raise OptionError(f"sizes have to ascend without repetition, got {list(sizes)}.")
+        raise OptionError(f"sizes have to ascend without repetition, got {shown(list(sizes))}.")
+    if len(sizes) > MOST_SIZES:
+        raise OptionError(f"sizes are at most {MOST_SIZES}, got {len(sizes)}: each is evaluated.")
 
 
 def size_name(size: float) -> str:

@@ -16,13 +16,19 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from lm_eval.api.instance import Instance
+from lm_eval.utils import simple_parse_args_string
 
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.agreement import agreement, overlap_with_known
 from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.evaluation.result import Result
 from harness_circuits.experiment import Experiment, example_records
-from harness_circuits.harness.options import Options, read_options
+from harness_circuits.harness.options import (
+    Options,
+    check_with_pairs,
+    read_options,
+    with_harness_flags,
+)
 from harness_circuits.harness.ordinary import CircuitHFLM
 from harness_circuits.harness.processes import (
     SharedRun,
@@ -119,8 +125,14 @@ class CircuitLM(SharedRun, CircuitHFLM):
         lm-eval names the folder of the results after `pretrained`, and makes up a name without it.
         """
         arg_dict.setdefault("pretrained", DISPLAY_NAME)
-        lm: CircuitLM = super().create_from_arg_obj(arg_dict, additional_config)
-        return lm
+        return cls(**with_harness_flags(arg_dict, additional_config or {}))
+
+    @classmethod
+    def create_from_arg_string(
+        cls, arg_string: str, additional_config: dict[str, Any] | None = None
+    ) -> CircuitLM:
+        """Make the model from `--model_args` as one text."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     def set_cache_hook(self, cache_hook: Any) -> NoReturn:
         """Refuse lm-eval's response cache.
@@ -197,6 +209,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
     ) -> tuple[Experiment, dict[int, Any]]:
         """Check everything about one task, before any task is run; with all its documents."""
         name = task.config.task
+        check_with_pairs(self.options, name)
         docs = all_documents(task, requests, self.ranks)
         training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
         evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")

@@ -8,37 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.circuits.known import FOLDER, NAMES
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, shown
 from harness_circuits.harness.calibration_texts import check_source
+from harness_circuits.harness.model_arguments import (
+    HARNESS,
+    MODEL,
+    ORDINARY,
+    RUN,
+    WITHOUT_PAIRS,
+)
 from harness_circuits.harness.task_lookup import check_task
-from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.loading.load import names_a_hub_model
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
-MODEL_KEYS = (
-    "pretrained",
-    "revision",
-    "dtype",
-    "device",
-    "device_map",
-    "kv_heads",
-    "trust_remote_code",
-)
-HARNESS_KEYS = (
-    "batch_size",
-    "max_batch_size",
-    "max_length",
-    "truncation",
-    "add_bos_token",
-    "prefix_token_id",
-    "logits_cache",
-    "softmax_dtype",
-    "think_end_token",
-    "enable_thinking",
-    "chat_template_args",
-)
-ORDINARY_KEYS = ("size", "calibration", "complement")
-RUN_KEYS = ("artifacts", "circuit", *ORDINARY_KEYS)
 ORDINARY_ABLATIONS = ("zero", "mean")
 DISCOVER = "discover:"
 
@@ -64,7 +47,7 @@ class Options:
     @property
     def for_ordinary(self) -> bool:
         """Whether options were given that only tasks without pairs have a use for."""
-        return any(self.run.get(key) for key in ORDINARY_KEYS)
+        return any(self.run.get(key) for key in ORDINARY)
 
     @property
     def discovery(self) -> Settings:
@@ -90,21 +73,23 @@ class Options:
 
 
 def read_options(arguments: Mapping[str, Any]) -> Options:
-    """Sort and validate arguments.
+    """Sort and validate arguments: each by its declaration, then those that go together.
 
     Raises:
         OptionError: An argument is unknown or has a bad value.
         UnknownNameError: A named method, selector or metric does not exist.
     """
-    groups = [MODEL_KEYS, HARNESS_KEYS, RUN_KEYS]
     settings = Settings.known_keys()
-    known = [*(key for group in groups for key in group), *settings]
+    declared = {**MODEL, **HARNESS, **RUN}
     given = {key: value for key, value in arguments.items() if value is not None}
     for key in given:
-        if key not in known:
-            raise OptionError(unknown_name("argument", key, known))
-    _check_ordinary(given)
-    model, harness, run = ({k: v for k, v in given.items() if k in group} for group in groups)
+        if key not in declared and key not in settings:
+            raise OptionError(unknown_name("argument", key, [*declared, *settings]))
+    read = {key: declared[key].read(key, given[key]) for key in given if key in declared}
+    _check_together(read)
+    model, harness, run = (
+        {k: read[k] for k in read if k in group} for group in (MODEL, HARNESS, RUN)
+    )
     chosen = {key: value for key, value in given.items() if key in settings}
     size = _pairs_per_pass(harness.get("batch_size"))
     if size is not None:
@@ -118,16 +103,51 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
     return options
 
 
-def _check_ordinary(given: Mapping[str, Any]) -> None:
-    """Check the options of tasks without pairs."""
-    for key in ORDINARY_KEYS:
+def with_harness_flags(arguments: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """`--model_args` together with lm-eval's `--device`, `--batch_size` and `--max_batch_size`.
+
+    What is given in `--model_args` counts; `--batch_size` is 1 where it is not given.
+
+    Raises:
+        OptionError: Both name one option, with different values.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    for name, value in given.items():
+        own, left_open = arguments.get(name), name == "batch_size" and str(value) == "1"
+        if own is not None and not left_open and str(own) != str(value):
+            raise OptionError(
+                f"{name} is {shown(own)} in --model_args and {shown(value)} in --{name}; give one."
+            )
+    return {**given, **{name: value for name, value in arguments.items() if value is not None}}
+
+
+def check_with_pairs(options: Options, task: str) -> None:
+    """Refuse options that a task with pairs would ignore.
+
+    Raises:
+        OptionError: One is given.
+    """
+    for name in WITHOUT_PAIRS:
+        if name in options.harness and options.harness[name] != HARNESS[name].default:
+            raise OptionError(
+                f"{name}={shown(options.harness[name])} has no effect on {task}, whose pairs run "
+                "through passes of our own; leave it out, or run tasks without pairs by themselves."
+            )
+
+
+def _check_together(given: Mapping[str, Any]) -> None:
+    """Check options that need others beside them."""
+    for key in ORDINARY:
         if key in given and "circuit" not in given:
             raise OptionError(f"{key}= says which part of a circuit to run; give circuit=FILE too.")
-    size = given.get("size")
-    if size is not None and (type(size) not in (int, float) or not 0 < size <= 1):
-        raise OptionError(f"size is one fraction in (0, 1], got {size!r}.")
-    if not isinstance(given.get("complement", False), bool):
-        raise OptionError(f"complement is True or False, got {given['complement']!r}.")
+    if given.get("enable_thinking") and "think_end_token" not in given:
+        raise OptionError("enable_thinking=true needs think_end_token=, the token that ends it.")
+    pretrained = given.get("pretrained")
+    if "revision" in given and not names_a_hub_model(pretrained):
+        raise OptionError(
+            f"revision={shown(given['revision'])} is a version of a model on the hub; "
+            f"pretrained={shown(pretrained)} is none."
+        )
 
 
 def _check_names(options: Options) -> None:
@@ -136,12 +156,12 @@ def _check_names(options: Options) -> None:
     task = task_to_discover(circuit)
     if task is not None:
         check_task(task, f"circuit={circuit}")
-        settings = options.discovery
-        metric = settings.attribution_metric or settings.metric or "logit_diff"
-        settings.method_for(METRICS.get(metric))
-    elif circuit is not None and not ((path := circuit_path(circuit)) and path.is_file()):
+        options.discovery.check_discovery()
+    elif circuit is None:
+        options.settings.check_discovery()
+    elif not ((path := circuit_path(circuit)) and path.is_file()):
         raise OptionError(
-            f"circuit={circuit}: there is no such file, and no known circuit of this name. "
+            f"circuit={shown(circuit)}: there is no such file, and no known circuit of this name. "
             f"Known circuits: {', '.join(NAMES)}. discover:TASK discovers one."
         )
     if calibration is not None:
@@ -166,14 +186,6 @@ def circuit_path(circuit: Any) -> Path | None:
     return Path(str(circuit).partition("#")[0]).expanduser()
 
 
-def _pairs_per_pass(batch_size: Any) -> int | None:
+def _pairs_per_pass(batch_size: int | str | None) -> int | None:
     """The harness's batch size, where the user chose one: lm-eval's default of 1 leaves it open."""
-    if batch_size is None or str(batch_size).startswith("auto"):
-        return None
-    try:
-        size = int(batch_size)
-    except ValueError:
-        raise OptionError(f"batch_size is a whole number or 'auto', got {batch_size!r}.") from None
-    if size < 1:
-        raise OptionError(f"batch_size is at least 1, got {size}.")
-    return None if size == 1 else size
+    return batch_size if isinstance(batch_size, int) and batch_size > 1 else None

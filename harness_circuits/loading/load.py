@@ -8,26 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness_circuits.errors import OptionError, UnsupportedModelError
+from harness_circuits.errors import OptionError, UnsupportedModelError, shown
 from harness_circuits.ground_truth import PREFIX, ground_truth_folder
 from harness_circuits.ground_truth.interpbench import is_case
 from harness_circuits.ground_truth.interpbench_folder import converted_case
 from harness_circuits.ground_truth.interpbench_model import add_unembedding
+from harness_circuits.loading.arguments import DTYPES, MODEL
 from harness_circuits.loading.checks import check_model
 from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
+from harness_circuits.options.paths import read_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger("lm_eval.circuit")
-
-DTYPES = {
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 
 
 def load_model(
@@ -59,9 +54,12 @@ def load_model(
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    own = {"revision": revision, "kv_heads": kv_heads, "trust_remote_code": trust_remote_code}
+    for key, value in own.items():
+        own[key] = MODEL[key].read(key, value)
     chosen, target = check_dtype(dtype), check_device(device)
     source, name = resolve(pretrained)
-    where = {"revision": revision, "trust_remote_code": trust_remote_code}
+    where = {key: own[key] for key in ("revision", "trust_remote_code")}
     try:
         config = AutoConfig.from_pretrained(source, **where)
         if getattr(config, "is_encoder_decoder", False):
@@ -127,15 +125,24 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         return str(convert_gguf(pretrained)), Path(pretrained).stem
     if str(pretrained).startswith(PREFIX):
         return str(ground_truth_folder(pretrained.removeprefix(PREFIX))), pretrained
-    path = Path(pretrained).expanduser()
+    path = read_path(pretrained, "pretrained", "a hub id, a folder or a GGUF file")
     if path.is_dir():
         source = converted_case(path) if is_case(path) else path
         return str(source), path.resolve().name
     if path.is_file():
         raise OptionError(
-            f"pretrained={pretrained} is a file; expected a folder, a .gguf file or a hub id."
+            f"pretrained={path} is a file; expected a folder, a .gguf file or a hub id."
         )
     return str(pretrained), str(pretrained)
+
+
+def names_a_hub_model(pretrained: str | None) -> bool:
+    """Whether `pretrained` can have a revision: it is neither the default model nor here on disk."""
+    if pretrained is None or pretrained == DISPLAY_NAME:
+        return False
+    text = str(pretrained)
+    local = text.endswith(".gguf") or text.startswith(PREFIX)
+    return not local and not read_path(text, "pretrained").exists()
 
 
 def attention_kernel(config: Any) -> str:
@@ -150,34 +157,34 @@ def check_dtype(dtype: Any) -> torch.dtype:
     Raises:
         OptionError: It is not one of `DTYPES`.
     """
-    name = str(dtype).removeprefix("torch.")
-    name = "float32" if name == "auto" else name
-    if name not in DTYPES:
-        raise OptionError(f"Unknown dtype {dtype!r}. Known: {', '.join(DTYPES)}.")
-    return DTYPES[name]
+    name = MODEL["dtype"].read("dtype", dtype)
+    return DTYPES["float32" if name == "auto" else name]
 
 
-def check_device(device: str | None) -> torch.device:
-    """A usable device: the one asked for, or the CPU if that is a GPU this machine does not have.
+def check_device(device: Any) -> torch.device:
+    """The device asked for, made sure to be there; by default a GPU if there is one, else the CPU.
 
     Raises:
-        OptionError: The name is not a device.
+        OptionError: The name is not a device, or this machine has none of it.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         wanted = torch.device(device)
-    except RuntimeError as error:
+        torch.empty(1, device=wanted)
+    except Exception as error:  # each backend that is missing raises something of its own
         raise OptionError(
-            f"device={device!r} is not a torch device, such as cpu or cuda:0."
+            f"device={shown(device)} is no device of this machine ({_first_line(error)}), such as "
+            f"{', '.join(_devices())}."
         ) from error
-    missing = (wanted.type == "cuda" and not torch.cuda.is_available()) or (
-        wanted.type == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        logger.info("There is no %s on this machine; using the CPU.", wanted)
-        return torch.device("cpu")
+    if wanted.type == "meta":
+        raise OptionError("device='meta' holds no numbers; use cpu or cuda:0.")
     return wanted
+
+
+def _devices() -> list[str]:
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def place(hf: Any, name: str, device: torch.device | None) -> Any:

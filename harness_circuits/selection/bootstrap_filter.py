@@ -15,11 +15,12 @@ from jaxtyping import Bool, Float
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import SEED, Number, Whole
 from harness_circuits.selection.selectors import (
     SELECTORS,
     Selector,
-    check_number,
     circuit_of,
     ranked,
 )
@@ -69,20 +70,14 @@ def same_sign(scores: Scores, resamples: int, seed: int) -> Float[np.ndarray, "*
     return share.reshape(scores.values.shape)
 
 
-def check(
-    space: ScoreSpace | None, *, resamples: object, consistency: object, seed: object
-) -> None:
-    """Raise `OptionError` unless the values can be used."""
-    check_number("resamples", resamples, 1, np.inf, whole=True)
-    check_number("consistency", consistency, 0, 1)
-    check_number("seed", seed, 0, np.inf, whole=True)
-
-
 SELECTORS.register("bootstrap-filter")(
     Selector(
         function=bootstrap_filter,
-        options={"resamples": 100, "consistency": 0.95, "seed": 0},
-        check=check,
+        options={
+            "resamples": Option(Whole(1, 100_000), 100, "resamples of the training pairs"),
+            "consistency": Option(Number(0, 1), 0.95, "share of resamples that keep the sign"),
+            "seed": Option(SEED, 0, "seed of the resamples; the run's by default"),
+        },
         samples=64,
         source="Nikankin et al. 2025, arXiv 2510.25786",
     )

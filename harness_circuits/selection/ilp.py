@@ -28,7 +28,9 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
-from harness_circuits.selection.selectors import SELECTORS, Selector, check_number, circuit_of
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Number, Whole
+from harness_circuits.selection.selectors import SELECTORS, Selector, circuit_of
 
 
 def ilp(
@@ -132,11 +134,8 @@ def _owners(graph: Graph) -> Any:
     return np.stack([heads_of_destinations(graph, nodes) for nodes in one_each])
 
 
-def check(space: ScoreSpace | None, *, time_limit: object, gap: object, max_edges: Any) -> None:
-    """Raise `OptionError` unless the values can be used and the graph is small enough."""
-    check_number("time_limit", time_limit, 0.1, np.inf)
-    check_number("gap", gap, 0, 1)
-    check_number("max_edges", max_edges, 1, np.inf, whole=True)
+def check(space: ScoreSpace | None, *, time_limit: float, gap: float, max_edges: int) -> None:
+    """Raise `OptionError` unless the graph, where it is known, is small enough."""
     if space is not None and space.n_units > max_edges:
         raise OptionError(
             "selection=ilp solves an integer program over all edges. This graph has "
@@ -148,7 +147,11 @@ def check(space: ScoreSpace | None, *, time_limit: object, gap: object, max_edge
 SELECTORS.register("ilp")(
     Selector(
         function=ilp,
-        options={"time_limit": 60.0, "gap": 1e-4, "max_edges": 10_000},
+        options={
+            "time_limit": Option(Number(0.1, 604_800), 60.0, "seconds per circuit, at most"),
+            "gap": Option(Number(0, 1), 1e-4, "relative gap to the optimum that will do"),
+            "max_edges": Option(Whole(1, 10_000_000), 10_000, "edges of the graph, at most"),
+        },
         levels=("edge",),
         nested=False,
         check=check,

@@ -13,11 +13,12 @@ import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Number
 from harness_circuits.selection.selectors import (
     SELECTORS,
     Selector,
-    check_number,
     circuit_of,
     ranked,
 )
@@ -43,16 +44,10 @@ def pnr(scores: Scores, counts: Sequence[int], ranking: Ranking, *, share: float
     return circuits
 
 
-def check(space: ScoreSpace | None, *, share: object) -> None:
-    """Raise `OptionError` unless the share is a fraction."""
-    check_number("share", share, 0, 1)
-
-
 SELECTORS.register("pnr")(
     Selector(
         function=pnr,
-        options={"share": 0.5},
-        check=check,
+        options={"share": Option(Number(0, 1), 0.5, "part of the budget for positive scores")},
         source="Nikankin et al. 2025, arXiv 2510.25786",
     )
 )

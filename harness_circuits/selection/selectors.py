@@ -13,6 +13,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
+from harness_circuits.options import Option, defaults_of, read_options
 from harness_circuits.registry import Registry
 
 
@@ -26,7 +27,7 @@ class Selector:
 
     Attributes:
         function: (scores, counts, ranking, **options) to one circuit per count, before pruning.
-        options: Names and defaults of its options.
+        options: Its options by name.
         levels: Levels it is defined at.
         nested: Whether every circuit contains the smaller ones.
         check: (space or None, **options): raises `OptionError` for values that cannot be used, or
@@ -37,13 +38,18 @@ class Selector:
     """
 
     function: Callable[..., list[Circuit]]
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Option] = field(default_factory=dict)
     levels: tuple[Level, ...] = ("edge", "node", "neuron")
     nested: bool = True
     check: Callable[..., None] = _no_check
     samples: int = 0
     rankings: tuple[Ranking, ...] = tuple(Ranking)
     source: str
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Its options at their defaults."""
+        return defaults_of(self.options)
 
 
 SELECTORS: Registry[Selector] = Registry("selector")
@@ -80,7 +86,8 @@ def select(
             f"selection={name} resamples groups of discovery examples; these scores hold {kept} "
             f"groups. Discover again with keep_samples={selector.samples} and at least 2 pairs."
         )
-    circuits = selector.function(scores, counts, ranking, **{**selector.options, **options})
+    chosen = {**selector.defaults, **read_options(selector.options, options, f"selection={name}")}
+    circuits = selector.function(scores, counts, ranking, **chosen)
     return [circuit.prune() for circuit in circuits]
 
 
@@ -113,23 +120,9 @@ def check_selection(
     for ranking in rankings:
         if ranking not in selector.rankings:
             raise OptionError(f"selection={name} has no {ranking} ranking.")
-    unknown = set(options) - set(selector.options)
-    if unknown:
-        raise OptionError(
-            f"selection={name} has no option {min(unknown)!r}; "
-            f"it has {sorted(selector.options) or 'none'}."
-        )
-    selector.check(space, **{**selector.options, **options})
+    given = read_options(selector.options, options, f"selection={name}")
+    selector.check(space, **{**selector.defaults, **given})
     return selector
-
-
-def check_number(name: str, value: Any, least: float, most: float, *, whole: bool = False) -> None:
-    """Raise `OptionError` unless an option's value is a (whole) number in a range."""
-    kinds = (int,) if whole else (int, float)
-    if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= most:
-        kind = "whole number" if whole else "number"
-        bounds = f"from {least:g} to {most:g}" if most < np.inf else f"of at least {least:g}"
-        raise OptionError(f"{name} is a {kind} {bounds}, got {value!r}.")
 
 
 def ranked(scores: Scores, ranking: Ranking) -> Int[np.ndarray, "unit"]:

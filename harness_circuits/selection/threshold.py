@@ -14,8 +14,9 @@ import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Scores, ScoreSpace
-from harness_circuits.errors import OptionError
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Checked, finite
 from harness_circuits.selection.selectors import SELECTORS, Selector
 
 
@@ -38,20 +39,17 @@ def by_threshold(
     return [Circuit(scores.space, real & (values >= cut)) for cut in cuts]
 
 
-def check(space: ScoreSpace | None, *, threshold: object) -> None:
-    """Raise `OptionError` unless the threshold is None or a finite number."""
-    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if threshold is not None and not (number and np.isfinite(threshold)):  # type: ignore[call-overload]
-        raise OptionError(
-            f"threshold is a finite number in units of the metric, got {threshold!r}."
-        )
-
-
 SELECTORS.register("threshold")(
     Selector(
         function=by_threshold,
-        options={"threshold": None},
-        check=check,
+        options={
+            "threshold": Option(
+                Checked("a finite number in units of the metric", finite),
+                None,
+                "lowest score kept; None for no limit",
+                none=True,
+            )
+        },
         source="Conmy et al. 2023, arXiv 2304.14997 (thresholds); auto-circuit",
     )
 )

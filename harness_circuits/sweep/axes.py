@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.attribution import METHODS
-from harness_circuits.circuits.sizes import parse_sizes
-from harness_circuits.errors import OptionError
-from harness_circuits.harness.options import MODEL_KEYS
+from harness_circuits.errors import CircuitError, OptionError, shown
+from harness_circuits.harness.model_arguments import HARNESS, MODEL
 from harness_circuits.loading.default_model import DISPLAY_NAME
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import FilePath
 from harness_circuits.registry import unknown_name
 from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
+
+_TASK = Option(FilePath("a task's name"), None, "a task")
+# Options of several methods or selectors that share a name share their kind too.
+_DECLARED = {**Settings.known(), **MODEL, "batch_size": HARNESS["batch_size"], "task": _TASK}
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Axis:
     default: tuple[Any, ...]
     more: tuple[str, ...] = ()
 
+    @property
+    def declared(self) -> Mapping[str, Option]:
+        """The options that its values consist of, by name."""
+        return {key: _DECLARED[key] for key in (self.key, *self.more)}
+
 
 def _options(registry: Any) -> tuple[str, ...]:
     keys = dict.fromkeys(key for name in registry for key in registry.get(name).options)
@@ -43,7 +53,7 @@ def _options(registry: Any) -> tuple[str, ...]:
 
 
 AXES = (
-    Axis("models", "model", "pretrained", ("default",), (*MODEL_KEYS, "batch_size")),
+    Axis("models", "model", "pretrained", ("default",), (*MODEL, "batch_size")),
     Axis("tasks", "task", "task", ()),
     Axis("methods", "method", "method", (Settings.method,), _options(METHODS)),
     Axis("levels", "level", "level", (Settings.level,)),
@@ -109,21 +119,21 @@ def read_value(axis: Axis, given: Any, where: str) -> Value:
             if key not in known:
                 raise OptionError(f"{where}: {unknown_name('key', key, known)}")
         if axis.name != "model" and axis.key not in arguments:
-            raise OptionError(f"{where}: {axis.key} is missing in {dict(given)!r}.")
+            raise OptionError(f"{where}: {axis.key} is missing in {shown(dict(given))}.")
     else:
         arguments = {axis.key: given}
-    if axis.name == "model" and arguments.get(axis.key) in ("default", None):
-        arguments.pop(axis.key, None)
-    elif axis.name == "sizes":
-        arguments[axis.key] = list(parse_sizes(arguments[axis.key]))
     main = arguments.get(axis.key)
-    kind = {"seed": int, "sizes": list}.get(axis.name, str)
-    if main is not None and type(main) is not kind:
-        raise OptionError(f"{where}: {axis.name} is {_KINDS[kind]}, got {main!r}.")
+    if axis.name == "model" and (main is None or main == "default"):
+        arguments.pop(axis.key, None)
+    declared = axis.declared
     try:
-        items = tuple(sorted((key, json.dumps(item)) for key, item in arguments.items()))
-    except TypeError:
-        raise OptionError(f"{where}: {arguments!r} holds what JSON cannot say.") from None
+        read = {key: declared[key].read(key, item) for key, item in arguments.items()}
+    except CircuitError as error:
+        raise OptionError(f"{where}: {error}") from None
+    try:
+        items = tuple(sorted((key, json.dumps(item)) for key, item in read.items()))
+    except (TypeError, ValueError, RecursionError):
+        raise OptionError(f"{where}: {shown(arguments)} holds what JSON cannot say.") from None
     return Value(axis.name, items)
 
 
@@ -146,6 +156,3 @@ def read_values(axis: Axis, given: Any, where: str) -> tuple[Value, ...]:
         if value in values[:at]:
             raise OptionError(f"{where}[{at}]: {value.label} is there twice.")
     return tuple(values)
-
-
-_KINDS: dict[type, str] = {int: "a whole number", list: "a list of fractions", str: "text"}

@@ -25,12 +25,15 @@ from typing import Any
 
 import yaml
 
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import CircuitError, OptionError, shown
+from harness_circuits.options.kinds import Choice, FilePath, Whole
+from harness_circuits.options.paths import read_path
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.axes import AXES, AXIS_KEYS, BY_NAME, Value, read_values
 
 ARTIFACTS = ("all", "examples", "none")
+LIMIT = Whole(1, 10**9)
 Rule = tuple[tuple[str, tuple[Value, ...]], ...]
 SHARED_BY_AXES = {key for axis in AXES for key in (axis.key, *axis.more)}
 
@@ -73,7 +76,9 @@ class SweepConfig:
         rest = {field.name for field in fields(cls)} - {"axes"}
         known = [*(axis.plural for axis in AXES), *sorted(rest)]
         if not isinstance(data, Mapping):
-            raise OptionError(f"A sweep is a mapping with keys such as models and tasks: {data!r}.")
+            raise OptionError(
+                f"A sweep is a mapping with keys such as models and tasks, got {shown(data)}."
+            )
         for key in data:
             if key not in known:
                 raise OptionError(f"sweep: {unknown_name('key', str(key), known)}")
@@ -100,14 +105,15 @@ def read_config(path: str | Path) -> SweepConfig:
             value that cannot be used.
     """
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
+        text = read_path(path, "config", "a YAML file").read_text(encoding="utf-8")
+        data = yaml.load(text, Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     try:
         return SweepConfig.from_dict(data)
-    except OptionError as error:
+    except CircuitError as error:
         raise OptionError(f"{path}: {error}") from error
 
 
@@ -130,7 +136,9 @@ def _rules(given: Any, where: str) -> tuple[Rule, ...]:
 
 def _rule(given: Any, where: str) -> Rule:
     if not isinstance(given, Mapping) or not given:
-        raise OptionError(f"{where}: a rule is a mapping such as {{method: EAP}}, got {given!r}.")
+        raise OptionError(
+            f"{where}: a rule is a mapping such as {{method: EAP}}, got {shown(given)}."
+        )
     for key in given:
         if key not in BY_NAME:
             raise OptionError(f"{where}: {unknown_name('key', str(key), BY_NAME)}")
@@ -142,7 +150,8 @@ def _rule(given: Any, where: str) -> Rule:
 
 
 def _options(given: Any, where: str) -> tuple[tuple[str, str], ...]:
-    known = [key for key in Settings.known_keys() if key not in SHARED_BY_AXES]
+    declared = Settings.known()
+    known = [key for key in declared if key not in SHARED_BY_AXES]
     pairs = _mapping(given, where)
     for key, _ in pairs:
         if key in AXIS_KEYS:
@@ -155,22 +164,21 @@ def _options(given: Any, where: str) -> tuple[tuple[str, str], ...]:
             )
         if key not in known:
             raise OptionError(f"{where}: {unknown_name('option', key, known)}")
+        declared[key].read(f"{where}.{key}", given[key])
     return pairs
 
 
 def _mapping(given: Any, where: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(given, Mapping):
-        raise OptionError(f"{where} is a mapping, got {given!r}.")
+        raise OptionError(f"{where} is a mapping, got {shown(given)}.")
     try:
         return tuple(sorted((str(key), json.dumps(item)) for key, item in given.items()))
-    except TypeError:
-        raise OptionError(f"{where}: {dict(given)!r} holds what JSON cannot say.") from None
+    except (TypeError, ValueError, RecursionError):
+        raise OptionError(f"{where}: {shown(dict(given))} holds what JSON cannot say.") from None
 
 
 def _limit(given: Any, where: str) -> int | None:
-    if given is not None and (type(given) is not int or given < 1):
-        raise OptionError(f"{where} is a whole number of documents of at least 1, got {given!r}.")
-    return given
+    return None if given is None else LIMIT.read(where, given)
 
 
 def _texts(given: Any, where: str) -> tuple[str, ...]:
@@ -179,15 +187,11 @@ def _texts(given: Any, where: str) -> tuple[str, ...]:
 
 
 def _text(given: Any, where: str) -> str:
-    if not isinstance(given, str) or not given:
-        raise OptionError(f"{where} is a path, got {given!r}.")
-    return given
+    return FilePath().read(where, given)
 
 
 def _artifacts(given: Any, where: str) -> str:
-    if given not in ARTIFACTS:
-        raise OptionError(unknown_name(where, given, ARTIFACTS))
-    return str(given)
+    return Choice(ARTIFACTS).read(where, given)
 
 
 _READERS: dict[str, Callable[[Any, str], Any]] = {

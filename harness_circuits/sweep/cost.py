@@ -80,7 +80,7 @@ def discovery_passes(method: str, settings: Settings, graph: Graph) -> float:
     if method == "ensemble":
         from harness_circuits.attribution import METHODS
 
-        members = options.get("methods", METHODS.get(method).options["methods"])
+        members = options.get("methods", METHODS.get(method).defaults["methods"])
         names = [name for name in str(members).split(":") if name in METHODS and name != method]
         return sum(discovery_passes(name, settings, graph) for name in names)
     return {

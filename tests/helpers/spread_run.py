@@ -104,7 +104,7 @@ def run_methods(model: CircuitModel, batch: Batch, names: Sequence[str]) -> Iter
         for level in method.levels:
             if (name, level) != ("exact", "neuron"):
                 job = BlindJob(model, [batch], METRICS.get("logit_diff"), level)
-                method.function(job, **method.options)
+                method.function(job, **method.defaults)
                 yield f"{name} {level}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from helpers.tiny_models import random_hf
 from transformers import T5Config, T5ForConditionalGeneration
 
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
+from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.loading.load import check_device, check_dtype, load_model, resolve, take_apart
 from harness_circuits.models.circuit_model import Inputs
 
@@ -39,16 +40,31 @@ def test_a_gguf_file_and_its_folder_are_the_same_model(folder: Path, tmp_path: P
     assert torch.equal(again.forward(INPUTS), from_file.forward(INPUTS))
 
 
-def test_a_gpu_that_is_not_there_becomes_the_cpu(
-    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with caplog.at_level(logging.INFO, "lm_eval"):
-        model = load_model(str(folder), device="cuda:0")
-    assert model.device == torch.device("cpu")
-    assert "There is no cuda:0 on this machine; using the CPU." in caplog.text
-    assert check_device(None) == torch.device("cpu")
+@pytest.mark.parametrize("device", ["cuda:99", "mps:7", "xpu", "meta", "gpu", "cpu:x", 99])
+def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
+    """Nothing falls back to another device in silence."""
+    with pytest.raises(OptionError, match=r"^device=.* (is no device of this|holds no numbers)"):
+        check_device(device)
+
+
+def test_devices_that_are_there() -> None:
     assert check_device("cpu") == torch.device("cpu")
+    assert check_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(
+    "word", ["no", "off", "n", "f", "null", "never", "disabled", "0", 0, "yes"]
+)
+def test_only_true_and_false_say_whether_a_models_code_runs(tmp_path: Path, word: Any) -> None:
+    config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ran = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    with pytest.raises(OptionError, match=r"^trust_remote_code is true or false, got "):
+        load_model(str(tmp_path), trust_remote_code=word)
+    with pytest.raises(OptionError, match=r"^trust_remote_code is true or false, got "):
+        CircuitLM(pretrained=str(tmp_path), trust_remote_code=word)
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize(
@@ -56,10 +72,9 @@ def test_a_gpu_that_is_not_there_becomes_the_cpu(
     [
         (
             {"dtype": "float8"},
-            "Unknown dtype 'float8'. Known: float32, float64, bfloat16, float16.",
+            "dtype is one of auto, float32, float64, bfloat16, float16, got 'float8'.",
         ),
-        ({"device": "gpu"}, "device='gpu' is not a torch device, such as cpu or cuda:0."),
-        ({"kv_heads": "shared"}, "kv_heads is 'ungrouped' or 'grouped', got 'shared'."),
+        ({"kv_heads": "shared"}, "Unknown kv_heads 'shared'. Known: ungrouped, grouped."),
     ],
 )
 def test_bad_options_are_refused(folder: Path, options: dict[str, Any], message: str) -> None:

@@ -106,7 +106,7 @@ def test_the_run_s_seed_is_the_selector_s() -> None:
         ({"selection": "bootstrap-filter", "method": "random"}, "selection=bootstrap-filter needs"),
         ({"keep_samples": 5, "method": "random"}, "keep_samples needs other scores: method=random"),
         ({"selection": "bootstrap-filter", "keep_samples": 1}, "keep_samples is at least 2, got 1"),
-        ({"keep_samples": -1}, "keep_samples is a whole number of at least 0, got -1"),
+        ({"keep_samples": -1}, "keep_samples is a whole number from 0 to 100000, got -1"),
         ({"share": 0.5}, "share has no effect"),
         ({"selection": "pnr", "share": 2}, "share is a number from 0 to 1, got 2"),
         ({"selection": "greedy", "level": "node"}, "selection=greedy is not defined at level=node"),

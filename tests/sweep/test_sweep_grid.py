@@ -149,10 +149,10 @@ REFUSED = [
     ({}, "tasks is missing"),
     ([1], "A sweep is a mapping"),
     ({"tasks": []}, "tasks is empty"),
-    ({"tasks": [3]}, "tasks[0]: task is text, got 3"),
+    ({"tasks": [3]}, "tasks[0]: task is a task's name, got 3"),
     ({"tasks": ["a", "a"]}, "tasks[1]: a is there twice"),
     ({"tasks": ["a"], "method": ["EAP"]}, "Unknown key 'method'. Did you mean 'methods'?"),
-    ({"tasks": ["a"], "seeds": ["0"]}, "seed is a whole number, got '0'"),
+    ({"tasks": ["a"], "seeds": ["0"]}, "seed is a whole number from 0 to 4294967295, got '0'"),
     ({"tasks": ["a"], "sizes": ["x"]}, "sizes are fractions"),
     ({"tasks": ["a"], "models": [{"pretrainde": "x"}]}, "Did you mean 'pretrained'?"),
     ({"tasks": ["a"], "methods": [{"ig_steps": 3}]}, "methods[0]: method is missing"),
@@ -160,7 +160,7 @@ REFUSED = [
     ({"tasks": ["a"], "options": {"seed": 3}}, "options: seed is an axis of the grid"),
     ({"tasks": ["a"], "options": {"ig_steps": 3}}, "ig_steps stands beside its method, in methods"),
     ({"tasks": ["a"], "options": 3}, "options is a mapping, got 3"),
-    ({"tasks": ["a"], "limit": 0}, "limit is a whole number of documents of at least 1, got 0"),
+    ({"tasks": ["a"], "limit": 0}, "limit is a whole number from 1 to 1000000000, got 0"),
     ({"tasks": ["a"], "limit": True}, "limit is a whole number"),
     ({"tasks": ["a"], "results": ""}, "results is a path"),
     ({"tasks": ["a"], "artifacts": "some"}, "Unknown artifacts 'some'"),
@@ -169,6 +169,10 @@ REFUSED = [
     ({"tasks": ["a"], "exclude": [{"method": "EAPP"}]}, "matches no cell: method: EAPP"),
     ({"tasks": ["a"], "exclude": [{"task": "a"}]}, "No cell is left"),
     ({"tasks": ["a"], "include": [{"sizes": "x"}]}, "sizes are fractions"),
+    ({"tasks": ["a"], "models": [{"trust_remote_code": "no"}]}, "trust_remote_code is true or"),
+    ({"tasks": ["a"], "models": [{"batch_size": float("inf")}]}, "batch_size is a whole number"),
+    ({"tasks": ["a"], "options": {"n_discovery": "9"}}, "options.n_discovery is a whole number"),
+    ({"tasks": ["a"], "methods": [{"method": "RelP", "ln_rule": "off"}]}, "ln_rule is true or fa"),
 ]
 
 

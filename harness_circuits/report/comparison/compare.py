@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.curve import Statistic, area_statistics, areas_of, point_statistic
+from harness_circuits.options.fields import SETTINGS
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
 from harness_circuits.records.results_file import CurveRecord, Run
 from harness_circuits.report.comparison.matching import changes, match, newest
@@ -125,9 +126,10 @@ def method_text(run: Run) -> str:
     text = str(settings["method"])
     if options:
         text += f" ({', '.join(f'{name}={value}' for name, value in sorted(options.items()))})"
-    usual = {"level": "edge", "ablation": "patching", "selection": "top-n", "compat": "none"}
     others = [
-        str(settings[name]) for name, value in usual.items() if settings.get(name, value) != value
+        str(settings[name])
+        for name, option in SETTINGS.items()
+        if option.names_the_run and settings.get(name, option.default) != option.default
     ]
     return ", ".join([text, *others])
 

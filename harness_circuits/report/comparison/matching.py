@@ -8,20 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness_circuits.options.fields import SETTINGS
 from harness_circuits.records.results_file import Run
 
-# Settings that a repetition of a run may choose anew: they change noise, time or memory.
-OF_A_REPETITION = frozenset(
-    {
-        "seed",
-        "bootstrap_iters",
-        "pairs_per_pass",
-        "max_memory",
-        "keep_samples",
-        "null_circuits",
-        "stability_resamples",
-    }
-)
+OF_A_REPETITION = frozenset(name for name, option in SETTINGS.items() if option.of_a_repetition)
 
 
 @dataclass(frozen=True)

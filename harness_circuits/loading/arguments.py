@@ -1,0 +1,58 @@
+"""What the model loader can be told: in `--model_args`, a sweep's `models`, or `load_model`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from harness_circuits.options import Option
+from harness_circuits.options.kinds import Checked, Choice, FilePath, Name, Switch, Whole, mapping
+
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def _dtype(value: Any) -> str:
+    name = str(value).removeprefix("torch.") if isinstance(value, (str, torch.dtype)) else ""
+    if name != "auto" and name not in DTYPES:
+        raise ValueError
+    return name
+
+
+def name_or_number(value: Any) -> str | int:
+    """A name, or a number that stands for one: `device=0` is the first GPU."""
+    if isinstance(value, str):
+        return Name().accept(value)
+    return Whole(0, 2**31 - 1).accept(value)
+
+
+def _device(value: Any) -> str | int:
+    return str(value) if isinstance(value, torch.device) else name_or_number(value)
+
+
+def _device_map(value: Any) -> Any:
+    return name_or_number(value) if isinstance(value, (str, int)) else mapping(value)
+
+
+DTYPE = Checked(f"one of auto, {', '.join(DTYPES)}", _dtype)
+
+MODEL = {
+    "pretrained": Option(FilePath("a hub id, a folder or a GGUF file"), None, "the model"),
+    "revision": Option(Name("a branch, tag or commit"), "main", "which version of a hub id"),
+    "dtype": Option(DTYPE, "float32", "number format of the weights"),
+    "device": Option(Checked("a device such as cpu or cuda:0", _device), None, "where it runs"),
+    "device_map": Option(
+        Checked("a name such as auto, or a mapping of modules to devices", _device_map),
+        None,
+        "spread over several devices",
+    ),
+    "kv_heads": Option(
+        Choice(("ungrouped", "grouped")), "ungrouped", "key/value inputs: per query head, or shared"
+    ),
+    "trust_remote_code": Option(Switch(), False, "run Python code that comes with the model"),
+}
