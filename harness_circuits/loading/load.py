@@ -17,6 +17,7 @@ from harness_circuits.loading.arguments import DTYPES, MODEL
 from harness_circuits.loading.checks import check_model
 from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
+from harness_circuits.options import read_options
 from harness_circuits.options.paths import read_path
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def load_model(
         dtype: One of `DTYPES`.
         device: A torch device; by default CUDA if there is one, else the CPU.
         kv_heads: See `CircuitModel`.
-        trust_remote_code: Passed to transformers.
+        trust_remote_code: Whether Python code that comes with the model may run.
         **hf_options: Further arguments of `from_pretrained`.
 
     Raises:
@@ -54,12 +55,10 @@ def load_model(
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    own = {"revision": revision, "kv_heads": kv_heads, "trust_remote_code": trust_remote_code}
-    for key, value in own.items():
-        own[key] = MODEL[key].read(key, value)
+    where = {"revision": revision, "trust_remote_code": trust_remote_code}
+    where = read_options(MODEL, where, "load_model")
     chosen, target = check_dtype(dtype), check_device(device)
     source, name = resolve(pretrained)
-    where = {key: own[key] for key in ("revision", "trust_remote_code")}
     try:
         config = AutoConfig.from_pretrained(source, **where)
         if getattr(config, "is_encoder_decoder", False):

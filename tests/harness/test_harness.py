@@ -202,7 +202,7 @@ ARGUMENTS = [
     ({"batch_size": "many"}, OptionError, "batch_size is a whole number from 1 to 1000000, auto"),
     ({"artifacts": "/proc/nowhere"}, OptionError, "artifacts=/proc/nowhere cannot be written"),
     ({"circuit": "missing.json"}, CircuitError, "missing.json"),
-    ({"dtype": "float31"}, OptionError, "dtype is one of auto, .* got 'float31'"),
+    ({"dtype": "float31"}, OptionError, "dtype is one of auto"),
     ({"kv_heads": "some"}, OptionError, "Unknown kv_heads"),
 ]
 
