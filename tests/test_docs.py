@@ -12,8 +12,8 @@ from helpers.environments import ROOT
 
 from harness_circuits.ablation.ablations import ABLATIONS
 from harness_circuits.attribution import METHODS
+from harness_circuits.commands.compare import compare_parser
 from harness_circuits.commands.main import COMMANDS
-from harness_circuits.commands.reports import compare_parser
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings

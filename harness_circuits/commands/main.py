@@ -22,10 +22,10 @@ PROGRAM = "harness-circuits"
 # Name of a command: the function that runs it, given the arguments after the name.
 COMMANDS = {
     "check-task": "harness_circuits.commands.check_task:check_task_command",
-    "compare": "harness_circuits.commands.reports:compare_command",
-    "draw": "harness_circuits.commands.reports:draw_command",
+    "compare": "harness_circuits.commands.compare:compare_command",
+    "draw": "harness_circuits.commands.draw:draw_command",
     "export-mib": "harness_circuits.commands.export_mib:export_mib",
-    "leaderboard": "harness_circuits.commands.reports:leaderboard_command",
+    "leaderboard": "harness_circuits.commands.leaderboard:leaderboard_command",
     "sweep": "harness_circuits.commands.sweep:sweep_command",
     "version": "harness_circuits.commands.main:print_versions",
 }

@@ -21,10 +21,9 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import write_atomically
@@ -33,12 +32,17 @@ from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, g
 from harness_circuits.formats.content import NOTE, Content
 from harness_circuits.formats.eapig_json import cfg_of
 
+if TYPE_CHECKING:  # torch is loaded for a file of its own only
+    import torch
+
 _REQUIRED = ("cfg", "src_nodes", "dst_nodes", "edges_in_graph", "nodes_in_graph")
 _CELL_BYTES, _NAME_BYTES = 16, 128
 
 
 def write_pt(path: Path, content: Content) -> Path:
     """Write a circuit file, atomically."""
+    import torch
+
     graph = content.graph
     arrays = {
         "edges_scores": content.edge_scores,
@@ -127,6 +131,8 @@ def _check_archive(path: Path, limit: int) -> None:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    import torch
+
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a forged pickle can make the unpickler raise anything
@@ -152,6 +158,8 @@ def _check_names(path: Path, key: str, names: object, expected: tuple[str, ...])
 
 
 def _tensor(path: Path, data: dict[str, Any], key: str, shape: tuple[int, ...]) -> torch.Tensor:
+    import torch
+
     value = data[key]
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized:
         raise CircuitFileError(f"{path}: {key!r} must be a tensor, got {type(value).__name__}.")
@@ -172,7 +180,7 @@ def _scores(
     tensor = _tensor(path, data, key, shape)
     if not tensor.is_floating_point():
         raise CircuitFileError(f"{path}: {key!r} must be floating point, got {tensor.dtype}.")
-    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
+    wide = tensor if tensor.dtype.itemsize == 8 else tensor.float()
     return np.array(wide.numpy())
 
 
@@ -181,6 +189,6 @@ def _flags(path: Path, data: dict[str, Any], key: str, shape: tuple[int, ...]) -
     if tensor.is_complex():
         raise CircuitFileError(f"{path}: {key!r} must be boolean, got {tensor.dtype}.")
     flags = np.array(tensor.bool().numpy())
-    if tensor.dtype != torch.bool and not np.array_equal(tensor.double().numpy(), flags):
+    if not np.array_equal(tensor.double().numpy(), flags):
         raise CircuitFileError(f"{path}: {key!r} must be boolean, or numbers 0 and 1.")
     return flags

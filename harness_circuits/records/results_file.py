@@ -7,7 +7,7 @@ that names file, field and value; `read_results` collects these refusals and goe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,15 @@ class Reading:
     skipped: tuple[tuple[Path, str], ...]
     damaged: tuple[Path, ...] = ()
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line for each file that was refused, and one with counts; nothing if none was."""
+        if not self.skipped:
+            return ()
+        used = len({run.file for run in self.runs})
+        lines = (f"skipped {path}: {reason}" for path, reason in self.skipped)
+        return (*lines, f"{len(self.skipped)} files skipped, {used} used")
+
 
 def read_results(paths: Iterable[str | Path]) -> Reading:
     """Read files, and all `.json` files below folders, other than those of artifacts.
@@ -145,6 +154,22 @@ def read_results(paths: Iterable[str | Path]) -> Reading:
             skipped.append((file, str(error)))
             damaged += [] if isinstance(error, ForeignFileError) else [file]
     return Reading(tuple(runs), tuple(skipped), tuple(damaged))
+
+
+def read_runs(paths: Sequence[str | Path]) -> Reading:
+    """Read results, of which there must be some.
+
+    Raises:
+        ResultFileError: A path does not exist, or no file is usable.
+    """
+    reading = read_results(paths)
+    if not reading.runs:
+        raise ResultFileError(
+            f"No results of --model circuit in {', '.join(map(str, paths))}"
+            f"{'; '.join(['', *reading.left_out])}. Write some with lm_eval --model circuit "
+            "--output_path FOLDER."
+        )
+    return reading
 
 
 def _below(folder: Path) -> list[Path]:

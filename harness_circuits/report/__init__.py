@@ -1,1 +1,1 @@
-"""Leaderboard, comparison of runs, and circuit drawings: results files in, tables and pages out."""
+"""Leaderboard, comparison of runs, and circuit drawings: files in, tables and pages out. No torch."""

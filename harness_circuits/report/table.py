@@ -1,13 +1,13 @@
-"""The leaderboard as a pandas table, as Markdown and as CSV."""
+"""The leaderboard: runs with marks, as Markdown and as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-
-import pandas as pd
 
 from harness_circuits.records.results_file import Run
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
@@ -73,30 +73,39 @@ def _cells(entries: Sequence[Entry]) -> Iterator[tuple[tuple[str, str, str], lis
         yield (model, task, _list_text(sizes)), list(members)
 
 
-def frame(board: Leaderboard) -> pd.DataFrame:
-    """One row per run: settings, every metric with its bounds and mark, sizes of the data, file."""
-    rows = []
-    for at, entry in enumerate(board.entries):
-        run = entry.run
-        row: dict[str, object] = dict(zip(TEXT, board.texts(at), strict=True))
-        for metric in board.metrics:
-            if (value := entry.values.get(metric.name)) is not None:
-                bounds = (value.low, value.high) if value.low < value.high else (None, None)
-                row[metric.name] = value.value
-                row[f"{metric.name}_ci95_low"], row[f"{metric.name}_ci95_high"] = bounds
-                row[f"{metric.name}_mark"] = board.marks[metric.name][at]
-        rows.append(
-            row
-            | {
-                "model_accuracy": run.accuracy[0].value if run.accuracy else None,
-                "chance": run.accuracy[1] if run.accuracy else None,
-                "n_discovery": run.n_discovery,
-                "n_evaluation": run.n_evaluation,
-                "evaluation_pairs": run.evaluation_pairs,
-                "file": run.file.as_posix(),
-            }
-        )
-    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+def leaderboard_csv(board: Leaderboard) -> str:
+    """One row per run: settings, every metric with its bounds and mark, sizes of the data, file.
+
+    A column that no run has a value for is left out.
+    """
+    rows = [_row(board, at) for at in range(len(board.entries))]
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [name for name in names if any(row.get(name) is not None for row in rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(board: Leaderboard, at: int) -> dict[str, object]:
+    entry = board.entries[at]
+    run = entry.run
+    row: dict[str, object] = dict(zip(TEXT, board.texts(at), strict=True))
+    for metric in board.metrics:
+        if (value := entry.values.get(metric.name)) is not None:
+            bounds = (value.low, value.high) if value.low < value.high else (None, None)
+            row[metric.name] = value.value
+            row[f"{metric.name}_ci95_low"], row[f"{metric.name}_ci95_high"] = bounds
+            row[f"{metric.name}_mark"] = board.marks[metric.name][at]
+    return row | {
+        "model_accuracy": run.accuracy[0].value if run.accuracy else None,
+        "chance": run.accuracy[1] if run.accuracy else None,
+        "n_discovery": run.n_discovery,
+        "n_evaluation": run.n_evaluation,
+        "evaluation_pairs": run.evaluation_pairs,
+        "file": run.file.as_posix(),
+    }
 
 
 def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> str:

@@ -1,0 +1,92 @@
+"""`harness-circuits compare`: old results against new ones."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.errors import CircuitError
+from harness_circuits.records.results_file import Reading, read_runs
+from harness_circuits.report.comparison.compare import compare
+from harness_circuits.report.comparison.text import FORMATS, comparison_text
+from harness_circuits.report.comparison.thresholds import read_thresholds
+
+_EPILOG = """\
+Exit code: 0, nothing got worse; 1, a number got significantly worse by more than its threshold; 2, runs
+cannot be compared: a cell of BASELINE is missing from CURRENT or has other settings, or a file of either
+is damaged.
+
+examples:
+  harness-circuits compare results/main results/branch --thresholds thresholds.yaml
+  harness-circuits compare main branch --format junit --output comparison.xml
+  harness-circuits compare eap.json eap-ig.json --across-settings
+"""
+
+
+def compare_command(arguments: Sequence[str]) -> int:
+    """Run `harness-circuits compare`.
+
+    Returns:
+        0, nothing got worse; 1, something did; 2, something could not be compared.
+    """
+    options = compare_parser().parse_args(arguments)
+    try:
+        thresholds = read_thresholds(options.thresholds)
+        old, new = (_read(path) for path in (options.baseline, options.current))
+    except CircuitError as error:
+        print(f"harness-circuits compare: error: {error}", file=sys.stderr)
+        return 2
+    comparison = compare(old.runs, new.runs, thresholds, across_settings=options.across_settings)
+    text = comparison_text(comparison, options.format, everything=options.all)
+    print(text, end="")
+    if options.output is not None:
+        write_text(options.output, text)
+    if comparison.with_verdict("worse"):
+        return 1
+    return 2 if comparison.not_compared or old.damaged or new.damaged else 0
+
+
+def _read(path: Path) -> Reading:
+    reading = read_runs([path])
+    for line in reading.left_out:
+        print(line, file=sys.stderr)
+    return reading
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file; GitHub's step summary is appended to, as it is shared by a job's commands."""
+    if str(path) == os.environ.get("GITHUB_STEP_SUMMARY"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        write_atomically(path, text.encode())
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    """Arguments of `harness-circuits compare`."""
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits compare",
+        description="Compare old results with new ones, example by example where both saved artifacts.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("baseline", type=Path, help="results file, or folder of them")
+    parser.add_argument("current", type=Path, help="results file, or folder of them")
+    parser.add_argument(
+        "--thresholds",
+        type=Path,
+        help="YAML file of changes that do not count: cpr, cmd, cmd_log, points, default",
+    )
+    parser.add_argument(
+        "--across-settings",
+        action="store_true",
+        help="also compare single runs of one task and model whose settings differ",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="markdown", help="(markdown)")
+    parser.add_argument("--all", action="store_true", help="Markdown of unchanged points too")
+    parser.add_argument("--output", type=Path, help="also write it to this file")
+    return parser

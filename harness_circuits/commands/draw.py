@@ -1,0 +1,55 @@
+"""`harness-circuits draw`: a drawing of one circuit."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
+
+_EPILOG = """\
+examples:
+  harness-circuits draw runs/ioi_circuit/scores.safetensors --keep 100 --output circuit.png
+  harness-circuits draw runs/ioi_circuit/circuits.safetensors#absolute@0.001 \\
+      --scores runs/ioi_circuit/scores.safetensors --output circuit.html
+"""
+
+
+def draw_command(arguments: Sequence[str]) -> None:
+    """Run `harness-circuits draw`.
+
+    Raises:
+        OptionError: Options that exclude each other, nothing to draw, or a missing extra.
+        CircuitFileError: A file cannot be read.
+    """
+    options = _parser().parse_args(arguments)
+    output: Path = options.output or default_output(options.file)
+    check_output(output)
+    drawing = read_drawing(options.file, options.scores, options.keep, options.merge)
+    title = f"{Path(options.file).name}: {drawing.n_edges} edges"
+    write_atomically(output, draw(drawing, output.suffix, title))
+    merged = f", drawn as {len(drawing.edges)} between nodes" if drawing.merged else ""
+    print(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits draw",
+        description="Draw a circuit: layers upward, colour by what an edge feeds, width by score.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", help="circuit or scores: .safetensors (FILE#NAME), .json or .pt")
+    parser.add_argument(
+        "--output", type=Path, help="drawing, by its suffix: .svg (default), .png, .html, .dot"
+    )
+    parser.add_argument("--scores", help="scores file for widths and signs of a circuit's edges")
+    parser.add_argument("--keep", type=int, help="of scores, draw the strongest N units (40)")
+    parser.add_argument(
+        "--merge",
+        action=argparse.BooleanOptionalAction,
+        help="one line between two nodes, whether into q, k or v (default: above 100 edges)",
+    )
+    return parser

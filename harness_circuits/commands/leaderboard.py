@@ -1,0 +1,55 @@
+"""`harness-circuits leaderboard`: Markdown, CSV and a page from results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.records.results_file import read_runs
+from harness_circuits.report.comparison.matching import newest
+from harness_circuits.report.extras import needs_report
+
+
+def leaderboard_command(arguments: Sequence[str]) -> None:
+    """Run `harness-circuits leaderboard`.
+
+    Raises:
+        ResultFileError: A path does not exist, or holds no usable results.
+        OptionError: The extra `report` is not installed.
+    """
+    options = _parser().parse_args(arguments)
+    with needs_report():
+        from harness_circuits.report.page import leaderboard_page
+        from harness_circuits.report.table import (
+            leaderboard_csv,
+            leaderboard_markdown,
+            make_leaderboard,
+        )
+    reading = read_runs(options.results)
+    notes: list[str] = []
+    board = make_leaderboard(newest(reading.runs, notes))
+    for line in (*reading.left_out, *(f"left out {note}" for note in notes)):
+        print(line, file=sys.stderr)
+    left_out = [*(f"{path}: {reason}" for path, reason in reading.skipped), *notes]
+    files = {
+        "leaderboard.md": leaderboard_markdown(board, left_out),
+        "leaderboard.csv": leaderboard_csv(board),
+        "leaderboard.html": leaderboard_page(board, left_out),
+    }
+    for name, text in files.items():
+        print(write_atomically(options.output / name, text.encode()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness-circuits leaderboard",
+        description="Make leaderboard.md, leaderboard.csv and leaderboard.html from results.",
+    )
+    parser.add_argument("results", type=Path, nargs="+", help="results files, or folders of them")
+    parser.add_argument(
+        "--output", type=Path, default=Path("leaderboard"), help="folder to write to (leaderboard)"
+    )
+    return parser
