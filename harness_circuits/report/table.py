@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from harness_circuits.options.fields import SETTINGS as DECLARED
 from harness_circuits.records.results_file import Run
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
 from harness_circuits.report.scoring import BEST, METRICS, TIED, Column, Entry, make_entry, mark
-from harness_circuits.settings import Settings
 
 SETTINGS = ("method", "level", "ablation", "selection")
 TEXT = ("model", "task", *SETTINGS, "options")
@@ -170,8 +170,8 @@ def _order(entry: Entry) -> tuple[float, str]:
 
 def _options(runs: Sequence[Run]) -> tuple[str, ...]:
     """Settings and model details that differ within the runs, as `name=value`, but for defaults."""
-    own = {k: v for k, v in Settings().to_dict().items() if not k.endswith("_options")}
-    usual = flat(own).items()
+    own = {name: option.default for name, option in DECLARED.items()}
+    usual = flat({**own, "keep_samples": 0}).items()  # what the default selector needs
     everything = [dict(flat({**run.model_details, **run.settings}).items() - usual) for run in runs]
     names = sorted({name for options in everything for name in options} - {*SETTINGS})
     differing = [n for n in names if len({options.get(n) for options in everything}) > 1]
@@ -186,7 +186,7 @@ def flat(options: Mapping[str, Any]) -> dict[str, str]:
     for name, value in options.items():
         if isinstance(value, Mapping):
             text |= flat(value) if name != "graph" else {}
-        elif isinstance(value, list):
+        elif isinstance(value, (list, tuple)):
             numbers = value and all(type(item) in (int, float) for item in value)
             text[name] = _list_text(value) if numbers else ":".join(map(str, value))
         elif value is not None:

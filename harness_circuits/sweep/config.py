@@ -23,11 +23,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 import yaml
 
 from harness_circuits.errors import CircuitError, OptionError, shown
 from harness_circuits.options.kinds import Choice, FilePath, Whole
 from harness_circuits.options.paths import read_path
+=======
+from harness_circuits.errors import OptionError
+from harness_circuits.records.strict_yaml import YamlFileError, read_yaml
+>>>>>>> 4f67bc4 (wip)
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.axes import AXES, AXIS_KEYS, BY_NAME, Value, read_values
@@ -105,28 +110,22 @@ def read_config(path: str | Path) -> SweepConfig:
             value that cannot be used.
     """
     try:
+<<<<<<< HEAD
         text = read_path(path, "config", "a YAML file").read_text(encoding="utf-8")
         data = yaml.load(text, Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+=======
+        data = read_yaml(path)
+    except YamlFileError as error:
+        raise OptionError(str(error)) from error
+>>>>>>> 4f67bc4 (wip)
     try:
         return SweepConfig.from_dict(data)
     except CircuitError as error:
         raise OptionError(f"{path}: {error}") from error
-
-
-class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """PyYAML's safe loader, which otherwise lets the last of two equal keys win."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [str(key.value) for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"the key {twice!r} is there twice{node.start_mark}")
-        result: dict[Any, Any] = super().construct_mapping(node, deep)
-        return result
 
 
 def _rules(given: Any, where: str) -> tuple[Rule, ...]:

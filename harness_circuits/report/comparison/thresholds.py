@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.evaluation.curve import AREAS
+from harness_circuits.records.strict_yaml import YamlFileError, read_yaml
 from harness_circuits.registry import unknown_name
 
 POINTS, DEFAULT = "points", "default"
@@ -52,11 +51,9 @@ def read_thresholds(path: Path | None) -> Thresholds:
     if path is None:
         return NO_THRESHOLDS
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError(
-            f"--thresholds {path} cannot be read: {' '.join(str(error).split())}"
-        ) from error
+        data = read_yaml(path)
+    except YamlFileError as error:
+        raise OptionError(f"--thresholds: {error}") from error
     if not isinstance(data, dict):
         raise OptionError(f"--thresholds {path} holds no lines such as `cpr: 0.05`.")
     for key, value in data.items():
@@ -64,5 +61,5 @@ def read_thresholds(path: Path | None) -> Thresholds:
             raise UnknownNameError(f"{path}: {unknown_name('metric', str(key), KEYS)}")
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value < math.inf:
-            raise OptionError(f"{path}: {key} is a number from 0, got {value!r}.")
+            raise OptionError(f"{path}: {key} is a number from 0, got {value!r:.200}.")
     return Thresholds({key: float(value) for key, value in data.items()})

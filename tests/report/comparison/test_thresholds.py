@@ -14,11 +14,11 @@ from harness_circuits.commands.main import main
     ("text", "message"),
     [
         ("cpr: -1", "cpr is a number from 0, got -1"),
-        ("cpr: .nan", "cpr is a number from 0, got nan"),
+        ("cpr: .nan", "cpr is a number from 0, got '.nan'"),
         ("cpr: true", "cpr is a number from 0, got True"),
         ("cprr: 1", "Unknown metric 'cprr'. Did you mean 'cpr'?"),
         ("- cpr", "holds no lines such as `cpr: 0.05`"),
-        ("cpr: [", "cannot be read"),
+        ("cpr: [", "is not YAML that can be used"),
         (None, "cannot be read"),
     ],
 )
