@@ -23,16 +23,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-import yaml
-
-from harness_circuits.errors import CircuitError, OptionError, shown
+from harness_circuits.errors import CircuitError, OptionError
 from harness_circuits.options.kinds import Choice, FilePath, Whole
 from harness_circuits.options.paths import read_path
-=======
-from harness_circuits.errors import OptionError
 from harness_circuits.records.strict_yaml import YamlFileError, read_yaml
->>>>>>> 4f67bc4 (wip)
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.axes import AXES, AXIS_KEYS, BY_NAME, Value, read_values
@@ -110,18 +104,9 @@ def read_config(path: str | Path) -> SweepConfig:
             value that cannot be used.
     """
     try:
-<<<<<<< HEAD
-        text = read_path(path, "config", "a YAML file").read_text(encoding="utf-8")
-        data = yaml.load(text, Loader=_StrictLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-=======
-        data = read_yaml(path)
+        data = read_yaml(read_path(path, "config", "a YAML file"))
     except YamlFileError as error:
         raise OptionError(str(error)) from error
->>>>>>> 4f67bc4 (wip)
     try:
         return SweepConfig.from_dict(data)
     except CircuitError as error:
