@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.circuits.scores import write_atomically
-from harness_circuits.errors import CircuitError
+from harness_circuits.errors import CircuitError, one_line
 from harness_circuits.records.results_file import Reading, read_runs
 from harness_circuits.report.comparison.compare import compare
 from harness_circuits.report.comparison.text import FORMATS, comparison_text
 from harness_circuits.report.comparison.thresholds import read_thresholds
 
+WORSE, NOT_COMPARED = 1, 2
+
 _EPILOG = """\
 Exit code: 0, nothing got worse; 1, a number got significantly worse by more than its threshold; 2, runs
-cannot be compared: a cell of BASELINE is missing from CURRENT or has other settings, or a file of either
-is damaged.
+cannot be compared: a cell of BASELINE is missing from CURRENT or has other settings, a file of either is
+damaged, or the comparison could not be finished or written.
 
 examples:
   harness-circuits compare results/main results/branch --thresholds thresholds.yaml
@@ -31,23 +34,30 @@ def compare_command(arguments: Sequence[str]) -> int:
     """Run `harness-circuits compare`.
 
     Returns:
-        0, nothing got worse; 1, something did; 2, something could not be compared.
+        0, nothing got worse; 1, something did; 2, something could not be compared, or the comparison
+        could not be finished: whatever goes wrong, 1 is never said without a number that got worse.
     """
     options = compare_parser().parse_args(arguments)
     try:
-        thresholds = read_thresholds(options.thresholds)
-        old, new = (_read(path) for path in (options.baseline, options.current))
-    except CircuitError as error:
-        print(f"harness-circuits compare: error: {error}", file=sys.stderr)
-        return 2
+        return _compare(options)
+    except (CircuitError, OSError) as error:
+        print(f"harness-circuits compare: error: {one_line(error)}", file=sys.stderr)
+    except Exception:  # a fault of ours must not read as a verdict
+        traceback.print_exc()
+    return NOT_COMPARED
+
+
+def _compare(options: argparse.Namespace) -> int:
+    thresholds = read_thresholds(options.thresholds)
+    old, new = (_read(path) for path in (options.baseline, options.current))
     comparison = compare(old.runs, new.runs, thresholds, across_settings=options.across_settings)
     text = comparison_text(comparison, options.format, everything=options.all)
-    print(text, end="")
     if options.output is not None:
         write_text(options.output, text)
+    print(text, end="", flush=True)
     if comparison.with_verdict("worse"):
-        return 1
-    return 2 if comparison.not_compared or old.damaged or new.damaged else 0
+        return WORSE
+    return NOT_COMPARED if comparison.not_compared or old.damaged or new.damaged else 0
 
 
 def _read(path: Path) -> Reading:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import CircuitError
@@ -80,5 +82,31 @@ class Fields:
         return ResultFileError(f"{self.where}: {name!r} is not {expected} but {value!r:.80}")
 
 
+def read_json(path: Path) -> Any:
+    """A file's JSON, every key of an object once, all of it text that can be written again.
+
+    Raises:
+        ResultFileError: It cannot be read, or is not that.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultFileError(f"not readable as JSON: {error}") from error
+    return data
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r:.80} is there twice in one object")
+    return found
+
+
 def _finite(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # a whole number beyond any float
+        return False

@@ -16,7 +16,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import check_sizes
 from harness_circuits.errors import CircuitError
 from harness_circuits.evaluation.curve import AREAS
-from harness_circuits.records.fields import Fields, ResultFileError
+from harness_circuits.records.fields import Fields, ResultFileError, read_json
 from harness_circuits.statistics.bootstrap import Interval
 
 RANKINGS = tuple(ranking.value for ranking in Ranking)
@@ -185,11 +185,7 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
         ForeignFileError: It is not a results file of `--model circuit`.
         ResultFileError: It is damaged.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultFileError(f"not readable as JSON: {error}") from error
+    data = read_json(path)
     top = Fields(data, "the file")
     if not isinstance(data, dict) or "results" not in data or "config" not in data:
         raise ForeignFileError("not a results file of lm-eval: no `results` and `config` in it")

@@ -50,16 +50,13 @@ def read_yaml(path: str | Path) -> Any:
         raise YamlFileError(f"{path} cannot be read: {error}") from error
     if len(content) > MOST_BYTES:
         raise YamlFileError(f"{path} has more than {MOST_BYTES} bytes.")
-    loader = _StrictLoader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, Loader=_StrictLoader)
     except RecursionError as error:
         raise YamlFileError(f"{path} is nested more than {MOST_DEPTH} deep.") from error
     except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise YamlFileError(f"{path} is not YAML that can be used: {reason:.300}") from error
-    finally:
-        loader.dispose()
 
 
 class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
@@ -80,18 +77,15 @@ class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
         self.depth -= 1
         return node
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, Any] = {}
-        if isinstance(node, yaml.MappingNode):
-            for key, _ in node.value:
-                name = self.construct_object(key, deep=True)
-                if not isinstance(name, (str, int, float, bool, type(None))):
-                    raise yaml.YAMLError(f"a key is one value, not a collection{key.start_mark}")
-                if (type(name), name) in seen:
-                    raise yaml.YAMLError(f"the key {name!r:.80} is there twice{key.start_mark}")
-                seen[type(name), name] = key
-        result: dict[Any, Any] = super().construct_mapping(node, deep)
-        return result
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node, seen = super().compose_mapping_node(anchor), set[tuple[str, str]]()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"a key is one value, not a collection{key.start_mark}")
+            if (key.tag, key.value) in seen:
+                raise yaml.YAMLError(f"the key {key.value!r:.80} is there twice{key.start_mark}")
+            seen.add((key.tag, key.value))
+        return node
 
     def construct_whole(self, node: Any) -> int:
         value = int(self.construct_scalar(node)) if len(node.value) < 30 else MOST_WHOLE

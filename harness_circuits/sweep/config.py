@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.errors import CircuitError, OptionError
+from harness_circuits.errors import CircuitError, OptionError, shown
 from harness_circuits.options.kinds import Choice, FilePath, Whole
 from harness_circuits.options.paths import read_path
 from harness_circuits.records.strict_yaml import YamlFileError, read_yaml
