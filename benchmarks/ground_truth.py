@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.evaluation.agreement import agreement
-from harness_circuits.experiment import Experiment
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.ground_truth import GROUND_TRUTH, PREFIX, TRUTH_FILE, ground_truth_folder
 from harness_circuits.loading.load import load_model
@@ -67,7 +67,7 @@ def measures(
     found = {}
     for method in methods:
         settings = Settings(method=method, level=level, sizes=(1.0,), bootstrap_iters=0)
-        scores = Experiment(model, settings, pairs, pairs[:1]).run().scores
+        scores = Discovery.on(Setup(model, settings), pairs).scores()
         found[method] = agreement(scores, truth)
     return found
 

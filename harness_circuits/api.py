@@ -23,14 +23,16 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, write_atomically
 from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
+from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
-from harness_circuits.evaluation.result import Result
+from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
-from harness_circuits.experiment import Experiment, example_records
+from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.records.results_file import CurveRecord
 from harness_circuits.selection import select as select_counts
+from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.bootstrap import Interval
 
@@ -104,7 +106,7 @@ def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scor
         CircuitError: An option, a pair, or their combination cannot be used.
     """
     settings = Settings.from_arguments(options)
-    return Experiment(model, settings, pairs, pairs).discover()
+    return Discovery.on(Setup(model, settings), pairs).scores()
 
 
 def select(
@@ -169,12 +171,10 @@ def faithfulness(
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
     if settings.ablation.startswith("mean") and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
-    chosen = list(circuits.values())
-    experiment = Experiment(model, settings, training or pairs, pairs, given=chosen[-1])
-    experiment.sizes = settings.sizes  # those asked for, of all the circuits given
-    evaluation, curves = experiment.evaluate({by: chosen})
-    result = Result(None, curves, evaluation, {})
-    records = example_records(experiment, result, range(len(evaluation.indices)))
+    given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)
+    result = Experiment(model, settings, training or (), pairs, given=given).run()
+    numbers = range(len(result.examples.indices))
+    records = example_records(result, numbers, iters=settings.bootstrap_iters, seed=settings.seed)
     return _faithfulness(summarise(list(records.values())))
 
 

@@ -33,6 +33,7 @@ ablation
 attribution selection
 evaluation
 settings
+discovery
 experiment
 records
 task_data

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from harness_circuits.discovery import tokenise
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
-from harness_circuits.experiment import tokenise
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.load import load_model

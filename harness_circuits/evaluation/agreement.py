@@ -15,6 +15,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.known import KNOWN_FOR_TASK, is_gpt2_small, known_circuit
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.selection.given import Given
 
 
 def agreement(
@@ -112,7 +113,7 @@ def overlap(found: Circuit, known: Circuit) -> dict[str, dict[str, float]]:
     return result
 
 
-def overlap_with_known(found: Scores | Circuit | None, task: str) -> dict[str, Any]:
+def overlap_with_known(found: Given | None, task: str) -> dict[str, Any]:
     """Overlap with the literature's circuit of a task, if the graph is GPT-2 small's.
 
     Of scores, the circuit of the known one's size by absolute score is taken; precision and recall
@@ -125,10 +126,14 @@ def overlap_with_known(found: Scores | Circuit | None, task: str) -> dict[str, A
     if not is_gpt2_small(graph):
         return {}
     known = known_circuit(name, graph)
-    if isinstance(found, Scores):
-        kept = np.zeros(found.space.shape, dtype=bool)
-        n = known.n_kept if found.space.level == "edge" else int(known.nodes.sum())
-        values = np.where(found.space.real, np.abs(found.values), -1.0)
-        kept.ravel()[np.argsort(-values, axis=None, kind="stable")[:n]] = True
-        found = Circuit(found.space, kept)
-    return {name: {"n_edges": known.n_kept, **overlap(found, known)}}
+    circuit = list(found.fixed.values())[-1] if found.scores is None else _like(found.scores, known)
+    return {name: {"n_edges": known.n_kept, **overlap(circuit, known)}}
+
+
+def _like(scores: Scores, known: Circuit) -> Circuit:
+    """The circuit of a known one's size by absolute score, not pruned."""
+    space, kept = scores.space, np.zeros(scores.space.shape, dtype=bool)
+    n = known.n_kept if space.level == "edge" else int(known.nodes.sum())
+    values = np.where(space.real, np.abs(scores.values), -1.0)
+    kept.ravel()[np.argsort(-values, axis=None, kind="stable")[:n]] = True
+    return Circuit(space, kept)

@@ -1,8 +1,8 @@
-"""Run circuits over batches and collect metric values per example."""
+"""The evaluation half of an experiment: run circuits over evaluation pairs, and make curves of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,12 @@ from torch import Tensor
 
 from harness_circuits.ablation.ablations import Ablation
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import NumericalError
-from harness_circuits.evaluation.result import ExampleValues
+from harness_circuits.evaluation.curve import CurveValues, check_gap
+from harness_circuits.evaluation.null_circuits import random_circuits
+from harness_circuits.evaluation.result import Curve, ExampleValues
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import Metric, accuracy, answer_log_probs
@@ -22,6 +25,55 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
+
+
+def evaluate_curves(
+    model: CircuitModel,
+    batches: Sequence[Batch],
+    circuits: Mapping[Ranking, Sequence[Circuit]],
+    metric: Metric,
+    ablation: Ablation,
+    *,
+    sizes: tuple[float, ...],
+    task: str,
+    null_circuits: int = 0,
+    seed: int = 0,
+    ranks: Ranks = ALONE,
+) -> tuple[ExampleValues, tuple[Curve, ...]]:
+    """Evaluate circuits of all rankings, and random ones, on the same pairs.
+
+    Args:
+        model: The model.
+        batches: Evaluation pairs.
+        circuits: Per ranking, the circuit of each size.
+        metric: Task metric.
+        ablation: What replaces everything outside a circuit.
+        sizes: Requested sizes, ascending fractions of all units.
+        task: What messages call the pairs.
+        null_circuits: Random circuits to run beside each circuit.
+        seed: Seed of their draw.
+        ranks: The processes that share the batches.
+
+    Raises:
+        CircuitFileError: A circuit belongs to another graph.
+        NumericalError: A logit is not finite, or faithfulness is undefined.
+    """
+    found = [circuit for chosen in circuits.values() for circuit in chosen]
+    null = random_circuits(found, null_circuits, seed)
+    examples = evaluate_circuits(model, batches, found + null, metric, ablation, ranks)
+    full, empty = examples.full, examples.empty
+    check_gap(full, empty, task)
+    shape = (len(found), null_circuits)
+    null_values = examples.circuits[len(found) :].reshape(*shape, len(examples.indices))
+    null_kept = np.array([circuit.n_kept for circuit in null], dtype=int).reshape(shape)
+    curves, first = [], 0
+    for ranking, chosen in circuits.items():
+        rows = slice(first, first + len(chosen))
+        first += len(chosen)
+        values = CurveValues(sizes, full, empty, examples.circuits[rows])
+        columns = examples.accuracy[rows], null_values[rows], null_kept[rows]
+        curves.append(Curve(ranking, values, tuple(chosen), *columns))
+    return examples, tuple(curves)
 
 
 def evaluate_circuits(
@@ -118,15 +170,14 @@ def _distinct(
 ) -> tuple[list[Circuit], Int[np.ndarray, "circuit"]]:
     """Circuits without repetition, the empty one last, and where each given one is among them."""
     space = circuits[0].space if circuits else ScoreSpace(model.graph)
-    found: dict[tuple[str, bytes], int] = {}
+    places: dict[tuple[str, bytes], int] = {}
     distinct: list[Circuit] = []
-    for circuit in circuits:
+    which = np.empty(len(circuits), dtype=int)
+    for at, circuit in enumerate(circuits):
         key = (circuit.space.level, np.packbits(circuit.kept).tobytes())
-        if key not in found:
-            found[key] = len(distinct)
+        which[at] = places.setdefault(key, len(distinct))
+        if which[at] == len(distinct):
             distinct.append(circuit)
-    keys = [(circuit.space.level, np.packbits(circuit.kept).tobytes()) for circuit in circuits]
-    which = np.array([found[key] for key in keys], dtype=int)
     return [*distinct, Circuit.empty(space)], which
 
 

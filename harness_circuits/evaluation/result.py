@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.evaluation.curve import CurveValues
+from harness_circuits.evaluation.summary import ExampleRecord, Header
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,62 @@ class Result:
     """What one experiment found.
 
     Attributes:
+        task: What messages and results call the pairs.
+        metric: Name of the metric that circuits were evaluated by.
         scores: Scores of all units; None where a given circuit was evaluated.
-        curves: One per ranking.
-        evaluation: Values per example of the evaluation pairs.
+        curves: One per ranking, at least one, over the same sizes.
+        examples: Values per example of the evaluation pairs.
         facts: Numbers of pairs, seconds, peak memory.
     """
 
+    task: str
+    metric: str
     scores: Scores | None
     curves: tuple[Curve, ...]
-    evaluation: ExampleValues
-    facts: dict[str, Any]
+    examples: ExampleValues
+    facts: Mapping[str, Any]
+
+
+def example_records(
+    result: Result,
+    numbers: Sequence[int],
+    *,
+    iters: int,
+    seed: int,
+    agreement: Mapping[str, float] | None = None,
+) -> dict[int, ExampleRecord]:
+    """Records of all evaluation pairs, by the number of their document.
+
+    Args:
+        result: What was found.
+        numbers: The document of each pair.
+        iters: Bootstrap resamples behind the intervals that will be made of the records.
+        seed: Their seed.
+        agreement: How well the scores find a circuit that is known, if one is.
+    """
+    curves, values = result.curves, result.examples
+    header = Header(
+        task=result.task,
+        metric=result.metric,
+        sizes=curves[0].values.sizes,
+        rankings=tuple(curve.ranking for curve in curves),
+        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in curves},
+        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in curves},
+        iters=iters,
+        seed=seed,
+        agreement=agreement or {},
+        null_kept={c.ranking: c.null_kept.tolist() for c in curves if c.null_kept.size},
+        stability={c.ranking: c.stability for c in curves if c.stability is not None},
+    )
+    return {
+        number: ExampleRecord(
+            header,
+            number,
+            float(values.full[at]),
+            float(values.empty[at]),
+            {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in curves},
+            {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in curves},
+            {c.ranking: c.null[:, :, at] for c in curves if c.null.size},
+        )
+        for at, number in enumerate(numbers)
+    }

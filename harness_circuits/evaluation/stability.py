@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
@@ -37,18 +36,21 @@ def check_samples(scores: Scores) -> None:
         )
 
 
-def check_resampling(given: Scores | Circuit) -> None:
+def check_resampling(scores: Scores | None) -> None:
     """Refuse to measure the stability of what was given without the data behind it.
 
+    Args:
+        scores: The given scores; None where circuits were given.
+
     Raises:
-        OptionError: It is a circuit, or scores without samples.
+        OptionError: There are no scores, or they are without samples.
     """
-    if isinstance(given, Circuit):
+    if scores is None:
         raise OptionError(
             "stability_resamples needs scores to resample, and circuit= names a circuit alone. Give "
             "the scores that it was selected from."
         )
-    check_samples(given)
+    check_samples(scores)
 
 
 def stabilities(

@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.known import NAMES, known_circuit
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
-from harness_circuits.experiment import Experiment
 from harness_circuits.formats import load_circuit_file, write_scores
 from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.task import CircuitTask
@@ -19,12 +18,13 @@ from harness_circuits.harness.task_lookup import find_task
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.records.artifacts import check_folder
+from harness_circuits.selection.given import Given
 from harness_circuits.task_data import base
 
 logger = logging.getLogger("lm_eval.circuit")
 
 
-def resolve_circuit(model: CircuitModel, options: Options) -> Scores | Circuit | None:
+def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
     """The scores or circuit that `circuit=` names: the only place that reads it.
 
     Raises:
@@ -34,10 +34,10 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Scores | Circuit |
     if name is None:
         return None
     if (task := task_to_discover(name)) is not None:
-        return _discovered(model, task, options)
+        return Given.of(_discovered(model, task, options))
     if name in NAMES:
-        return known_circuit(name, model.graph)
-    return load_circuit_file(str(name), model.graph)
+        return Given.of(known_circuit(name, model.graph))
+    return Given.of(load_circuit_file(str(name), model.graph))
 
 
 def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
@@ -54,10 +54,7 @@ def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     started = time.perf_counter()
     where = task.config.task
     pairs = pairs_from_docs(task.training_docs(), f"{where} (training split)")
-    experiment = Experiment(
-        model, options.discovery, pairs, pairs[:1], task_metric=task.metric, task=where
-    )
-    scores = experiment.discover()
+    scores = Discovery.on(Setup(model, options.discovery, task.metric, where), pairs).scores()
     seconds = time.perf_counter() - started
     logger.info(
         "circuit=discover:%s: %s at %s level on %d pairs, %.1f s",

@@ -21,8 +21,8 @@ from lm_eval.utils import simple_parse_args_string
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.agreement import agreement, overlap_with_known
 from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
-from harness_circuits.evaluation.result import Result
-from harness_circuits.experiment import Experiment, example_records
+from harness_circuits.evaluation.result import Result, example_records
+from harness_circuits.experiment import Experiment
 from harness_circuits.harness.options import (
     Options,
     check_with_pairs,
@@ -45,6 +45,7 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import join_processes
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.records.artifacts import check_folder, write_artifacts
+from harness_circuits.selection.given import Given
 from harness_circuits.task_data import base
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -237,16 +238,22 @@ class CircuitLM(SharedRun, CircuitHFLM):
         name, numbers = task.config.task, list(docs)
         result = experiment.run()
         accuracy = accuracy_and_chance(
-            result.evaluation.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
+            result.examples.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
         )
         graph, scores = self.circuit_model.graph, result.scores
         known = agreement(scores, task.true_circuit(graph), whole_heads=task.whole_heads)
-        records = example_records(experiment, result, numbers, known)
+        records = example_records(
+            result,
+            numbers,
+            iters=self.settings.bootstrap_iters,
+            seed=self.settings.seed,
+            agreement=known,
+        )
         if self.artifacts is not None:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
         self._runs[name] = {
-            "metric": experiment.metric_name,
+            "metric": result.metric,
             **result.facts,
             "accuracy": asdict(accuracy),
             "left_out": task.left_out,
@@ -254,14 +261,14 @@ class CircuitLM(SharedRun, CircuitHFLM):
             "processes": self.ranks.size,
             "scores": dict(scores.provenance) if scores is not None else {},
             "known_circuits": overlap_with_known(
-                scores if self.given is None else self.given, name
+                self.given if scores is None else Given.of(scores), name
             ),
         }
-        self._log(name, experiment, result)
+        self._log(result)
         if accuracy.near_chance and self.ranks.rank == 0:
             logger.warning(near_chance_warning(accuracy, name, self.circuit_model.name))
-        log_probs = dict(zip(numbers, result.evaluation.log_probs, strict=True))
-        greedy = dict(zip(numbers, result.evaluation.greedy, strict=True))
+        log_probs = dict(zip(numbers, result.examples.log_probs, strict=True))
+        greedy = dict(zip(numbers, result.examples.greedy, strict=True))
         if task.stands_in:
             return [(0.0, False)] * len(requests)
         return [
@@ -269,15 +276,16 @@ class CircuitLM(SharedRun, CircuitHFLM):
             for r in requests
         ]
 
-    def _log(self, name: str, experiment: Experiment, result: Result) -> None:
+    def _log(self, result: Result) -> None:
         graph, facts, settings = self.circuit_model.graph, result.facts, self.settings
         what = f"{settings.method} at {settings.level} level"
         if self.given is not None:
             what = f"{self.given.space.level} scores or circuit from {self.options.run['circuit']}"
         circuits = sum(len(curve.circuits) for curve in result.curves)
         logger.info(
-            f"{name}: {self.circuit_model.name}, {graph.n_src + 1} nodes and {graph.n_edges} edges, "
-            f"{what}; discovery on {facts['n_discovery']} pairs {facts['discovery_seconds']:.1f} s, "
+            f"{result.task}: {self.circuit_model.name}, {graph.n_src + 1} nodes and {graph.n_edges} "
+            f"edges, {what}; discovery on {facts['n_discovery']} pairs "
+            f"{facts['discovery_seconds']:.1f} s, "
             f"evaluation of {circuits} circuits on {facts['n_evaluation']} pairs "
             f"{facts['evaluation_seconds']:.1f} s"
         )

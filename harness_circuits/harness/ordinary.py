@@ -8,8 +8,6 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.circuit_argument import resolve_circuit
 from harness_circuits.harness.options import Options
@@ -19,6 +17,7 @@ from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.memory import memory_bound, rows_per_call
+from harness_circuits.selection.given import Given
 
 
 class CircuitHFLM(HFLM):  # type: ignore[misc]
@@ -26,7 +25,7 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
 
     circuit_model: CircuitModel
     options: Options
-    given: Scores | Circuit | None
+    given: Given | None
     ranks: Ranks
 
     def start_ordinary(self) -> None:

@@ -14,7 +14,6 @@ from harness_circuits.ablation.calibration import calibration_means
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.known import NAMES
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.calibration_texts import read_texts
 from harness_circuits.harness.circuit_argument import artifacts_folder, task_metadata
@@ -22,7 +21,7 @@ from harness_circuits.harness.options import Options, circuit_path, task_to_disc
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.native import Outputs
-from harness_circuits.selection import select
+from harness_circuits.selection.given import Given
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Standins:
         return {**self.facts, "circuits": [dict(point) for point in self.points]}
 
 
-def check_standins(given: Scores | Circuit | None, options: Options) -> None:
+def check_standins(given: Given | None, options: Options) -> None:
     """Make sure that tasks without pairs can be run, before anything expensive.
 
     Raises:
@@ -59,7 +58,7 @@ def check_standins(given: Scores | Circuit | None, options: Options) -> None:
             "circuit=FILE,size=0.05,ablation=mean, or use --model hf for the full model."
         )
     options.check_ordinary_ablation()
-    if isinstance(given, Circuit):
+    if given.scores is None:
         if size is not None:
             raise OptionError(f"size={size}: {name} is a circuit and has its size.")
         if options.grid:
@@ -72,9 +71,7 @@ def check_standins(given: Scores | Circuit | None, options: Options) -> None:
         _source(given, options)
 
 
-def make_standins(
-    model: CircuitModel, given: Scores | Circuit | None, options: Options
-) -> Standins:
+def make_standins(model: CircuitModel, given: Given | None, options: Options) -> Standins:
     """Choose the circuits of tasks without pairs, and their replacements.
 
     Raises:
@@ -93,8 +90,8 @@ def make_standins(
         "level": given.space.level,
         "complement": complement,
         "all_units": given.space.n_units,
-        "ranking": None if isinstance(given, Circuit) else _ranking(options),
-        "selection": None if isinstance(given, Circuit) else options.settings.selection,
+        "ranking": None if given.scores is None else _ranking(options),
+        "selection": None if given.scores is None else options.settings.selection,
         "ablation": options.settings.ablation,
         "calibration": calibration,
     }
@@ -118,25 +115,21 @@ def _ranking(options: Options) -> Ranking:
     return options.settings.rankings[0]
 
 
-def _chosen(given: Scores | Circuit, options: Options) -> dict[float | None, Circuit]:
-    if isinstance(given, Circuit):
-        return {None: given}
+def _chosen(given: Given, options: Options) -> dict[float | None, Circuit]:
+    if given.scores is None:
+        (circuit,) = given.fixed.values()
+        return {None: circuit}
     settings, size = options.settings, options.run.get("size")
     sizes = sorted({*options.grid, *([] if size is None else [float(size)])})
-    circuits = select(
-        given,
-        [given.space.n_at(size) for size in sizes],
-        settings.selection,
-        ranking=_ranking(options),
-        **settings.chosen_selection_options(),
-    )
-    return dict(zip(sizes, circuits, strict=True))
+    ranking, how = _ranking(options), settings.chosen_selection_options()
+    circuits = given.circuits(sizes, (ranking,), settings.selection, **how)
+    return dict(zip(sizes, circuits[ranking], strict=True))
 
 
-def _source(given: Scores | Circuit, options: Options) -> str:
+def _source(given: Given, options: Options) -> str:
     """Where means come from: what `calibration=` names, or the task the circuit was found on."""
     task = task_to_discover(options.run["circuit"])
-    task = task or dict(getattr(given, "provenance", {})).get("task")
+    task = task or given.provenance.get("task")
     source = options.run.get("calibration", task)
     if source is None:
         raise OptionError(
@@ -147,7 +140,7 @@ def _source(given: Scores | Circuit, options: Options) -> str:
 
 
 def _constant(
-    model: CircuitModel, given: Scores | Circuit, options: Options
+    model: CircuitModel, given: Given, options: Options
 ) -> tuple[Outputs, dict[str, Any] | None]:
     """Replacements of one position, and where means come from."""
     if options.settings.ablation == "zero":

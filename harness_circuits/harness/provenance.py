@@ -7,10 +7,9 @@ from importlib import metadata
 from typing import Any
 
 from harness_circuits import __version__
-from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import Scores
 from harness_circuits.harness.options import circuit_path
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 
 VERSIONED = ("torch", "transformers", "transformer_lens", "lm_eval")
@@ -34,24 +33,19 @@ def model_facts(model: CircuitModel) -> dict[str, Any]:
 
 
 def settings_in_force(
-    settings: Settings, given: Scores | Circuit | None, circuit: str | None
+    settings: Settings, given: Given | None, circuit: str | None
 ) -> dict[str, Any]:
     """The settings, and what `circuit=` named, which leaves no method in force."""
     facts = settings.to_dict()
     if given is None or circuit is None:
         return {"settings": facts, "given": None}
     path = circuit_path(circuit)
-    content = _content(given) if path is None else path.read_bytes()
+    content = given.content if path is None else path.read_bytes()
     named = {
         "file": circuit,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "kind": "circuit" if isinstance(given, Circuit) else "scores",
-        "provenance": dict(getattr(given, "provenance", {})),
+        "kind": given.kind,
+        "provenance": dict(given.provenance),
     }
     facts |= {"method": None, "method_options": {}, "level": given.space.level}
     return {"settings": facts, "given": named}
-
-
-def _content(given: Scores | Circuit) -> bytes:
-    """What stands for the file of scores that were discovered in this run."""
-    return (given.kept if isinstance(given, Circuit) else given.values).tobytes()

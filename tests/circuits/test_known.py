@@ -27,6 +27,7 @@ from harness_circuits.evaluation.agreement import (
 )
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.options import circuit_path, read_options
+from harness_circuits.selection.given import Given
 
 GPT2 = Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=768)
 IOI, GREATER = NAMES
@@ -174,22 +175,22 @@ def test_overlap_with_the_known_circuit() -> None:
     assert same == {
         what: {"precision": 1.0, "recall": 1.0, "jaccard": 1.0} for what in ("edges", "nodes")
     }
-    report = overlap_with_known(truth, "ioi_circuit")[IOI]
+    report = overlap_with_known(Given.of(truth), "ioi_circuit")[IOI]
     assert report == {"n_edges": truth.n_kept, **same}
     half = Circuit(truth.space, truth.kept & (np.arange(GPT2.n_dst) % 2 == 0))
     edges = overlap(half, truth)["edges"]
     assert edges["precision"] == 1
     assert edges["recall"] == edges["jaccard"] == half.n_kept / truth.n_kept
     scores = Scores(truth.space, np.where(truth.kept, -2.0, 1.0) * truth.space.real)
-    assert overlap_with_known(scores, "ioi_circuit")[IOI]["edges"]["recall"] == 1
+    assert overlap_with_known(Given.of(scores), "ioi_circuit")[IOI]["edges"]["recall"] == 1
     nodes = Scores(ScoreSpace(GPT2, "node"), truth.nodes.astype(float))
-    assert overlap_with_known(nodes, "ioi_circuit")[IOI]["nodes"]["jaccard"] == 1
+    assert overlap_with_known(Given.of(nodes), "ioi_circuit")[IOI]["nodes"]["jaccard"] == 1
 
 
 def test_overlap_is_reported_only_where_it_means_something() -> None:
     truth = known_circuit(IOI, GPT2)
-    assert overlap_with_known(truth, "sva_circuit") == {}
+    assert overlap_with_known(Given.of(truth), "sva_circuit") == {}
     assert overlap_with_known(None, "ioi_circuit") == {}
     tiny = Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8)
-    assert overlap_with_known(Circuit.full(ScoreSpace(tiny, "edge")), "ioi_circuit") == {}
+    assert overlap_with_known(Given.of(Circuit.full(ScoreSpace(tiny))), "ioi_circuit") == {}
     assert set(KNOWN_FOR_TASK.values()) == set(NAMES)

@@ -19,9 +19,9 @@ from lm_eval.models.huggingface import HFLM
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.evaluation.agreement import agreement
-from harness_circuits.experiment import Experiment
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.ground_truth import GROUND_TRUTH, TRUTH_FILE, ground_truth_folder
 from harness_circuits.ground_truth.folder import PAIRS_FILE, tokenizer
@@ -67,9 +67,7 @@ def scores(name: str, method: str, level: str = "edge") -> Scores:
         chosen = replace(chosen, example=silent_example)
     pairs = pairs_from_docs(chosen.documents(40), name)
     settings = Settings(method=method, level=level, sizes=(1.0,), bootstrap_iters=10)
-    found = Experiment(model(name), settings, pairs, pairs[:2]).run().scores
-    assert found is not None
-    return found
+    return Discovery.on(Setup(model(name), settings), pairs).scores()
 
 
 def score(name: str, method: str, edge: str) -> float:

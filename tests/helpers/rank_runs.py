@@ -56,9 +56,9 @@ def run(model: Any, options: dict[str, Any], ranks: Ranks) -> dict[str, np.ndarr
     found = {
         "scores": result.scores.values,
         "passes": np.array(sorted(result.scores.provenance["passes"])),
-        "full": result.evaluation.full,
-        "circuits": result.evaluation.circuits,
-        "log_probs": np.array(result.evaluation.log_probs),
+        "full": result.examples.full,
+        "circuits": result.examples.circuits,
+        "log_probs": np.array(result.examples.log_probs),
         "kept": np.stack([c.kept for curve in result.curves for c in curve.circuits]),
         "null": np.stack([curve.null for curve in result.curves]),
         "stability": np.array([curve.stability or [] for curve in result.curves]),

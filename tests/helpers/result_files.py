@@ -163,7 +163,8 @@ def _result(records: list[ExampleRecord]) -> Result:
         hits, null = np.zeros((len(sizes), 1)), np.zeros((len(sizes), 0, 1))
         kept = np.zeros((len(sizes), 0), dtype=int)
         curves.append(Curve(ranking, values, tuple(circuits), hits, null, kept))
-    evaluation = ExampleValues(
+    examples = ExampleValues(
         (0,), nothing, nothing, values.circuits, values.circuits, nothing, [], []
     )
-    return Result(scores, tuple(curves), evaluation, {})
+    header = records[0].header
+    return Result(header.task, header.metric, scores, tuple(curves), examples, {})

@@ -35,10 +35,10 @@ def result(scores: Scores | None) -> Result:
     null, kept = np.zeros((2, 0, 2)), np.zeros((2, 0), dtype=int)
     curve_values = CurveValues(SIZES, values, values, np.zeros((2, 2)))
     curve = Curve(Ranking.SIGNED, curve_values, chosen, values, null, kept)
-    evaluation = ExampleValues(
+    examples = ExampleValues(
         (0, 1), values, values, np.zeros((2, 2)), np.zeros((2, 2)), values, [], []
     )
-    return Result(scores, (curve,), evaluation, {})
+    return Result("pairs", "logit_diff", scores, (curve,), examples, {})
 
 
 def test_folders_are_made_and_left_empty(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.selection import SELECTORS
+from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 
 NAMES = ("Mary", "John", "Anna", "Tom")
@@ -46,7 +47,7 @@ def experiment(**arguments: Any) -> Experiment:
 
 def test_bootstrap_filter_keeps_samples_by_itself() -> None:
     run = experiment(selection="bootstrap-filter", keep_samples=4)
-    assert [len(batch) for batch in run.training] == [2] * 4
+    assert [len(batch) for batch in run.discovery.batches] == [2] * 4
     result = run.run()
     assert result.scores is not None and result.scores.samples is not None
     assert result.scores.samples.sizes.tolist() == [2] * 4
@@ -61,14 +62,14 @@ def test_bootstrap_filter_keeps_samples_by_itself() -> None:
 
 def test_by_default_there_are_as_many_samples_as_pairs_allow() -> None:
     run = experiment(selection="bootstrap-filter")
-    assert [len(batch) for batch in run.training] == [1] * 8
-    scores = run.discover()
+    assert [len(batch) for batch in run.discovery.batches] == [1] * 8
+    scores = run.discovery.scores()
     assert scores.samples is not None and len(scores.samples) == 8
-    assert run.settings.to_dict()["keep_samples"] == SELECTORS.get("bootstrap-filter").samples
+    assert run.setup.settings.to_dict()["keep_samples"] == SELECTORS.get("bootstrap-filter").samples
 
 
 def test_samples_can_be_kept_for_any_selector() -> None:
-    scores = experiment(keep_samples=2).discover()
+    scores = experiment(keep_samples=2).discovery.scores()
     assert scores.samples is not None and scores.samples.sizes.tolist() == [4, 4]
 
 
@@ -81,11 +82,11 @@ def test_every_selector_runs_in_an_experiment(name: str) -> None:
 
 
 def test_an_explicit_threshold_limits_every_size() -> None:
-    scores = experiment().discover()
+    scores = experiment().discovery.scores()
     sizes = np.sort(np.abs(scores.values[scores.space.real]))
-    cut = float(sizes[-20:][0])
-    circuits = experiment(selection="threshold", threshold=cut).circuits(scores)["absolute"]
-    free = experiment(selection="threshold").circuits(scores)["absolute"]
+    cut, given = float(sizes[-20:][0]), Given.of(scores)
+    circuits = experiment(selection="threshold", threshold=cut).circuits(given)["absolute"]
+    free = experiment(selection="threshold").circuits(given)["absolute"]
     assert circuits[0].n_kept == free[0].n_kept
     assert circuits[1].n_kept == circuits[2].n_kept <= 20 < free[2].n_kept
 

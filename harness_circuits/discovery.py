@@ -1,0 +1,222 @@
+"""The discovery half of an experiment: training pairs in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness_circuits.ablation.ablations import Ablation, make_ablation
+from harness_circuits.attribution import Job, attribute
+from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.machine.ranks import ALONE, Ranks
+from harness_circuits.metrics.metrics import METRICS, Metric
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.tokenise import (
+    TokenPair,
+    check_first_tokens,
+    make_batches,
+    tokenise_pair,
+)
+from harness_circuits.passes.memory import NOTHING_MORE, Needs, pairs_per_pass
+from harness_circuits.selection import check_selection
+from harness_circuits.settings import Settings
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One task on one model under one configuration: what both halves of an experiment share.
+
+    Attributes:
+        model: The model.
+        settings: What to do.
+        task_metric: The task's own metric, unless the settings override it.
+        task: What messages call the pairs.
+        ranks: The processes that share the work; each is given the same pairs.
+    """
+
+    model: CircuitModel
+    settings: Settings
+    task_metric: str = "logit_diff"
+    task: str = "pairs"
+    ranks: Ranks = ALONE
+
+    @property
+    def metric_name(self) -> str:
+        """Name of the metric that circuits are evaluated by."""
+        return self.settings.metric or self.task_metric
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that circuits are evaluated by."""
+        return METRICS.get(self.metric_name)
+
+    @property
+    def attribution_metric(self) -> Metric:
+        """The metric that discovery differentiates."""
+        return METRICS.get(self.settings.attribution_metric or self.metric_name)
+
+    @property
+    def space(self) -> ScoreSpace:
+        """The units that discovery scores."""
+        return ScoreSpace(self.model.graph, self.settings.level)  # type: ignore[arg-type]
+
+    def check_model(self) -> None:
+        """Check the settings against the model.
+
+        Raises:
+            OptionError: They ask for another model.
+        """
+        graph = self.model.graph
+        if self.settings.compat == "mib" and graph.n_kv_heads != graph.n_heads:
+            raise OptionError("compat=mib needs kv_heads=ungrouped: MIB scores every query head.")
+
+    def check_discovery(self) -> None:
+        """Check the method against level, ablation and metric.
+
+        Raises:
+            OptionError: An undefined combination.
+        """
+        self.settings.method_for(self.attribution_metric)
+
+    def check_selection(self, space: ScoreSpace) -> None:
+        """Check the selector against the units that it will select from.
+
+        Raises:
+            OptionError: It is not defined for them.
+        """
+        settings = self.settings
+        options = settings.chosen_selection_options()
+        check_selection(settings.selection, space.level, settings.rankings, options, space)
+
+    def encode(self, pairs: Sequence[Pair], split: str) -> list[TokenPair]:
+        """Encode pairs and check that clean, corrupted and answers align.
+
+        Args:
+            pairs: Pairs of one split.
+            split: `training` or `evaluation`, for messages.
+
+        Raises:
+            PairError: One does not; the message names it.
+        """
+        metrics = (self.metric, self.attribution_metric)
+        return tokenise(self.model, pairs, metrics, f"{self.task} ({split} split)")
+
+    def pairs_per_pass(self, pairs: Sequence[TokenPair], needs: Needs = NOTHING_MORE) -> int:
+        """How many of some pairs fit one pass: as asked, or by memory; the same on all ranks.
+
+        Args:
+            pairs: All pairs that will be run.
+            needs: What the method holds.
+
+        Raises:
+            OptionError: Not even one pair fits.
+        """
+        bound = self.settings.max_memory, self.ranks.sharing, needs
+        size = self.settings.pairs_per_pass or pairs_per_pass(self.model, pairs, *bound)
+        return min(self.ranks.gather(size))
+
+
+class Discovery:
+    """Everything that is done with training pairs: means for ablations, and scores.
+
+    Attributes:
+        setup: Model, task and configuration.
+        batches: The training pairs in passes.
+    """
+
+    def __init__(self, setup: Setup, training: Sequence[TokenPair], pairs_per_pass: int) -> None:
+        """Put training pairs into batches.
+
+        Args:
+            setup: Model, task and configuration, checked.
+            training: Encoded pairs; none where neither scores nor means are wanted.
+            pairs_per_pass: The most that one batch may hold.
+        """
+        self.setup = setup
+        # A sample is never smaller than a batch; ranks get enough batches to divide evenly.
+        parts = setup.settings.n_samples or setup.ranks.parts
+        size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
+        whole = setup.attribution_metric.whole_answers
+        self.batches = make_batches(training, size, whole_answers=whole)
+
+    @classmethod
+    def on(cls, setup: Setup, training: Sequence[Pair]) -> Discovery:
+        """A discovery for itself, with everything checked before anything is run.
+
+        Raises:
+            OptionError: An undefined combination, or not even one pair fits the memory.
+            PairError: A pair does not align.
+            TaskDataError: There are no pairs.
+        """
+        setup.check_model()
+        setup.check_discovery()
+        setup.check_selection(setup.space)
+        check_training(setup, training)
+        encoded = setup.encode(training[: setup.settings.n_discovery], "training")
+        return cls(setup, encoded, setup.pairs_per_pass(encoded, setup.settings.needs))
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of training pairs."""
+        return sum(len(batch) for batch in self.batches)
+
+    @cached_property
+    def ablation(self) -> Ablation:
+        """What replaces removed units; its means are taken over the training pairs, once."""
+        setup, settings = self.setup, self.setup.settings
+        how = settings.ablation, setup.model, self.batches, settings.mean_over
+        return make_ablation(*how, setup.ranks)
+
+    def scores(self) -> Scores:
+        """Run the attribution method.
+
+        Returns:
+            Scores; positive where corrupting the unit lowers the metric.
+        """
+        setup, settings = self.setup, self.setup.settings
+        job = Job(
+            setup.model,
+            self.batches,
+            setup.attribution_metric,
+            settings.level,  # type: ignore[arg-type]
+            self.ablation,
+            settings.n_samples,
+            raw_heads=settings.compat == "mib",
+            ranks=setup.ranks,
+        )
+        settings.method_for(setup.attribution_metric)
+        options = settings.chosen_method_options()
+        return attribute(job, settings.method, **options).describe(
+            model=setup.model.name, task=setup.task, metric=setup.metric_name
+        )
+
+
+def tokenise(
+    model: CircuitModel, pairs: Sequence[Pair], metrics: Sequence[Metric], where: str
+) -> list[TokenPair]:
+    """Encode pairs and check that clean, corrupted and answers align.
+
+    Raises:
+        PairError: One does not; the message names it.
+    """
+    assert model.tokenizer is not None, "this model was loaded without a tokenizer"
+    encoded = [
+        tokenise_pair(model.tokenizer, pair, index, where) for index, pair in enumerate(pairs)
+    ]
+    if any(metric.compares_first_tokens for metric in metrics):
+        for pair in encoded:
+            check_first_tokens(model.tokenizer, pair, where)
+    return encoded
+
+
+def check_training(setup: Setup, training: Sequence[Pair]) -> None:
+    """Make sure that there is something to discover on.
+
+    Raises:
+        TaskDataError: There is not.
+    """
+    if not training:
+        raise TaskDataError(f"{setup.task} has no training pairs to discover circuits on.")

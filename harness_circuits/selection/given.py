@@ -1,0 +1,81 @@
+"""Where a run's circuits come from: scores to select from at any size, or circuits as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.selection.selectors import select
+
+
+@dataclass(frozen=True)
+class Given:
+    """What `circuit=` named, or what was discovered: one source of circuits at sizes.
+
+    Attributes:
+        space: The units that its circuits are made of.
+        scores: The scores that circuits are selected from; None where circuits were given.
+        fixed: The given circuits by size, ascending; empty where scores were given.
+        ranking: What the given circuits were selected by; scores know both rankings.
+        provenance: Where the scores come from; of circuits nothing is known.
+    """
+
+    space: ScoreSpace
+    scores: Scores | None = None
+    fixed: Mapping[float, Circuit] = field(default_factory=dict)
+    ranking: Ranking = Ranking.ABSOLUTE
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Scores | Circuit) -> Given:
+        """The content of one file: scores, or a circuit, whose size is its share of all units."""
+        if isinstance(found, Circuit):
+            return cls.of_circuits({found.n_kept / found.space.n_units: found})
+        return cls(found.space, found, provenance=found.provenance)
+
+    @classmethod
+    def of_circuits(cls, circuits: Mapping[float, Circuit], ranking: Ranking = Ranking.ABSOLUTE) -> Given:
+        """Circuits by size, ascending, at least one; of one level."""
+        return cls(next(iter(circuits.values())).space, None, circuits, ranking)
+
+    @property
+    def kind(self) -> str:
+        """`scores` or `circuit`."""
+        return "circuit" if self.scores is None else "scores"
+
+    @property
+    def content(self) -> bytes:
+        """What stands for the file where there is none: of what was discovered in this run."""
+        if self.scores is not None:
+            return self.scores.values.tobytes()
+        return b"".join(circuit.kept.tobytes() for circuit in self.fixed.values())
+
+    def sizes(self, wanted: tuple[float, ...]) -> tuple[float, ...]:
+        """The sizes that there will be circuits of, where some are wanted: given ones have theirs."""
+        return wanted if self.scores is not None else tuple(self.fixed)
+
+    def circuits(
+        self, sizes: Sequence[float], rankings: Sequence[Ranking], selection: str, **options: Any
+    ) -> dict[Ranking, list[Circuit]]:
+        """One pruned circuit per ranking and size; given ones as they are.
+
+        Args:
+            sizes: Fractions of all units, ascending.
+            rankings: What to rank units by.
+            selection: A selector's name.
+            **options: The selector's own options.
+
+        Raises:
+            OptionError: The selector cannot work with the scores.
+        """
+        if self.scores is None:
+            return {self.ranking: list(self.fixed.values())}
+        counts = [self.space.n_at(size) for size in sizes]
+        return {
+            ranking: select(self.scores, counts, selection, ranking=ranking, **options)
+            for ranking in rankings
+        }
