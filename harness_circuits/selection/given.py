@@ -38,7 +38,9 @@ class Given:
         return cls(found.space, found, provenance=found.provenance)
 
     @classmethod
-    def of_circuits(cls, circuits: Mapping[float, Circuit], ranking: Ranking = Ranking.ABSOLUTE) -> Given:
+    def of_circuits(
+        cls, circuits: Mapping[float, Circuit], ranking: Ranking = Ranking.ABSOLUTE
+    ) -> Given:
         """Circuits by size, ascending, at least one; of one level."""
         return cls(next(iter(circuits.values())).space, None, circuits, ranking)
 
