@@ -36,6 +36,7 @@ class Ablation(Protocol):
     """Gives the replacement outputs for a batch."""
 
     name: AblationName
+    follows_corrupted: bool  # replaced outputs are the clean ones until the prompts differ
 
     def replacement(self, model: CircuitModel, batch: Batch) -> Outputs:
         """What replaces every source's output on this batch; batch size 1 where it is the same."""
@@ -45,6 +46,7 @@ class Patching:
     """Outputs on the corrupted prompts."""
 
     name: AblationName = "patching"
+    follows_corrupted = True
 
     def replacement(self, model: CircuitModel, batch: Batch) -> Outputs:
         """Run the corrupted prompts."""
@@ -56,6 +58,7 @@ class Zero:
     """Zeros."""
 
     name: AblationName = "zero"
+    follows_corrupted = False
 
     def replacement(self, model: CircuitModel, batch: Batch) -> Outputs:
         """Zeros for every source."""
@@ -66,6 +69,7 @@ class Mean:
     """Means over positions, one vector per node."""
 
     name: AblationName = "mean"
+    follows_corrupted = False
 
     def __init__(self, means: Outputs) -> None:
         """Take means of batch and position size 1."""
@@ -85,6 +89,7 @@ class MeanPositional:
     """Means per position, kept apart by prompt length."""
 
     name: AblationName = "mean-positional"
+    follows_corrupted = False
 
     def __init__(self, means: dict[tuple[int, int], Outputs]) -> None:
         """Take means by (prompt tokens, all tokens)."""

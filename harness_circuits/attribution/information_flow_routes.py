@@ -114,6 +114,7 @@ METHODS.register("information-flow-routes", also=("IFR", "IFRs"))(
         },
         levels=("edge",),
         gradients=False,
+        whole_prompts=True,
         source="Ferrando and Voita 2024, arXiv 2403.00824",
     )
 )

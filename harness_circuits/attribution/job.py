@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,7 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option, defaults_of, read_options
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.memory import NOTHING_MORE, Needs
+from harness_circuits.passes.shared_prefix import behind_shared_prefix
 from harness_circuits.registry import Registry
 
 
@@ -44,6 +45,7 @@ class Job:
             to the residual stream, as EAP-IG's code does. (It adds another vector: the default is
             right.)
         ranks: The processes that share the batches; each has all of them here.
+        whole_prompts: Run every token, also where clean and corrupted are still the same.
     """
 
     model: CircuitModel
@@ -54,6 +56,7 @@ class Job:
     keep_samples: int = 0
     raw_heads: bool = False
     ranks: Ranks = ALONE
+    whole_prompts: bool = False
 
     @property
     def space(self) -> ScoreSpace:
@@ -80,10 +83,16 @@ class Job:
         batches = [self.batches[at] for at in self.own]
         with progress(sum(map(len, batches)), what, "pairs") as advance:
             for batch in batches:
-                yield batch
+                yield self._prepared(batch)
                 if sums is not None:
                     sums.batch_done()
                 advance(len(batch))
+
+    def _prepared(self, batch: Batch) -> Batch:
+        """A batch as methods get it: what its prompts share is run already, where that is enough."""
+        if self.whole_prompts or not self.ablation.follows_corrupted:
+            return batch
+        return behind_shared_prefix(self.model, batch)
 
     def sums(self) -> ScoreSums:
         """Score sums at zero: give to `watched`, add to their `total`, hand to `scores`."""
@@ -150,6 +159,8 @@ class Method:
         clean_only: Whether all its gradients are taken on the clean run, where a divergence from
             that run has none.
         samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
+        whole_prompts: Whether it reads what clean and corrupted prompts share, and not only where
+            replaced and clean outputs differ.
         needs: (level, options): what it holds in memory.
         members: (options): the methods that it runs.
         source: The paper.
@@ -163,6 +174,7 @@ class Method:
     gradients: bool = True
     clean_only: bool = False
     samples: bool = True
+    whole_prompts: bool = False
     needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
     members: Callable[[Mapping[str, Any]], Sequence[str]] = _no_members
     source: str
@@ -247,6 +259,8 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     method.check(**chosen)
     check_method(name, job.level, job.ablation.name, job.metric, given)
     before = job.model.counts.copy()
+    if method.whole_prompts:
+        job = replace(job, whole_prompts=True)
     scores = method.function(job, **chosen)
     assert scores.samples is not None or not job.keep_samples, f"{name} adds without job.sums()"
     passes = sum(job.ranks.gather(job.model.counts - before), Counter[str]())

@@ -25,6 +25,7 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
+from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
 
 def evaluate_curves(
@@ -141,6 +142,8 @@ def _evaluate_batch(
     metric: Metric,
     ablation: Ablation,
 ) -> _Part:
+    if ablation.follows_corrupted:
+        batch = behind_shared_prefix(model, batch)
     clean = model.forward(batch.clean)
     stream = AblatedStream(model, batch.clean, ablation.replacement(model, batch))
     values, hits = [], []

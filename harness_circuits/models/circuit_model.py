@@ -17,6 +17,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import OptionError, UnsupportedModelError
 from harness_circuits.models.architecture import Layer, Names, component, read_architecture
 from harness_circuits.models.norms import read_norm
+from harness_circuits.models.prefix import Prefix, run_prefix
 from harness_circuits.models.refusal import refusing_what_does_not_fit
 
 KvHeads = Literal["ungrouped", "grouped"]
@@ -31,22 +32,26 @@ class Inputs:
         ids: Token ids; all rows have the same length, so that nothing is padded.
         reads: Positions whose logits are wanted.
         positions: Position ids where they are not 0, 1, 2, ...
-        mask: Additive attention mask [batch, 1, pos, pos] where it is not the causal one.
+        mask: Additive attention mask [batch, 1, pos, key] where it is not the causal one.
+        prefix: What has been run already of each prompt; the ids are those behind it, and
+            positions are given.
     """
 
     ids: Int[Tensor, "batch pos"]
     reads: Int[Tensor, "read"]
     positions: Int[Tensor, "batch pos"] | None = None
-    mask: Float[Tensor, "batch 1 pos pos"] | None = None
+    mask: Float[Tensor, "batch 1 pos key"] | None = None
+    prefix: Prefix | None = None
 
     def __post_init__(self) -> None:
         assert self.ids.ndim == 2 and self.reads.ndim == 1
+        assert self.prefix is None or self.positions is not None
 
     def repeated(self, times: int) -> Inputs:
         """The same rows, a number of times one after the other."""
         positions = None if self.positions is None else self.positions.repeat(times, 1)
         mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
-        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask)
+        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix)
 
 
 class _Slot(nn.Module):
@@ -160,15 +165,24 @@ class CircuitModel:
         unembedding and soft caps are the model's.
         """
         self.counts["forward"] += 1
+        self.counts["tokens"] += inputs.ids.numel()
         arguments: dict[str, Any] = {"input_ids": inputs.ids.to(self.device), "use_cache": False}
         if inputs.positions is not None:
             arguments["position_ids"] = inputs.positions.to(self.device)
         if inputs.mask is not None:
             arguments["attention_mask"] = self._masks(inputs)
+        if inputs.prefix is not None:
+            arguments["past_key_values"] = inputs.prefix
         with self.blocks_replaced(function):
             # A list, as the last residual may lie on another device than a tensor of indices.
             logits: Tensor = self.hf(**arguments, logits_to_keep=inputs.reads.tolist()).logits
         return logits.to(self.device)
+
+    def prefix(self, ids: Int[Tensor, "batch pos"]) -> Prefix:
+        """Run prompts' first tokens, for runs of what comes behind them."""
+        self.counts["prefix"] += 1
+        self.counts["tokens"] += ids.numel()
+        return run_prefix(self.hf, ids.to(self.device))
 
     def _masks(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
         """The inputs' attention mask, cut to the sliding window in the layers that have one.
@@ -185,7 +199,11 @@ class CircuitModel:
             return full
         assert inputs.positions is not None
         positions = inputs.positions.to(self.device)
-        far = positions[:, None, :, None] - positions[:, None, None, :] >= int(window)
+        keys = positions
+        if inputs.prefix is not None:
+            before = torch.arange(inputs.prefix.n_tokens, device=self.device)
+            keys = torch.cat([before.expand(len(positions), -1), positions], dim=1)
+        far = positions[:, None, :, None] - keys[:, None, None, :] >= int(window)
         cut = full.masked_fill(far, torch.finfo(self.dtype).min)
         if len(kinds) < 2:
             return cut

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from harness_circuits.errors import PairError
 from harness_circuits.models.circuit_model import Inputs
 from harness_circuits.pairs.answer_tree import AnswerTree, answer_tree, tree_layout
+from harness_circuits.pairs.grouping import group_by_start, shared_tokens
 from harness_circuits.pairs.pair import Pair
 
 
@@ -45,6 +46,12 @@ class TokenPair:
     correct: tuple[int, ...]
     incorrect: tuple[int, ...]
     index: int = 0
+
+    @property
+    def first_difference(self) -> int:
+        """The first token at which clean and corrupted prompt differ; their length if none does."""
+        both = zip(self.clean, self.corrupted, strict=True)
+        return next((at for at, (a, b) in enumerate(both) if a != b), len(self.clean))
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class Batch:
         answers: Where the answers are.
         indices: Number of each pair in its split.
         n_prompt: Tokens of the prompt; appended answer tokens follow.
+        shared: How many first tokens every pair's clean and corrupted prompt share, as far as it
+            is worth using.
     """
 
     clean: Inputs
@@ -83,7 +92,7 @@ class Batch:
     answers: Answers
     indices: tuple[int, ...]
     n_prompt: int
-    facts: dict[str, Any] = field(default_factory=dict)
+    shared: int = 0
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -168,7 +177,11 @@ def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
 
 
 def make_batches(
-    pairs: Iterable[TokenPair], batch_size: int, *, whole_answers: bool = True
+    pairs: Iterable[TokenPair],
+    batch_size: int,
+    *,
+    whole_answers: bool = True,
+    share_prefix: bool = True,
 ) -> list[Batch]:
     """Group pairs by token length (and answer tree) into batches of at most `batch_size`.
 
@@ -176,6 +189,8 @@ def make_batches(
         pairs: Encoded pairs.
         batch_size: Largest number of pairs per batch.
         whole_answers: Score all tokens of an answer; False: only the first.
+        share_prefix: Group pairs by their first difference too, and note what a batch's pairs share
+            before it; False: in the order they come, nothing shared.
     """
     groups: dict[tuple[Any, ...], list[tuple[TokenPair, AnswerTree]]] = defaultdict(list)
     for pair in pairs:
@@ -184,13 +199,17 @@ def make_batches(
         tree = answer_tree(pair.answers)
         groups[len(pair.clean), tree.parents].append((pair, tree))
     batches = []
-    for (n_prompt, _), members in groups.items():
-        for first in range(0, len(members), batch_size):
-            batches.append(_batch(members[first : first + batch_size], n_prompt))
+    for (n_prompt, parents), members in groups.items():
+        n_tokens = n_prompt + len(parents)
+        # The prompt's last token is read, so that it is always run.
+        starts = [min(p.first_difference, n_prompt - 1) * share_prefix for p, _ in members]
+        for numbers in group_by_start(starts, n_tokens, batch_size):
+            shared = shared_tokens(min(starts[at] for at in numbers), n_tokens)
+            batches.append(_batch([members[at] for at in numbers], n_prompt, shared))
     return batches
 
 
-def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int) -> Batch:
+def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int, shared: int) -> Batch:
     pairs = [pair for pair, _ in members]
     trees = [tree for _, tree in members]
     parents = trees[0].parents
@@ -210,6 +229,7 @@ def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int) -> Batch:
         _answers(members),
         tuple(pair.index for pair in pairs),
         n_prompt,
+        shared,
     )
 
 

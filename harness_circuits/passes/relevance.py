@@ -1,7 +1,7 @@
 """Layer-wise relevance propagation by a changed backward pass (RelP, arXiv 2508.21258).
 
 Inside `relevance_rules` the forward pass is what it always is, to the bit, but gradients follow
-rules that share the metric out among the parts it is made of:
+rules that share the metric out among the parts it is made of (a run without gradients has none):
 
 - LN rule: the scale of every norm is a constant, so that norms are linear.
 - Identity rule: an activation is x times the constant act(x) / x.
@@ -107,6 +107,8 @@ class _LinearNorm:
         self.norm = norm
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        if not output.requires_grad:
+            return output
         x = inputs[0].to(output.device)
         scale = self.norm.inverse_scale(x.detach())
         if self.norm.centred:
@@ -117,6 +119,8 @@ class _LinearNorm:
 def _scaled_identity(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
     """Hook that makes an activation its input times a constant, act(x) / x."""
     x = inputs[0]
+    if not output.requires_grad:
+        return output
     tiny = torch.finfo(x.dtype).eps
     with torch.no_grad():
         at_zero = module.forward(torch.full_like(x[:1], tiny)) / tiny
@@ -126,6 +130,8 @@ def _scaled_identity(module: nn.Module, inputs: tuple[Any, ...], output: Tensor)
 
 def _halved(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Hook on the projection behind a product: each factor gets half the gradient."""
+    if not inputs[0].requires_grad:
+        return inputs
     return (_with_gradient_of(inputs[0], inputs[0] / 2), *inputs[1:])
 
 

@@ -1,0 +1,182 @@
+"""What clean and corrupted prompts share is run once, and no number changes by it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.double_models import double_model, double_softmax
+from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, VOCABULARY, tiny_model
+
+from harness_circuits.ablation.ablations import Mean, Patching, Zero, make_ablation
+from harness_circuits.attribution import METHODS, Job, attribute
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.evaluation.evaluate import evaluate_circuits
+from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.passes.shared_prefix import behind_shared_prefix
+from harness_circuits.selection import select
+
+LENGTH, STARTS = 9, (4, 4, 5, 8, 7, 6)
+KINDS = [
+    *((architecture, "ungrouped") for architecture in ARCHITECTURES),
+    *((architecture, "grouped") for architecture in GROUPED_ARCHITECTURES),
+]
+DEFINED = [
+    (name, level)
+    for name in METHODS
+    for level in METHODS.get(name).levels
+    if "patching" in METHODS.get(name).ablations and name not in ("ensemble", "random")
+]
+
+
+def pairs(*, trees: bool) -> list[TokenPair]:
+    """Pairs that differ from given tokens on; with trees, answers have several tokens."""
+    generator = np.random.default_rng(3)
+    found = []
+    for index, start in enumerate(STARTS):
+        clean = generator.integers(0, VOCABULARY, LENGTH)
+        corrupted = clean.copy()
+        corrupted[start] = (clean[start] + 1 + index) % VOCABULARY
+        right, wrong = (int(token) for token in generator.choice(VOCABULARY, 2, replace=False))
+        answers = ((right, 3, 4), (wrong, 5)) if trees else ((right,), (wrong,))
+        prompts = (tuple(map(int, clean)), tuple(map(int, corrupted)))
+        found.append(TokenPair(*prompts, answers, (0,), (1,), index))
+    return found
+
+
+@cache
+def model_of(architecture: str, kv_heads: str) -> CircuitModel:
+    return double_model(architecture, kv_heads=kv_heads)
+
+
+@pytest.fixture(autouse=True)
+def in_double() -> Iterator[None]:
+    with double_softmax():
+        yield
+
+
+def both_ways(*, trees: bool) -> tuple[list[Batch], list[Batch]]:
+    """The same pairs in batches that share a prefix, and in one that does not."""
+    shared = make_batches(pairs(trees=trees), 4)
+    whole = make_batches(pairs(trees=trees), 6, share_prefix=False)
+    assert all(batch.shared >= min(STARTS) for batch in shared)
+    assert [batch.shared for batch in whole] == [0]
+    return shared, whole
+
+
+@pytest.mark.parametrize("trees", [False, True])
+@pytest.mark.parametrize(("architecture", "kv_heads"), KINDS)
+def test_scores_are_those_of_whole_prompts(architecture: str, kv_heads: str, trees: bool) -> None:
+    model, metric = model_of(architecture, kv_heads), METRICS.get("prob_diff")
+    metric = metric if trees else METRICS.get("logit_diff")
+    for method, level in DEFINED:
+        # Unit by unit is slow, and the same at every level: see also test_exact.
+        if method == "exact" and level != "node":
+            continue
+        options = {"ig_steps": 2} if "ig_steps" in METHODS.get(method).options else {}
+        ours, expected = (
+            attribute(Job(model, batches, metric, level), method, **options).values
+            for batches in both_ways(trees=trees)
+        )
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(
+            ours, expected, rtol=0, atol=1e-12 * max(1, scale), err_msg=f"{method} {level}"
+        )
+
+
+@pytest.mark.parametrize("level", ["edge", "node", "neuron"])
+@pytest.mark.parametrize(("architecture", "kv_heads"), KINDS)
+def test_curves_are_those_of_whole_prompts(architecture: str, kv_heads: str, level: Any) -> None:
+    model, metric = model_of(architecture, kv_heads), METRICS.get("prob_diff")
+    scores = attribute(Job(model, both_ways(trees=True)[1], metric, level), "EAP")
+    counts = [scores.space.n_at(size) for size in (0.05, 0.3, 0.8, 1.0)]
+    circuits = select(scores, counts, "top-n", ranking=Ranking.ABSOLUTE)
+    ours, expected = (
+        evaluate_circuits(model, batches, circuits, metric, Patching())
+        for batches in both_ways(trees=True)
+    )
+    for name in ("full", "empty", "circuits", "accuracy", "full_accuracy"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(expected, name), atol=1e-12)
+    for a, b in zip(ours.log_probs, expected.log_probs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert ours.indices == expected.indices and ours.greedy == expected.greedy
+
+
+def counted(batches: list[Batch], run: Any) -> Counter[str]:
+    model = tiny_model("gpt2")
+    model.counts = Counter()
+    run(model, batches)
+    return model.counts
+
+
+def test_discovery_runs_all_tokens_once_and_then_those_behind_the_prefix() -> None:
+    batches = make_batches(pairs(trees=False), 6)
+    (batch,) = batches
+    n, behind = len(batch), LENGTH - batch.shared
+    metric = METRICS.get("logit_diff")
+
+    def run(model: CircuitModel, batches: list[Batch]) -> None:
+        attribute(Job(model, batches, metric), "EAP-IG-inputs", ig_steps=5)
+
+    # The prefix once; then clean, corrupted and five points behind it.
+    assert batch.shared == 4
+    assert counted(batches, run)["tokens"] == n * (batch.shared + (2 + 5) * behind)
+    assert counted(batches, run)["prefix"] == 1
+
+
+@pytest.mark.parametrize("n_circuits", [1, 4])
+def test_evaluation_runs_all_tokens_once_and_then_those_behind_the_prefix(n_circuits: int) -> None:
+    batches = make_batches(pairs(trees=False), 6)
+    (batch,) = batches
+    metric = METRICS.get("logit_diff")
+
+    def run(model: CircuitModel, batches: list[Batch]) -> None:
+        job = Job(model, make_batches(pairs(trees=False), 6, share_prefix=False), metric)
+        scores = attribute(job, "EAP")
+        counts = [scores.space.n_at(0.1 * (at + 1)) for at in range(n_circuits)]
+        circuits = select(scores, counts, "top-n", ranking=Ranking.ABSOLUTE)
+        model.counts.clear()
+        evaluate_circuits(model, batches, circuits, metric, Patching())
+
+    behind = LENGTH - batch.shared
+    runs = 2 + n_circuits + 1  # clean, corrupted, the circuits, the empty one
+    assert counted(batches, run)["tokens"] == len(batch) * (batch.shared + runs * behind)
+
+
+@pytest.mark.parametrize("name", ["zero", "mean", "mean-positional"])
+def test_other_ablations_run_everything(name: str) -> None:
+    batches = make_batches(pairs(trees=False), 6)
+    metric = METRICS.get("logit_diff")
+
+    def run(model: CircuitModel, batches: list[Batch]) -> None:
+        ablation = make_ablation(name, model, batches)
+        model.counts.clear()
+        attribute(Job(model, batches, metric, "edge", ablation), "EAP")
+
+    found = counted(batches, run)
+    assert found["prefix"] == 0 and found["tokens"] == found["forward"] * len(STARTS) * LENGTH
+    assert not Zero.follows_corrupted and not Mean.follows_corrupted
+
+
+def test_what_reads_the_clean_run_alone_gets_whole_prompts() -> None:
+    batches = make_batches(pairs(trees=False), 6)
+
+    def run(model: CircuitModel, batches: list[Batch]) -> None:
+        attribute(Job(model, batches, METRICS.get("logit_diff")), "information-flow-routes")
+
+    found = counted(batches, run)
+    assert found["prefix"] == 0 and found["tokens"] == len(STARTS) * LENGTH
+
+
+def test_a_prompt_that_differs_from_its_first_tokens_on_is_run_whole() -> None:
+    clean = tuple(range(20))
+    pair = TokenPair(clean, (5, *clean[1:]), ((1,), (2,)), (0,), (1,))
+    (batch,) = make_batches([pair], 1)
+    assert batch.shared == 0
+    assert behind_shared_prefix(tiny_model("gpt2"), batch) is batch
