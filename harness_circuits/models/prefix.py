@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
 Keys = Float[Tensor, "batch head pos d_head"]
 
@@ -25,7 +25,7 @@ class _PrefixLayer(CacheLayerMixin):
     is_sliding = False  # windows are cut by the mask, over all tokens
 
     def __init__(self, keys: Keys, values: Keys) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.keys, self.values = keys, values
         self.is_initialized = True
 
@@ -54,16 +54,16 @@ class _PrefixLayer(CacheLayerMixin):
 
 
 class Prefix(Cache):
-    """A prefix's keys and values in all layers."""
+    """A prefix's keys and values in all layers.
+
+    Attributes:
+        n_tokens: Tokens of each prompt that the prefix holds.
+    """
 
     def __init__(self, layers: list[tuple[Keys, Keys]]) -> None:
         """Take keys and values as attention modules cache them: rotated, normalised."""
         super().__init__(layers=[_PrefixLayer(*layer) for layer in layers])
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens of each prompt that the prefix holds."""
-        return int(self.layers[0].get_seq_length())
+        self.n_tokens = int(layers[0][0].shape[-2])
 
 
 @torch.no_grad()
@@ -76,7 +76,12 @@ def run_prefix(hf: PreTrainedModel, ids: Int[Tensor, "batch pos"]) -> Prefix:
     """
     cache = DynamicCache()
     hf.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-    return Prefix([(layer.keys, layer.values) for layer in cache.layers])
+    found = []
+    for layer in cache.layers:
+        assert isinstance(layer, DynamicLayer) and layer.keys is not None
+        assert layer.values is not None
+        found.append((layer.keys, layer.values))
+    return Prefix(found)
 
 
 def _behind(prefix: Keys, new: Keys) -> Keys:
