@@ -80,3 +80,12 @@ def test_kept_results_have_no_scores_and_no_paths_of_the_machine(tmp_path: Path)
     assert str(tmp_path) not in text and f"results/{folder}/artifacts" in text
     (run,) = read_results([kept]).runs
     assert len(read_examples(run).curves) == 2
+
+
+def test_no_benchmark_hides_a_module_of_python() -> None:
+    """`python benchmarks/X.py` looks into this folder first, for the standard library too."""
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert not names & set(sys.stdlib_module_names)
+    script = [sys.executable, str(ROOT / "benchmarks" / "task_accuracy.py"), "--help"]
+    result = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

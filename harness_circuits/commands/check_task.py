@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +9,24 @@ from typing import Any
 
 import torch
 
+from harness_circuits.commands.parser import CommandParser, of_kind, text_argument
 from harness_circuits.discovery import tokenise
-from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
+from harness_circuits.loading.arguments import MODEL
 from harness_circuits.loading.load import load_model
 from harness_circuits.metrics.metrics import METRICS, Metric, accuracy
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options.kinds import Whole
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data import base
 
 BATCH = 20
+COUNT = of_kind(Whole(1, 10**9, texts=True))
 _EPILOG = """\
 examples:
   harness-circuits check-task ioi_circuit
@@ -156,32 +159,50 @@ def _alignment(tokenizer: Any, pair: Pair, tokens: TokenPair) -> Iterator[str]:
         yield f"     {kind}: {shown}{', ...' if len(places) > 5 else ''}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="harness-circuits check-task",
         description="Show a circuit task's pairs for a model: how many, which are left out and why, "
         "how they align token by token, and what the full model does on them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("task", help="a circuit task's name")
-    parser.add_argument("--pretrained", help="as in --model_args; by default SmolLM2-135M-Instruct")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--device", help="by default CUDA if there is one, else the CPU")
+    parser.add_argument("task", type=text_argument, help="a circuit task's name")
+    parser.add_argument(
+        "--pretrained",
+        type=text_argument,
+        help="as in --model_args; by default SmolLM2-135M-Instruct",
+    )
+    parser.add_argument("--dtype", type=of_kind(MODEL["dtype"].kind), default="float32")
+    parser.add_argument(
+        "--device", type=text_argument, help="by default CUDA if there is one, else the CPU"
+    )
     parser.add_argument("--metadata", help="the task's options, as JSON", default="{}")
-    parser.add_argument("--include_path", "--include-path", action="append", default=[])
-    parser.add_argument("--metric", help="as in --model_args; by default the task's own")
-    parser.add_argument("--attribution_metric", help="as in --model_args; by default the same")
-    parser.add_argument("--limit", type=int, default=100, help="pairs to measure on (100)")
-    parser.add_argument("--show", type=int, default=2, help="pairs to show token by token (2)")
+    parser.add_argument(
+        "--include_path", "--include-path", type=text_argument, action="append", default=[]
+    )
+    parser.add_argument(
+        "--metric", type=text_argument, help="as in --model_args; by default the task's own"
+    )
+    parser.add_argument(
+        "--attribution_metric", type=text_argument, help="as in --model_args; by default the same"
+    )
+    parser.add_argument("--limit", type=COUNT, default=100, help="pairs to measure on (100)")
+    parser.add_argument(
+        "--show",
+        type=of_kind(Whole(0, 1000, texts=True)),
+        default=2,
+        help="pairs to show token by token (2)",
+    )
     return parser
 
 
 def _metadata(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise OptionError(f"--metadata is JSON such as '{{\"n_train\": 50}}': {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise OptionError(
+            f"--metadata is JSON such as '{{\"n_train\": 50}}', got {shown(text)}."
+        ) from error
     if not isinstance(found, dict):
-        raise OptionError(f"--metadata is a JSON object, got {text!r}.")
+        raise OptionError(f"--metadata is a JSON object, got {shown(text)}.")
     return found

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.commands.parser import CommandParser, path_argument
 from harness_circuits.errors import CircuitError, one_line
 from harness_circuits.records.results_file import Reading, read_runs
 from harness_circuits.report.comparison.compare import compare
@@ -40,6 +41,8 @@ def compare_command(arguments: Sequence[str]) -> int:
     options = compare_parser().parse_args(arguments)
     try:
         return _compare(options)
+    except BrokenPipeError:
+        raise
     except (CircuitError, OSError) as error:
         print(f"harness-circuits compare: error: {one_line(error)}", file=sys.stderr)
     except Exception:  # a fault of ours must not read as a verdict
@@ -76,19 +79,18 @@ def write_text(path: Path, text: str) -> None:
         write_atomically(path, text.encode())
 
 
-def compare_parser() -> argparse.ArgumentParser:
+def compare_parser() -> CommandParser:
     """Arguments of `harness-circuits compare`."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="harness-circuits compare",
         description="Compare old results with new ones, example by example where both saved artifacts.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("baseline", type=Path, help="results file, or folder of them")
-    parser.add_argument("current", type=Path, help="results file, or folder of them")
+    parser.add_argument("baseline", type=path_argument, help="results file, or folder of them")
+    parser.add_argument("current", type=path_argument, help="results file, or folder of them")
     parser.add_argument(
         "--thresholds",
-        type=Path,
+        type=path_argument,
         help="YAML file of changes that do not count: cpr, cmd, cmd_log, points, default",
     )
     parser.add_argument(
@@ -98,5 +100,5 @@ def compare_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--format", choices=FORMATS, default="markdown", help="(markdown)")
     parser.add_argument("--all", action="store_true", help="Markdown of unchanged points too")
-    parser.add_argument("--output", type=Path, help="also write it to this file")
+    parser.add_argument("--output", type=path_argument, help="also write it to this file")
     return parser

@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.commands.parser import (
+    CommandParser,
+    of_kind,
+    path_argument,
+    text_argument,
+)
+from harness_circuits.options.kinds import Whole
 from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
 
 _EPILOG = """\
@@ -32,21 +39,35 @@ def draw_command(arguments: Sequence[str]) -> None:
     write_atomically(output, draw(drawing, output.suffix, title))
     merged = f", drawn as {len(drawing.edges)} between nodes" if drawing.merged else ""
     print(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}")
+    if drawing.note:
+        print(drawing.note)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="harness-circuits draw",
         description="Draw a circuit: layers upward, colour by what an edge feeds, width by score.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", help="circuit or scores: .safetensors (FILE#NAME), .json or .pt")
     parser.add_argument(
-        "--output", type=Path, help="drawing, by its suffix: .svg (default), .png, .html, .dot"
+        "file",
+        type=text_argument,
+        help="circuit or scores: .safetensors (FILE#NAME), .json, .pt, or a "
+        "task's folder of artifacts (FOLDER, FOLDER#NAME)",
     )
-    parser.add_argument("--scores", help="scores file for widths and signs of a circuit's edges")
-    parser.add_argument("--keep", type=int, help="of scores, draw the strongest N units (40)")
+    parser.add_argument(
+        "--output",
+        type=path_argument,
+        help="drawing, by its suffix: .svg (default), .png, .pdf, .html, .dot",
+    )
+    parser.add_argument(
+        "--scores", type=text_argument, help="scores file for widths and signs of a circuit's edges"
+    )
+    parser.add_argument(
+        "--keep",
+        type=of_kind(Whole(1, 10**9, texts=True)),
+        help="of scores, draw the strongest N units (40)",
+    )
     parser.add_argument(
         "--merge",
         action=argparse.BooleanOptionalAction,

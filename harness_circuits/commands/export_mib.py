@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.commands.parser import CommandParser, path_argument, text_argument
 from harness_circuits.errors import CircuitFileError, OptionError
-from harness_circuits.formats import load_circuit_file, read_circuits
+from harness_circuits.formats import (
+    CIRCUITS_FILE,
+    SCORES_FILE,
+    load_circuit_file,
+    read_circuits,
+)
 from harness_circuits.formats.mib_folder import (
     FORMATS,
     MODELS,
@@ -20,8 +25,7 @@ from harness_circuits.formats.mib_folder import (
     check_submission,
     write_submission,
 )
-
-SCORES_FILE, CIRCUITS_FILE = "scores.safetensors", "circuits.safetensors"
+from harness_circuits.options.paths import read_path
 
 _EPILOG = """\
 examples:
@@ -79,17 +83,19 @@ def read_source(source: str, ranking: str | None = None) -> dict[Cell, Contribut
     return cells
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="harness-circuits export-mib",
         description="Write scores or circuits in the layout of the MIB leaderboard.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("output", type=Path, help="folder to write, which must not exist yet")
+    parser.add_argument(
+        "output", type=path_argument, help="folder to write, which must not exist yet"
+    )
     parser.add_argument(
         "sources",
         nargs="+",
+        type=text_argument,
         metavar="[TASK_MODEL=]PATH",
         help="artifacts folder of a run or of one task, or a score file (.safetensors, .json, "
         ".pt); MIB's name, such as arc-easy_llama3, where the file does not say it",
@@ -106,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 def _split(source: str) -> tuple[Cell | None, Path]:
     name, sign, path = source.partition("=")
     if not sign or Path(source).exists():
-        return None, Path(source).expanduser()
-    return Cell.parse(name), Path(path).expanduser()
+        return None, read_path(source, "PATH")
+    return Cell.parse(name), read_path(path, source)
 
 
 def _places(path: Path) -> list[Path]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.commands.parser import CommandParser, path_argument
 from harness_circuits.records.results_file import read_runs
 from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.extras import needs_report
@@ -39,17 +39,25 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
         "leaderboard.csv": leaderboard_csv(board),
         "leaderboard.html": leaderboard_page(board, left_out),
     }
-    for name, text in files.items():
-        print(write_atomically(options.output / name, text.encode()))
+    written = [
+        write_atomically(options.output / name, text.encode()) for name, text in files.items()
+    ]
+    for path in written:
+        print(path)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="harness-circuits leaderboard",
         description="Make leaderboard.md, leaderboard.csv and leaderboard.html from results.",
     )
-    parser.add_argument("results", type=Path, nargs="+", help="results files, or folders of them")
     parser.add_argument(
-        "--output", type=Path, default=Path("leaderboard"), help="folder to write to (leaderboard)"
+        "results", type=path_argument, nargs="+", help="results files, or folders of them"
+    )
+    parser.add_argument(
+        "--output",
+        type=path_argument,
+        default=Path("leaderboard"),
+        help="folder to write to (leaderboard)",
     )
     return parser

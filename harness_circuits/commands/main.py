@@ -7,17 +7,19 @@ plain `lm_eval` finds them. Commands of our own are named in `COMMANDS`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 
 from harness_circuits import __version__
-from harness_circuits.errors import CircuitError
+from harness_circuits.errors import CircuitError, shown
 from harness_circuits.harness import plugin
+from harness_circuits.registry import unknown_name
 
 PROGRAM = "harness-circuits"
+PIPE_CLOSED = 141  # as the shell has it for what SIGPIPE ended
 
 # Name of a command: the function that runs it, given the arguments after the name.
 COMMANDS = {
@@ -45,8 +47,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; by default those Python was started with.
 
     Returns:
-        The exit code. A `CircuitError` becomes one line on stderr and `SystemExit`.
+        The exit code. A `CircuitError` becomes one line on stderr and `SystemExit`; output that
+        nobody reads any more, as with `... | head`, ends the command in silence.
     """
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at the end: let it have somewhere to write to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     with plugin.readable_errors():
         first = arguments[0] if arguments else "--help"
@@ -84,7 +99,9 @@ def run_lm_eval(arguments: Sequence[str]) -> None:
 def print_versions(arguments: Sequence[str]) -> None:
     """Print the versions a bug report needs."""
     if arguments:
-        raise UnknownCommandError(f"`{PROGRAM} version` takes no arguments, got {arguments[0]!r}.")
+        raise UnknownCommandError(
+            f"`{PROGRAM} version` takes no arguments, got {shown(arguments[0])}."
+        )
     print(f"harness_circuits {__version__}")
     print(f"python {sys.version.split()[0]}")
     for package in ("lm_eval", "transformer_lens", "transformers", "torch", "datasets"):
@@ -102,6 +119,4 @@ def _overview() -> str:
 
 def _unknown(word: str) -> str:
     known = sorted([*COMMANDS, *LM_EVAL_COMMANDS])
-    close = difflib.get_close_matches(word, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Unknown command {word!r}.{hint} Known: {', '.join(known)}."
+    return unknown_name("command", word, known)

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness_circuits.commands.parser import CommandParser, of_kind, text_argument
 from harness_circuits.errors import OptionError
+from harness_circuits.options.kinds import Number, Whole
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.cost import (
     estimated_seconds,
@@ -38,6 +40,7 @@ Start the same command again to go on after an interruption; cells with a result
 Exit codes: 0, all cells have a result (or another sweep is at them); 1, some failed; 130, Ctrl-C.
 """
 INTERRUPTED = 130
+SHARE = of_kind(Number(0, 1_000_000, texts=True))
 
 
 def sweep_command(arguments: Sequence[str]) -> int:
@@ -72,25 +75,30 @@ def sweep_command(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="harness-circuits sweep",
         description="Evaluate a grid of models, tasks, methods and settings.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", help="YAML file of the grid")
-    parser.add_argument("--results", help="folder of the results (default: the file's, or results)")
+    parser.add_argument("config", type=text_argument, help="YAML file of the grid")
+    parser.add_argument(
+        "--results",
+        type=text_argument,
+        help="folder of the results (default: the file's, or results)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="list the cells and their cost only")
     parser.add_argument("--skip-failed", action="store_true", help="leave out what failed before")
     parser.add_argument("--executor", choices=("local", "ray"), default="local")
     parser.add_argument(
         "--processes",
-        type=int,
+        type=of_kind(Whole(0, 100_000, texts=True)),
         help="cells at a time (default: 1; ray: what fits); local: 0 runs them in this process",
     )
-    parser.add_argument("--ray-address", help="an existing cluster; without it, a local one")
-    parser.add_argument("--cpus-per-cell", type=float, default=1, help="ray: CPUs of a worker")
-    parser.add_argument("--gpus-per-cell", type=float, default=0, help="ray: GPUs of a worker")
+    parser.add_argument(
+        "--ray-address", type=text_argument, help="an existing cluster; without it, a local one"
+    )
+    parser.add_argument("--cpus-per-cell", type=SHARE, default=1, help="ray: CPUs of a worker")
+    parser.add_argument("--gpus-per-cell", type=SHARE, default=0, help="ray: GPUs of a worker")
     parser.add_argument("--verbose", action="store_true", help="show lm-eval's messages")
     options = parser.parse_args(arguments)
     if options.processes is not None and options.processes < (options.executor == "ray"):

@@ -25,8 +25,11 @@ from harness_circuits.formats.own import (
 )
 
 SUFFIXES = (".json", ".pt", ".safetensors")
+SCORES_FILE, CIRCUITS_FILE = "scores.safetensors", "circuits.safetensors"  # of a task's artifacts
 
 __all__ = [
+    "CIRCUITS_FILE",
+    "SCORES_FILE",
     "SUFFIXES",
     "expressible",
     "load_circuit_file",

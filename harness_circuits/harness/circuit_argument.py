@@ -11,7 +11,7 @@ from harness_circuits.circuits.known import NAMES, known_circuit
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
-from harness_circuits.formats import load_circuit_file, write_scores
+from harness_circuits.formats import SCORES_FILE, load_circuit_file, write_scores
 from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import find_task
@@ -66,7 +66,7 @@ def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     )
     folder = artifacts_folder(options)
     if folder is not None:
-        write_scores(folder / where / "scores.safetensors", scores)
+        write_scores(folder / where / SCORES_FILE, scores)
     return scores
 
 

@@ -23,11 +23,14 @@ from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.result import Result
 from harness_circuits.evaluation.summary import ExampleRecord
 from harness_circuits.formats import (
+    CIRCUITS_FILE,
+    SCORES_FILE,
     expressible,
     save_circuit_file,
     write_circuits,
     write_scores,
 )
+from harness_circuits.options.paths import read_path
 
 
 def check_folder(path: str) -> Path:
@@ -36,13 +39,13 @@ def check_folder(path: str) -> Path:
     Raises:
         OptionError: They cannot.
     """
-    folder = Path(path).expanduser()
+    folder = read_path(path, "artifacts", "a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", b"").unlink()
     except OSError as error:
         raise OptionError(
-            f"artifacts={path} cannot be written: {error.strerror or error}."
+            f"artifacts={folder} cannot be written: {error.strerror or error}."
         ) from error
     return folder
 
@@ -53,7 +56,7 @@ def write_artifacts(
     """Write everything one task found."""
     target = folder / task
     if result.scores is not None:
-        write_scores(target / "scores.safetensors", result.scores)
+        write_scores(target / SCORES_FILE, result.scores)
         if expressible(result.scores.space):
             save_circuit_file(target / "scores.json", result.scores)
     circuits = {
@@ -61,7 +64,7 @@ def write_artifacts(
         for curve in result.curves
         for size, circuit in zip(curve.values.sizes, curve.circuits, strict=True)
     }
-    write_circuits(target / "circuits.safetensors", circuits)
+    write_circuits(target / CIRCUITS_FILE, circuits)
     write_atomically(target / "examples.jsonl", _lines(_example(record) for record in records))
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
-from harness_circuits.formats import load_circuit_file
+from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_file
+from harness_circuits.options.paths import read_path
 from harness_circuits.report.drawing.layout import Drawing, lay_out
 from harness_circuits.report.extras import needs_report
 from harness_circuits.selection import select
 
-SUFFIXES = (".svg", ".png", ".html", ".dot")
+SUFFIXES = (".svg", ".png", ".pdf", ".html", ".dot")
 KEEP = 40
 
 
@@ -23,7 +25,7 @@ def read_drawing(
     """Read a circuit, or the strongest units of scores, and lay it out.
 
     Args:
-        file: A file that `load_circuit_file` reads: a circuit or scores.
+        file: A file that `load_circuit_file` reads, or a folder that `find_files` takes.
         scores_file: Scores for the widths and signs of a circuit's edges.
         keep: Of scores, how many units to draw (40).
         merge: As for `lay_out`.
@@ -32,6 +34,7 @@ def read_drawing(
         OptionError: Options that exclude each other, or nothing to draw.
         CircuitFileError: A file cannot be read.
     """
+    file, scores_file = find_files(file, scores_file)
     found = load_circuit_file(file)
     if isinstance(found, Circuit):
         if keep is not None:
@@ -43,7 +46,55 @@ def read_drawing(
     if not 0 < keep <= found.space.n_units:
         raise OptionError(f"--keep is from 1 to {found.space.n_units}, got {keep}.")
     (circuit,) = select(found, [keep], "top-n", ranking=Ranking.ABSOLUTE)
-    return lay_out(circuit, found if found.space.level == "edge" else None, merge)
+    note = _pruned(circuit, keep)
+    drawing = lay_out(circuit, found if found.space.level == "edge" else None, merge)
+    return replace(drawing, note=note)
+
+
+def _pruned(circuit: Circuit, keep: int) -> str:
+    """Why fewer units are drawn than were asked for; empty if none is left out.
+
+    Raises:
+        OptionError: All are left out.
+    """
+    units, left = f"{circuit.space.level}s", keep - circuit.n_kept
+    why = "no path of kept units leads through them from the input to the logits"
+    if circuit.n_kept == 0:
+        raise OptionError(
+            f"None of the strongest {keep} {units} can be drawn: {why}. Raise --keep."
+        )
+    return f"{left} of the strongest {keep} {units} are left out: {why}" if left else ""
+
+
+def find_files(file: str, scores_file: str | None = None) -> tuple[str, str | None]:
+    """The files behind what is to be drawn, which may be a folder of artifacts.
+
+    Args:
+        file: A circuit or scores file, which is left as it is; or a folder of artifacts, of a run
+            or of one task: its scores, or `FOLDER#NAME` for one of its circuits with their widths.
+        scores_file: Scores for widths, if they are given.
+
+    Raises:
+        OptionError: A folder is none of artifacts, or holds several tasks'.
+    """
+    path, sign, name = file.partition("#")
+    folder = read_path(path, "FILE")
+    if not folder.is_dir():
+        return file, scores_file
+    wanted = CIRCUITS_FILE if sign else SCORES_FILE
+    places = [folder] if (folder / wanted).is_file() else _tasks_with(folder, wanted)
+    if len(places) != 1:
+        found = f"several: {', '.join(p.name for p in places[:10])}" if places else f"no {wanted}"
+        raise OptionError(f"{path}: name the folder of one task's artifacts; it has {found}.")
+    scores = places[0] / SCORES_FILE
+    if not sign:
+        return str(scores), scores_file
+    beside = str(scores) if scores.is_file() and scores_file is None else scores_file
+    return f"{places[0] / CIRCUITS_FILE}#{name}", beside
+
+
+def _tasks_with(folder: Path, wanted: str) -> list[Path]:
+    return sorted(file.parent for file in folder.glob(f"*/{wanted}"))
 
 
 def scores_of(file: str | None, circuit: Circuit) -> Scores | None:
@@ -73,7 +124,7 @@ def check_output(path: Path) -> None:
 
 def default_output(file: str) -> Path:
     """An SVG beside the circuit file, named after the circuit in it where one is named."""
-    path, _, name = file.rpartition("#") if "#" in file else (file, "", "")
+    path, _, name = find_files(file)[0].partition("#")
     stem = Path(path).with_suffix("")
     return stem.with_name(f"{stem.name}{'-' if name else ''}{name.replace('/', '-')}.svg")
 

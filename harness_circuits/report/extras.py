@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness_circuits.errors import OptionError
+from harness_circuits.machine.extras import how_to_install
 
 
 @contextmanager
@@ -20,5 +21,5 @@ def needs_report() -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise OptionError(
             f"{error.name} is not installed. Pages and drawings need the extra `report`: "
-            'pip install "harness_circuits[report]".'
+            f"{how_to_install('report')}"
         ) from error

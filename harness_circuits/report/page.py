@@ -23,7 +23,7 @@ from plotly.offline import get_plotlyjs
 from harness_circuits import __version__
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError
-from harness_circuits.formats import read_circuits, read_scores
+from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, read_circuits, read_scores
 from harness_circuits.report.drawing.curves import curves_figure
 from harness_circuits.report.drawing.draw_plotly import draw_figure
 from harness_circuits.report.drawing.layout import Drawing, edges_to_draw, lay_out
@@ -73,7 +73,7 @@ def circuit_to_draw(entry: Entry) -> tuple[str, Drawing]:
     if entry.examples is None:
         raise CircuitError(entry.why_not)
     folder = entry.examples.folder
-    circuits = read_circuits(folder / "circuits.safetensors")
+    circuits = read_circuits(folder / CIRCUITS_FILE)
     edges = {name: int(edges_to_draw(circuit).sum()) for name, circuit in circuits.items()}
     small = [name for name, n in edges.items() if 0 < n <= DRAWN_EDGES]
     larger = [name for name, n in edges.items() if n > DRAWN_EDGES]
@@ -81,8 +81,8 @@ def circuit_to_draw(entry: Entry) -> tuple[str, Drawing]:
         raise CircuitError("all its circuits are empty")
     name = max(small, key=edges.__getitem__) if small else min(larger, key=edges.__getitem__)
     scores = None
-    if (folder / "scores.safetensors").exists() and circuits[name].space.level == "edge":
-        scores = read_scores(folder / "scores.safetensors")
+    if (folder / SCORES_FILE).exists() and circuits[name].space.level == "edge":
+        scores = read_scores(folder / SCORES_FILE)
     ranking, _, size = name.partition("@")
     words = f"ranked by {Ranking.read(ranking).symbol}, size {size}"
     if scores is not None:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from harness_circuits.errors import OptionError
+from harness_circuits.machine.extras import how_to_install
 from harness_circuits.sweep.job import Job, Outcome, Setup
 from harness_circuits.sweep.local import NO_BARS
 from harness_circuits.sweep.runner import Runner
@@ -146,7 +147,6 @@ def _import_ray() -> Any:
         import ray.exceptions
     except ImportError as error:
         raise OptionError(
-            "--executor ray needs Ray: pip install 'harness_circuits[ray]', or use "
-            "--executor local."
+            f"--executor ray needs Ray: {how_to_install('ray')} , or use --executor local."
         ) from error
     return ray

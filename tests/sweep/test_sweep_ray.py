@@ -30,7 +30,7 @@ def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_ray_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(OptionError, match=r"pip install 'harness_circuits\[ray\]'"):
+    with pytest.raises(OptionError, match=r'pip install -e ".*\[ray\]"'):
         sweep_command([str(write_sweep(tmp_path)), "--executor", "ray"])
 
 

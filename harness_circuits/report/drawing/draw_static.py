@@ -1,4 +1,4 @@
-"""A circuit drawing as SVG or PNG, by matplotlib."""
+"""A circuit drawing as SVG, PNG or PDF, by matplotlib."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw_static(drawing: Drawing, kind: str, title: str = "", dpi: int = 150) ->
 
     Args:
         drawing: The circuit, laid out.
-        kind: `svg` or `png`.
+        kind: `svg`, `png` or `pdf`.
         title: Line above it.
         dpi: Dots per inch of a PNG.
 
@@ -56,7 +56,8 @@ def draw_static(drawing: Drawing, kind: str, title: str = "", dpi: int = 150) ->
         figure.suptitle(title.replace("$", r"\$"), color=INK, fontsize=9)
         figure.legend(handles=_legend(drawing), loc="outside lower center", ncols=4, frameon=False)
         file = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {}
+        dated = {"svg": "Date", "pdf": "CreationDate"}
+        metadata = {dated[kind]: None} if kind in dated else {}
         figure.savefig(file, format=kind, dpi=dpi, metadata=metadata)
     return file.getvalue()
 

@@ -97,6 +97,7 @@ class Drawing:
         n_edges: Edges of the circuit.
         merged: Whether edges between the same two nodes became one.
         scored: Whether widths and signs are known.
+        note: What was asked for and is not drawn, and why.
     """
 
     nodes: tuple[DrawnNode, ...]
@@ -104,6 +105,7 @@ class Drawing:
     n_edges: int
     merged: bool
     scored: bool
+    note: str = ""
 
 
 @dataclass

@@ -19,7 +19,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
 from harness_circuits.errors import CircuitFileError, OptionError
-from harness_circuits.formats import save_circuit_file
+from harness_circuits.formats import save_circuit_file, write_circuits
 from harness_circuits.report.draw import SUFFIXES, draw, read_drawing
 from harness_circuits.report.drawing.layout import MERGE_ABOVE, lay_out
 
@@ -124,7 +124,13 @@ def test_the_command_writes_every_kind(
     file = save_circuit_file(tmp_path / "scores.safetensors", random_scores())
     output = tmp_path / f"out{suffix}"
     assert main(["draw", str(file), "--keep", "30", "--output", str(output)]) == 0
-    start = {".svg": b"<?xml", ".png": b"\x89PNG", ".html": b"<!doctype html>", ".dot": b"digraph"}
+    start = {
+        ".svg": b"<?xml",
+        ".png": b"\x89PNG",
+        ".html": b"<!doctype html>",
+        ".dot": b"digraph",
+        ".pdf": b"%PDF-",
+    }
     assert output.read_bytes().startswith(start[suffix])
     assert re.search(r"out\.\w+: \d+ nodes, \d+ edges\n", capsys.readouterr().out)
 
@@ -158,10 +164,9 @@ def test_scores_give_a_circuit_widths(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (
-            ["--output", "x.pdf"],
-            r"x\.pdf: a drawing ends in \.svg, \.png, \.html, \.dot, not '\.pdf'",
+            ["--output", "x.gif"],
+            r"x\.gif: a drawing ends in \.svg, \.png, \.pdf, \.html, \.dot, not '\.gif'",
         ),
-        (["--keep", "0"], r"--keep is from 1 to \d+, got 0"),
     ],
 )
 def test_bad_options(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -174,5 +179,50 @@ def test_a_missing_extra_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         __import__("sys").modules, "harness_circuits.report.drawing.draw_static", None
     )
-    with pytest.raises(OptionError, match=r'pip install "harness_circuits\[report\]"'):
+    with pytest.raises(OptionError, match=r'pip install -e ".*\[report\]"'):
         draw(lay_out(circuit()), ".svg")
+
+
+def test_a_pdf_is_the_same_each_time(tmp_path: Path) -> None:
+    drawing = lay_out(circuit())
+    assert draw(drawing, ".pdf").startswith(b"%PDF-")
+    assert draw(drawing, ".pdf") == draw(drawing, ".pdf")
+
+
+def test_fewer_units_than_asked_for_are_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the two strongest edges one starts at a head that nothing kept reads."""
+    array = GRAPH.edge_mask * 0.1
+    array[GRAPH.edge_index("input->logits")] = 2.0
+    array[GRAPH.edge_index("a0.h1->m1")] = 3.0
+    file = save_circuit_file(tmp_path / "scores.safetensors", Scores(ScoreSpace(GRAPH), array))
+    main(["draw", str(file), "--keep", "2"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("scores.svg: 2 nodes, 1 edges")
+    assert second == (
+        "1 of the strongest 2 edges are left out: no path of kept units leads through them from the "
+        "input to the logits"
+    )
+    with pytest.raises(SystemExit, match="None of the strongest 1 edges can be drawn: no path"):
+        main(["draw", str(file), "--keep", "1"])
+
+
+def test_a_folder_of_artifacts_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = tmp_path / "run" / "ioi_circuit"
+    task.mkdir(parents=True)
+    save_circuit_file(task / "scores.safetensors", scores())
+    write_circuits(task / "circuits.safetensors", {"absolute@0.1": circuit()})
+    for folder in (task, task.parent):
+        main(["draw", str(folder), "--keep", "30"])
+        assert capsys.readouterr().out.startswith(str(task / "scores.svg"))
+        main(["draw", f"{folder}#absolute@0.1"])
+        assert capsys.readouterr().out.startswith(str(task / "circuits-absolute@0.1.svg"))
+    assert "raises the metric" in (task / "circuits-absolute@0.1.svg").read_text()  # with scores
+    other = tmp_path / "run" / "sva_circuit"
+    other.mkdir()
+    save_circuit_file(other / "scores.safetensors", scores())
+    with pytest.raises(SystemExit, match=r"one task's artifacts; .* ioi_circuit, sva_circuit"):
+        main(["draw", str(task.parent)])
+    with pytest.raises(SystemExit, match=r"it has no scores\.safetensors"):
+        main(["draw", str(tmp_path)])

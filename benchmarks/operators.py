@@ -1,6 +1,6 @@
 """Where the time of discovery and of a curve goes, by PyTorch operator.
 
-python -m benchmarks.profile [CASE]     a case of `benchmarks.cases`; by default `quick`
+python -m benchmarks.operators [CASE]     a case of `benchmarks.cases`; by default `quick`
 """
 
 from __future__ import annotations
