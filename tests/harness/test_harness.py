@@ -260,7 +260,7 @@ def test_a_pair_that_cannot_be_used_is_named(
 
 def test_a_mistake_in_the_second_task_stops_the_first(model_folder: Path, tmp_path: Path) -> None:
     write_task(tmp_path)
-    write_task(tmp_path, task="broken", test=broken(corrupted="When Mary went"))
+    write_task(tmp_path, task="broken", test=broken(correct=[7]))
     lm = circuit_lm(model_folder)
     with pytest.raises(PairError, match="broken"):
         evaluate(lm, [TASK, "broken"], tmp_path)
