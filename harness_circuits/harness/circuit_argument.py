@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -12,11 +13,12 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import SCORES_FILE, load_circuit_file, write_scores
-from harness_circuits.harness.options import Options, task_to_discover
+from harness_circuits.harness.options import Options
+from harness_circuits.harness.run_in_use import run_in_use
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import find_task
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.pairs.pair import fingerprint, pairs_from_docs
 from harness_circuits.records.artifacts import check_folder
 from harness_circuits.selection.given import Given
 from harness_circuits.task_data import base
@@ -25,23 +27,27 @@ logger = logging.getLogger("lm_eval.circuit")
 
 
 def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
-    """The scores or circuit that `circuit=` names: the only place that reads it.
+    """The scores or circuit that `circuit=` names, other than `discover:TASK`.
 
     Raises:
-        CircuitError: It cannot be read or discovered, or is another model's.
+        CircuitError: It cannot be read, or is another model's.
     """
     name = options.run.get("circuit")
     if name is None:
         return None
-    if (task := task_to_discover(name)) is not None:
-        return Given.of(_discovered(model, task, options))
     if name in NAMES:
         return Given.of(known_circuit(name, model.graph))
     return Given.of(load_circuit_file(str(name), model.graph))
 
 
-def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
-    """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given."""
+def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
+    """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given.
+
+    The task is that of the run in use: its include path, metadata and splits.
+
+    Raises:
+        CircuitError: There is no such task, or nothing can be discovered on it.
+    """
     # The tokenizer and metrics in use decide which pairs align, so they go first.
     source, metrics = options.model.get("pretrained"), options.discovery.metric_names
     base.set_active_tokenizer(model.tokenizer, source, metrics)
@@ -54,7 +60,12 @@ def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     started = time.perf_counter()
     where = task.config.task
     pairs = pairs_from_docs(task.training_docs(), f"{where} (training split)")
-    scores = Discovery.on(Setup(model, options.discovery, task.metric, where), pairs).scores()
+    discovery = Discovery.on(Setup(model, options.discovery, task.metric, where), pairs)
+    scores = discovery.scores().describe(
+        metadata=json.loads(json.dumps(dict(run_in_use().metadata), default=str)),
+        left_out=task.left_out,
+        discovery_pairs=fingerprint(pairs[: options.discovery.n_discovery]),
+    )
     seconds = time.perf_counter() - started
     logger.info(
         "circuit=discover:%s: %s at %s level on %d pairs, %.1f s",
@@ -71,8 +82,8 @@ def _discovered(model: CircuitModel, name: str, options: Options) -> Scores:
 
 
 def task_metadata(options: Options) -> dict[str, Any]:
-    """What tasks that we build ourselves may build their data by: the model's arguments."""
-    return dict(options.model)
+    """What tasks that we build ourselves learn beside the run's metadata: the model's arguments."""
+    return options.model | options.harness
 
 
 def artifacts_folder(options: Options) -> Path | None:

@@ -9,9 +9,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness_circuits.errors import OptionError
-from harness_circuits.harness.circuit_argument import resolve_circuit
-from harness_circuits.harness.options import Options
+from harness_circuits.harness.circuit_argument import discovered, resolve_circuit
+from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.ordinary_circuits import Standins, check_standins, make_standins
+from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.harness.size_grid import watch_evaluator
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel
@@ -25,7 +26,6 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
 
     circuit_model: CircuitModel
     options: Options
-    given: Given | None
     ranks: Ranks
 
     def start_ordinary(self) -> None:
@@ -37,14 +37,32 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
             watch_evaluator()
 
     def find_circuit(self) -> None:
-        """Read or discover what `circuit=` names.
+        """Read what `circuit=` names; what it says to discover waits for the run's tasks.
 
         Raises:
             CircuitError: It cannot be used, or not with the options of tasks without pairs.
         """
-        self.given = resolve_circuit(self.circuit_model, self.options)
+        self._discovered: tuple[RunInUse, Given] | None = None
+        self._to_discover = task_to_discover(self.options.run.get("circuit"))
+        wait = self._to_discover is not None
+        self._read = None if wait else resolve_circuit(self.circuit_model, self.options)
         if self.options.for_ordinary:
-            check_standins(self.given, self.options)
+            check_standins(self._read, self.options)
+
+    @property
+    def given(self) -> Given | None:
+        """What `circuit=` names, discovered as soon as it is needed, for the run in use.
+
+        Raises:
+            CircuitError: It cannot be discovered.
+        """
+        if self._to_discover is None:
+            return self._read
+        run = run_in_use()
+        if self._discovered is None or self._discovered[0] != run:
+            scores = discovered(self.circuit_model, self._to_discover, self.options)
+            self._discovered, self._standins = (run, Given.of(scores)), None
+        return self._discovered[1]
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -80,8 +98,9 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
         Raises:
             OptionError: There is none, or it cannot be used.
         """
+        given = self.given
         if self._standins is None:
-            self._standins = make_standins(self.circuit_model, self.given, self.options)
+            self._standins = make_standins(self.circuit_model, given, self.options)
         circuits = self._standins.circuits
         key = None if None in circuits else self._size
         if key not in circuits:

@@ -48,17 +48,21 @@ class Standins:
 def check_standins(given: Given | None, options: Options) -> None:
     """Make sure that tasks without pairs can be run, before anything expensive.
 
+    Args:
+        given: What `circuit=` names; None where it names nothing, or scores still to be discovered.
+        options: The options.
+
     Raises:
         OptionError: No circuit or size is given, or the ablation needs pairs.
     """
     name, size = options.run.get("circuit"), options.run.get("size")
-    if given is None:
+    if given is None and task_to_discover(name) is None:
         raise OptionError(
             "--model circuit runs tasks without clean/corrupted pairs on a circuit: give "
             "circuit=FILE,size=0.05,ablation=mean, or use --model hf for the full model."
         )
     options.check_ordinary_ablation()
-    if given.scores is None:
+    if given is not None and given.scores is None:
         if size is not None:
             raise OptionError(f"size={size}: {name} is a circuit and has its size.")
         if options.grid:
@@ -116,7 +120,7 @@ def _ranking(options: Options) -> Ranking:
 
 
 def _chosen(given: Given, options: Options) -> dict[float | None, Circuit]:
-    if given.scores is None:
+    if given is not None and given.scores is None:
         (circuit,) = given.fixed.values()
         return {None: circuit}
     settings, size = options.settings, options.run.get("size")
@@ -126,10 +130,10 @@ def _chosen(given: Given, options: Options) -> dict[float | None, Circuit]:
     return dict(zip(sizes, circuits[ranking], strict=True))
 
 
-def _source(given: Given, options: Options) -> str:
+def _source(given: Given | None, options: Options) -> str:
     """Where means come from: what `calibration=` names, or the task the circuit was found on."""
     task = task_to_discover(options.run["circuit"])
-    task = task or given.provenance.get("task")
+    task = task or (None if given is None else given.provenance.get("task"))
     source = options.run.get("calibration", task)
     if source is None:
         raise OptionError(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
+from harness_circuits.harness.run_in_use import note_manager
 
 if TYPE_CHECKING:
     import argparse
@@ -48,12 +49,16 @@ def register_model() -> None:
 
 
 def add_task_folder() -> None:
-    """Have every `TaskManager` scan our tasks, after the built-in ones and before the user's."""
+    """Have every `TaskManager` scan our tasks, after the built-in ones and before the user's.
+
+    What it is made with is noted, for tasks that a model builds itself (`run_in_use`).
+    """
     from lm_eval.tasks.manager import TaskManager
 
     original = TaskManager.__init__
     if hasattr(original, _CHANGED):
         return
+    load = TaskManager.load
     signature = inspect.signature(original)
 
     @functools.wraps(original)
@@ -65,9 +70,15 @@ def add_task_folder() -> None:
             bound.arguments["include_path"] = [tasks_folder(), *_as_list(asked)]
         original(*bound.args, **bound.kwargs)
         self.include_path = asked
+        note_manager(asked, self.metadata)
+
+    @functools.wraps(load)
+    def noted_load(self: TaskManager, *args: Any, **kwargs: Any) -> Any:
+        note_manager(self.include_path, self.metadata)
+        return load(self, *args, **kwargs)
 
     setattr(scan_ours_too, _CHANGED, True)
-    TaskManager.__init__ = scan_ours_too
+    TaskManager.__init__, TaskManager.load = scan_ours_too, noted_load
 
 
 def shorten_errors() -> None:

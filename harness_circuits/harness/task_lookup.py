@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.plugin import add_task_folder, tasks_folder
+from harness_circuits.harness.run_in_use import not_the_runs, run_in_use
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -22,10 +23,11 @@ def task_manager(
 
     folders = [str(tasks_folder()), *include_path]
     facts = dict(metadata) or None
-    manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
-    if not set(names) <= set(manager.all_tasks):
-        add_task_folder()
-        manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
+    with not_the_runs():
+        manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
+        if not set(names) <= set(manager.all_tasks):
+            add_task_folder()
+            manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
     return manager
 
 
@@ -42,23 +44,34 @@ def check_task(name: str, option: str) -> None:
     if name.endswith((".yaml", ".yml")):
         known = Path(name).expanduser().is_file()
     else:
-        known = name in task_manager([name], [], {}).all_tasks
+        known = name in task_manager([name], run_in_use().include_path, {}).all_tasks
     if not known:
         raise OptionError(
             f"{option}: there is no task {name!r}. `lm_eval ls tasks` lists all of them; a task of "
-            "your own is given as its .yaml file."
+            "your own is given as its .yaml file, or found under --include_path."
         )
 
 
 def find_task(name: str, metadata: Mapping[str, Any]) -> Task:
-    """Build one task.
+    """Build one task as the run in use would: from its include path, and with its metadata.
 
     Args:
         name: A task, or a task's `.yaml` file, that `check_task` has seen.
-        metadata: What tasks may build their data by, as `--metadata` is.
+        metadata: What the task learns beside the run's own metadata, which wins.
+
+    Raises:
+        OptionError: It is a group of tasks.
     """
-    names = [name]
+    from harness_circuits.harness.task import TASKS
+
+    names, run = [name], run_in_use()
     if name.endswith((".yaml", ".yml")):
         name, names = str(Path(name).expanduser()), []
-    (task,) = task_manager(names, [], metadata).load([name])["tasks"].values()
-    return task
+    manager = task_manager(names, run.include_path, {**metadata, **run.metadata})
+    tasks_of_the_run = dict(TASKS)
+    with not_the_runs():
+        found = list(manager.load([name])["tasks"].values())
+    TASKS.update(tasks_of_the_run)  # a task of the same name is still the run's
+    if len(found) != 1:
+        raise OptionError(f"{name} is a group of {len(found)} tasks: name one of them.")
+    return found[0]

@@ -1,0 +1,171 @@
+"""`circuit=discover:TASK` and `calibration=TASK`: the task is built as if the run itself ran it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.ordinary_tasks import write_ordinary_tasks
+from helpers.tiny_tasks import TASK, documents, write_task
+from helpers.tiny_tokenizer import save_tiny_model
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from harness_circuits.errors import OptionError
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.plugin import register
+from harness_circuits.harness.task_lookup import find_task
+
+OPTIONS = """
+import random
+from harness_circuits.task_data.base import TaskData
+
+NAMES = ("Mary", "John", "Anna", "Tom")
+
+def candidates(generator, *, variant):
+    while True:
+        first, second, third = generator.sample(NAMES, 3)
+        place = generator.choice(("store", "store .", "drink", "bag", "book"))
+        text = f"{variant} {first} and {second} went to the {place}, {{}} gave a drink to"
+        yield {"key": f"{first}{second}{third}{place}", "clean": text.format(second),
+               "corrupted": text.format(third), "choices": [f" {first}", f" {second}"],
+               "correct": [0], "incorrect": [1]}
+
+data = TaskData("optional", candidates, options={"variant": ("When", "The")})
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    register()
+    folder = tmp_path_factory.mktemp("discover")
+    save_tiny_model(folder / "model", "llama")
+    docs = [{"text": "When Mary and John went", "choices": [" Mary", " red cat"], "label": 0}]
+    write_ordinary_tasks(folder, docs)
+    write_task(folder)
+    (folder / "options.py").write_text(OPTIONS)
+    yaml = (folder / f"{TASK}.yaml").read_text().replace(f"task: {TASK}", "task: optional")
+    lines = [line for line in yaml.splitlines() if not line.startswith("dataset_")]
+    lines.append("custom_dataset: !function options.data")
+    (folder / "optional.yaml").write_text("\n".join(lines))
+    rows = [{"split": "test", **doc} for doc in documents(1, 2)]
+    rows += [{"split": "train", **doc} for doc in documents(0, 3)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def lm(folder: Path, task: str, **arguments: Any) -> CircuitLM:
+    options = {"method": "EAP", "ablation": "zero", "size": 0.3, "device": "cpu"}
+    return CircuitLM(
+        pretrained=str(folder / "model"), circuit=f"discover:{task}", **options, **arguments
+    )
+
+
+def manager(folder: Path, **metadata: Any) -> TaskManager:
+    return TaskManager(include_defaults=False, include_path=str(folder), metadata=metadata or None)
+
+
+def run(model: Any, folder: Path, tasks: tuple[str, ...] = ("choice",), **metadata: Any) -> Any:
+    found = simple_evaluate(
+        model=model,
+        tasks=list(tasks),
+        task_manager=manager(folder, **metadata),
+        bootstrap_iters=0,
+        log_samples=False,
+    )
+    assert found is not None
+    return found["config"]["circuit"]
+
+
+def given(model: Any, folder: Path, **metadata: Any) -> dict[str, Any]:
+    found: dict[str, Any] = run(model, folder, **metadata)["given"]
+    return found
+
+
+def pairs_of(folder: Path, task: str, model: Path, **metadata: Any) -> str:
+    """The training pairs of a run of the task itself."""
+    own = CircuitLM(pretrained=str(model), method="EAP", sizes="0.1:1", bootstrap_iters=5)
+    facts: dict[str, Any] = run(own, folder, (task,), **metadata)["tasks"][task]
+    return str(facts["discovery_pairs"])
+
+
+def test_a_variant_and_the_size_of_a_split_are_the_runs(folder: Path) -> None:
+    manager(folder)
+    model = lm(folder, "optional")
+    hashes = set()
+    for metadata in ({"n_train": 7}, {"n_train": 7, "variant": "The"}, {"n_train": 5}):
+        found = given(model, folder, n_test=3, **metadata)
+        provenance = found["provenance"]
+        assert provenance["n_examples"] == metadata["n_train"]
+        assert provenance["metadata"] == {"n_test": 3, **metadata}
+        wanted = pairs_of(folder, "optional", folder / "model", n_test=3, **metadata)
+        assert provenance["discovery_pairs"] == wanted
+        hashes.add(found["sha256"])
+    assert len(hashes) == 3
+
+
+def test_pairs_of_ones_own_are_discovered_on(folder: Path) -> None:
+    from harness_circuits.harness.plugin import tasks_folder
+
+    folders = [str(folder), str(tasks_folder())]
+    found = simple_evaluate(
+        model=lm(folder, "custom_circuit"),
+        tasks=["choice"],
+        task_manager=TaskManager(
+            include_defaults=False,
+            include_path=folders,
+            metadata={"pairs": str(folder / "pairs.jsonl")},
+        ),
+        bootstrap_iters=0,
+    )
+    assert found is not None
+    assert found["config"]["circuit"]["given"]["provenance"]["n_examples"] == 3
+
+
+def test_a_task_is_found_by_name_under_the_include_path(folder: Path, tmp_path: Path) -> None:
+    TaskManager(include_defaults=False, include_path=str(tmp_path))
+    with pytest.raises(OptionError, match="or found under --include_path"):
+        lm(folder, "optional")
+    manager(folder)
+    assert given(lm(folder, "optional"), folder, n_train=3)["provenance"]["n_examples"] == 3
+    means = CircuitLM(
+        pretrained=str(folder / "model"),
+        circuit=f"discover:{TASK}",
+        calibration="optional",
+        **{"method": "EAP", "ablation": "mean", "size": 0.3, "device": "cpu"},
+    )
+    facts = run(means, folder, n_train=4, variant="The")["ordinary_tasks"]
+    assert facts["calibration"]["n_texts"] == 4
+
+
+def test_the_runs_own_task_of_that_name_stays(folder: Path) -> None:
+    found = run(lm(folder, TASK), folder, ("choice", TASK))
+    assert found["tasks"][TASK]["n_evaluation"] == 5 and found["tasks"][TASK]["curves"]
+
+
+def test_a_group_is_no_task_to_discover_on(folder: Path) -> None:
+    (folder / "both.yaml").write_text("group: both\ntask: [choice, generation]\n")
+    manager(folder)
+    with pytest.raises(OptionError, match="both is a group of 2 tasks: name one"):
+        find_task("both", {})
+
+
+def test_the_command_line_passes_all_of_it_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from lm_eval._cli.harness import HarnessCLI
+
+    arguments = f"pretrained={folder / 'model'},circuit=discover:optional,method=EAP,size=0.3"
+    command = ["lm_eval", "--model", "circuit", "--model_args", f"{arguments},ablation=zero"]
+    command += ["--include_path", str(folder), "--tasks", "choice", "--device", "cpu"]
+    command += ["--metadata", '{"variant": "The", "n_train": 6}', "--output_path", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    cli = HarnessCLI()
+    cli.execute(cli.parse_args())
+    (path,) = tmp_path.rglob("results_*.json")
+    provenance = json.loads(path.read_text())["config"]["circuit"]["given"]["provenance"]
+    assert provenance["n_examples"] == 6 and provenance["metadata"]["variant"] == "The"
+    wanted = pairs_of(folder, "optional", folder / "model", n_train=6, variant="The")
+    assert provenance["discovery_pairs"] == wanted
