@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.commands.main import main as harness_circuits
-from harness_circuits.records.results_file import EXAMPLES_FILE, Run, read_results
+from harness_circuits.records.results_file import EXAMPLES_FILE, read_results
+from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.comparison.compare import ALPHA, compare, method_text
 from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.markdown import interval_text, markdown_table
@@ -79,7 +80,7 @@ def against(name: str, runs: Sequence[Run]) -> str:
 def write_page(made: Path, page: Path) -> None:
     """Put the tables of the page's tasks between its marks."""
     folders = [folder for task in PAGE_TASKS for folder in made.glob(f"*/{task}")]
-    board = make_leaderboard(newest(read_results(folders).runs, []))
+    board = make_leaderboard(newest(tell_apart(read_results(folders).runs), []))
     tables = leaderboard_markdown(board)
     tables = tables.partition("\n")[2].replace("\n## ", "\n### ")  # without its title
     for task in PAGE_TASKS:

@@ -30,7 +30,7 @@ from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair
-from harness_circuits.records.results_file import CurveRecord
+from harness_circuits.records.run import CurveRecord
 from harness_circuits.selection import select as select_counts
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.commands.parser import CommandParser, path_argument
 from harness_circuits.records.results_file import read_runs
+from harness_circuits.records.run import tell_apart
 from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.extras import needs_report
 
@@ -30,7 +31,7 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
         )
     reading = read_runs(options.results)
     notes: list[str] = []
-    board = make_leaderboard(newest(reading.runs, notes))
+    board = make_leaderboard(newest(tell_apart(reading.runs), notes))
     for line in (*reading.left_out, *(f"left out {note}" for note in notes)):
         print(line, file=sys.stderr)
     left_out = [*(f"{path}: {reason}" for path, reason in reading.skipped), *notes]

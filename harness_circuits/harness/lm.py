@@ -45,6 +45,7 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import join_processes
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.records.artifacts import check_folder, write_artifacts
+from harness_circuits.records.circuit_section import circuit_section
 from harness_circuits.selection.given import Given
 from harness_circuits.task_data import base
 
@@ -178,23 +179,21 @@ class CircuitLM(SharedRun, CircuitHFLM):
     def get_model_info(self) -> dict[str, Any]:
         """Provenance for the `config` of the results."""
         model = self.circuit_model
-        tasks = {
-            name: {**run, "curves": self._curves(name)} for name, run in sorted(self._runs.items())
-        }
+        tasks = {name: {**run, "curves": self._curves(name)} for name, run in self._runs.items()}
         return {
             "model_num_parameters": sum(p.numel() for p in model.hf.parameters()),
             "model_dtype": str(model.dtype),
             "model_revision": self.options.model.get("revision", "main"),
             "model_sha": str(getattr(model.hf.config, "_commit_hash", None) or ""),
-            "circuit": {
-                **model_facts(model),
-                **settings_in_force(self.settings, self.given, self._circuit_option()),
-                "ordinary_tasks": self.ordinary_facts(),
-                "versions": versions(),
-                "load_seconds": self.load_seconds,
-                "artifacts": None if self.artifacts is None else str(self.options.run["artifacts"]),
-                "tasks": tasks,
-            },
+            "circuit": circuit_section(
+                model=model_facts(model, self.options.model.get("pretrained")),
+                settings=settings_in_force(self.settings, self.given, self._circuit_option()),
+                ordinary_tasks=self.ordinary_facts(),
+                versions=versions(),
+                load_seconds=self.load_seconds,
+                artifacts=None if self.artifacts is None else str(self.options.run["artifacts"]),
+                tasks=tasks,
+            ),
         }
 
     def _circuit_option(self) -> str | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from harness_circuits import __version__
 from harness_circuits.harness.options import circuit_path
+from harness_circuits.loading.fingerprint import folder_fingerprint
+from harness_circuits.loading.load import resolve
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
@@ -21,11 +24,19 @@ def versions() -> dict[str, str]:
     return {"harness_circuits": __version__, **others}
 
 
-def model_facts(model: CircuitModel) -> dict[str, Any]:
-    """Which model this was, and its graph."""
-    graph = model.graph
+def model_facts(model: CircuitModel, pretrained: str | None) -> dict[str, Any]:
+    """Which model this was, and its graph.
+
+    Args:
+        model: The model.
+        pretrained: What it was loaded from.
+    """
+    graph, folder = model.graph, Path(resolve(pretrained)[0])
+    commit = getattr(model.hf.config, "_commit_hash", None)
+    fingerprint = folder_fingerprint(folder) if folder.is_dir() else str(commit or "")
     return {
         "model": model.name,
+        "weights": {"source": str(pretrained or model.name), "fingerprint": fingerprint},
         "architecture": type(model.hf).__name__,
         "device": str(model.device),
         "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},

@@ -3,7 +3,8 @@
 from harness_circuits.records.artifacts import check_folder, write_artifacts
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
 from harness_circuits.records.fields import ResultFileError
-from harness_circuits.records.results_file import Reading, Run, read_results, read_runs
+from harness_circuits.records.results_file import Reading, read_results, read_runs
+from harness_circuits.records.run import Run
 
 __all__ = [
     "Examples",

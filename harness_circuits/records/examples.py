@@ -20,7 +20,8 @@ from jaxtyping import Float
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError
 from harness_circuits.evaluation.curve import CurveValues
-from harness_circuits.records.results_file import EXAMPLES_FILE, Run
+from harness_circuits.records.results_file import EXAMPLES_FILE
+from harness_circuits.records.run import Run
 
 TOLERANCE = 1e-6
 

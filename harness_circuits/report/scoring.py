@@ -11,7 +11,7 @@ from jaxtyping import Float
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.curve import AREAS, Statistic, area_statistics, cmd_log
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
-from harness_circuits.records.results_file import CurveRecord, Run
+from harness_circuits.records.run import CurveRecord, Run
 from harness_circuits.statistics.bootstrap import Interval, interval, weight_blocks
 from harness_circuits.statistics.differences import (
     MIN_ITERS,
@@ -168,7 +168,7 @@ def _paired(old: Entry, new: Entry, ranking: Ranking) -> bool:
     return (
         old.examples is not None
         and new.examples is not None
-        and old.run.evaluation_pairs == new.run.evaluation_pairs
+        and old.run.evaluated_on == new.run.evaluated_on
         and old.run.metric == new.run.metric
         and old.run.curves[ranking].sizes == new.run.curves[ranking].sizes
     )

@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import Any
 
 from harness_circuits.options.fields import SETTINGS as DECLARED
-from harness_circuits.records.results_file import Run
+from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
 from harness_circuits.report.scoring import BEST, METRICS, TIED, Column, Entry, make_entry, mark
 
 SETTINGS = ("method", "level", "ablation", "selection")
-TEXT = ("model", "task", *SETTINGS, "options")
+TEXT = ("model", "task", "pairs", *SETTINGS, "options")
 TIED_SIGN = "≈"
 
 
@@ -38,21 +38,32 @@ class Leaderboard:
         """Columns that at least one run has."""
         return tuple(m for m in METRICS if any(m.name in entry.values for entry in self.entries))
 
+    def order(self, metric: Column) -> list[int]:
+        """Places of entries as the table of a metric has them: by model and task, best first."""
+        sign = -1 if metric.higher_is_better else 1
+
+        def place(at: int) -> float:
+            value = self.entries[at].values.get(metric.name)
+            return float("inf") if value is None else sign * value.value
+
+        return [at for _, members in _cells(self.entries) for at in sorted(members, key=place)]
+
     def texts(self, at: int) -> tuple[str, ...]:
         """The values of the columns `TEXT` of one entry."""
         run = self.entries[at].run
         settings = (str(run.settings[name]) for name in SETTINGS)
-        return (run.model, run.task, *settings, self.options[at])
+        return (run.model, run.task, str(run.n_evaluation), *settings, self.options[at])
 
 
 def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
-    """Rank runs within each task on each model."""
-    entries = [make_entry(run) for run in runs]
+    """Rank runs within each task on each model; one that may be guessing is neither best nor tied."""
+    entries = [make_entry(run) for run in tell_apart(runs)]
     entries.sort(key=lambda entry: (comparable(entry.run), _order(entry)))
     marks = {metric.name: [""] * len(entries) for metric in METRICS}
     for _, members in _cells(entries):
         for metric in METRICS:
-            for at, sign in zip(members, mark([entries[i] for i in members], metric), strict=True):
+            ranked = [at for at in members if not entries[at].run.at_chance]
+            for at, sign in zip(ranked, mark([entries[i] for i in ranked], metric), strict=True):
                 marks[metric.name][at] = sign
     options = _options([entry.run for entry in entries])
     return Leaderboard(
@@ -60,17 +71,22 @@ def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
     )
 
 
-def comparable(run: Run) -> tuple[str, str, str, tuple[float, ...]]:
-    """What runs must share to be ranked together: areas over other sizes are other numbers."""
+def comparable(run: Run) -> tuple[str, str, str, tuple[float, ...], int, str]:
+    """What runs must share to be ranked together: over other sizes or pairs, numbers are others."""
     sizes = next(iter(run.curves.values())).sizes
-    return run.model, run.task, run.metric, sizes
+    return run.model, run.task, run.metric, sizes, *run.evaluated_on
 
 
-def _cells(entries: Sequence[Entry]) -> Iterator[tuple[tuple[str, str, str], list[int]]]:
-    """Model, task and sizes, and the places of entries that are ranked together."""
-    places = groupby(range(len(entries)), key=lambda at: comparable(entries[at].run))
-    for (model, task, _, sizes), members in places:
-        yield (model, task, _list_text(sizes)), list(members)
+def _cells(entries: Sequence[Entry]) -> Iterator[tuple[str, list[int]]]:
+    """A heading, and the places of entries that are ranked together; no two headings are equal."""
+    groups = groupby(range(len(entries)), key=lambda at: comparable(entries[at].run))
+    cells = [(key, list(members)) for key, members in groups]
+    plain = [
+        f"{task} on {model}, sizes {_list_text(sizes)}" for (model, task, _, sizes, *_), _ in cells
+    ]
+    for heading, ((_, _, metric, _, n, pairs), members) in zip(plain, cells, strict=True):
+        more = f", {metric} of {n} pairs ({pairs:.8})" if plain.count(heading) > 1 else ""
+        yield heading + more, members
 
 
 def leaderboard_csv(board: Leaderboard) -> str:
@@ -92,6 +108,7 @@ def _row(board: Leaderboard, at: int) -> dict[str, object]:
     entry = board.entries[at]
     run = entry.run
     row: dict[str, object] = dict(zip(TEXT, board.texts(at), strict=True))
+    del row["pairs"]  # stands below as a number
     for metric in board.metrics:
         if (value := entry.values.get(metric.name)) is not None:
             bounds = (value.low, value.high) if value.low < value.high else (None, None)
@@ -116,8 +133,8 @@ def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> st
         left_out: A line for each file or run that is not among them.
     """
     parts = ["# Circuit discovery leaderboard\n"]
-    for (model, task, sizes), members in _cells(board.entries):
-        parts.append(f"## {escape(task)} on {escape(model)}, sizes {sizes}\n")
+    for heading, members in _cells(board.entries):
+        parts.append(f"## {escape(heading)}\n")
         told = dict.fromkeys(accuracy_text(board.entries[at].run) for at in members)
         parts += [f"The whole model: {text}.\n" for text in told if text]
         headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.metrics)]
@@ -129,9 +146,9 @@ def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> st
         parts.append(markdown_table(headers, rows, numbers_from=len(TEXT) - 2))
     about = "".join(f"- {m.title} {_arrow(m)}: {escape(m.about)}\n" for m in board.metrics)
     parts.append(
-        f"Bold: best of its table. {TIED_SIGN}: not distinguishable from the best (p above 0.05 after "
-        "Holm's correction, on the same examples where both runs saved them). Brackets: 95% "
-        f"intervals over evaluation examples.\n\n{about}"
+        f"Bold: best of its table, over the same pairs. {TIED_SIGN}: not distinguishable from the "
+        "best (p above 0.05 after Holm's correction, on the same examples where both runs saved "
+        f"them). Brackets: 95% intervals over evaluation examples.\n\n{about}"
     )
     if left_out:
         parts.append(f"{len(left_out)} left out:\n")
@@ -145,7 +162,7 @@ def accuracy_text(run: Run) -> str:
         return ""
     value, chance = run.accuracy
     text = f"accuracy {interval_text(value, digits=2)} on {run.n_evaluation} pairs, guessing {chance:.2f}"
-    return f"{text}: near chance, its curves say nothing" if value.low <= chance else text
+    return f"{text}: near chance, its curves say nothing" if run.at_chance else text
 
 
 def value_text(board: Leaderboard, at: int, metric: Column) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 from harness_circuits import __version__
 from harness_circuits.errors import OptionError
+from harness_circuits.loading.fingerprint import folder_fingerprint
 from harness_circuits.loading.load import resolve
 from harness_circuits.sweep.cell import Cell
 
-READ_AT_ENDS = 1 << 20
 NOT_IDENTITY = ("pretrained", "device", "batch_size")
 
 
@@ -61,22 +61,6 @@ def model_fingerprint(arguments: dict[str, Any]) -> str:
             "config.json and weights, a .gguf file, or the id of a model on the hub."
         ) from error
     return f"{name}-{getattr(config, '_commit_hash', None) or revision}"
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """A hash of a folder's files: names, sizes, and contents, of large files both ends."""
-    hashed = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.name.startswith("."):
-            continue
-        size = path.stat().st_size
-        hashed.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as file:
-            hashed.update(file.read(READ_AT_ENDS))
-            if size > READ_AT_ENDS:
-                file.seek(max(READ_AT_ENDS, size - READ_AT_ENDS))
-                hashed.update(file.read())
-    return hashed.hexdigest()[:16]
 
 
 def digest(data: bytes) -> str:

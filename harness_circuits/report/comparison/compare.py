@@ -9,7 +9,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.curve import Statistic, area_statistics, areas_of, point_statistic
 from harness_circuits.options.fields import SETTINGS
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
-from harness_circuits.records.results_file import CurveRecord, Run
+from harness_circuits.records.run import CurveRecord, Run, tell_apart
 from harness_circuits.report.comparison.matching import changes, match, newest
 from harness_circuits.report.comparison.thresholds import NO_THRESHOLDS, Thresholds
 from harness_circuits.statistics.bootstrap import Interval
@@ -95,7 +95,8 @@ def compare(
     """Compare runs of the same task on the same model.
 
     Runs of equal settings belong together, whatever their seeds and numbers of resamples. Of
-    repetitions the newest counts.
+    repetitions over the same pairs the newest counts. Models of one name but other weights are
+    different models: their runs are named, and compared only `across_settings`.
 
     Args:
         old: Old runs.
@@ -105,6 +106,8 @@ def compare(
             although their settings differ, as to compare two methods.
     """
     notes: list[str] = []
+    runs = tell_apart([*old, *new])
+    old, new = runs[: len(old)], runs[len(old) :]
     found = match(newest(old, notes), newest(new, notes))
     pairs = list(found.same)
     changed: list[str] = []
@@ -168,7 +171,7 @@ def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]
 def _same_examples(old: Run, new: Run, notes: list[str]) -> tuple[Examples, Examples] | None:
     """Values per example of both runs, where they are there and for the same pairs."""
     try:
-        if old.evaluation_pairs != new.evaluation_pairs:
+        if old.evaluated_on != new.evaluated_on:
             raise NoExamplesError("the runs were evaluated on different pairs")
         if old.metric != new.metric:
             raise NoExamplesError(f"their metrics differ ({old.metric}, {new.metric})")

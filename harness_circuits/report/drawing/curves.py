@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.records.results_file import CurveRecord
+from harness_circuits.records.run import CurveRecord
 from harness_circuits.report.drawing.colours import RANKING_COLOURS
 
 # Ticks of the log axis stand at powers of ten only, so that their labels have room on a phone.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.records.results_file import CurveRecord
+from harness_circuits.records.run import CurveRecord
 from harness_circuits.report.drawing.colours import RANKING_COLOURS
 
 

@@ -9,6 +9,8 @@ const opened = (row) => row.nextElementSibling?.matches(".details") ? row.nextEl
 function choose(tab) {
   tabs.forEach((other) => other.setAttribute("aria-selected", String(other === tab)));
   panels.forEach((panel) => { panel.hidden = panel.id !== tab.getAttribute("aria-controls"); });
+  const header = document.getElementById(tab.getAttribute("aria-controls")).querySelector("th.value");
+  sortBy(header, header.dataset.first);
   panels.forEach((panel) => runRows(panel).forEach((row) => toggle(row, false)));
   applyFilter();
 }
@@ -29,13 +31,13 @@ function applyFilter() {
   });
 }
 
-function sortBy(header) {
+function sortBy(header, wanted) {
   const panel = header.closest("[role=tabpanel]");
   const column = [...header.parentElement.children].indexOf(header);
   const now = header.getAttribute("aria-sort");
   const first = header.dataset.first ?? "ascending";
   const other = first === "ascending" ? "descending" : "ascending";
-  const order = now === first ? other : first;
+  const order = wanted ?? (now === first ? other : first);
   [...header.parentElement.children].forEach((th) => th.removeAttribute("aria-sort"));
   header.setAttribute("aria-sort", order);
   const sign = order === "ascending" ? 1 : -1;

@@ -1,0 +1,24 @@
+"""Which weights a model has: a hash of a folder's files, or a commit."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+READ_AT_ENDS = 1 << 20
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """A hash of a folder's files: names, sizes, and contents, of large files both ends."""
+    hashed = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or path.name.startswith("."):
+            continue
+        size = path.stat().st_size
+        hashed.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            hashed.update(file.read(READ_AT_ENDS))
+            if size > READ_AT_ENDS:
+                file.seek(max(READ_AT_ENDS, size - READ_AT_ENDS))
+                hashed.update(file.read())
+    return hashed.hexdigest()[:16]

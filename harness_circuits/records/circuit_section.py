@@ -1,0 +1,175 @@
+"""`config.circuit` of a results file: its schema, its writer and its reader.
+
+    model              name of the model; architecture, device
+    weights            {source: path or hub id, fingerprint: hash of its files or commit}
+    graph              n_layers, n_heads, n_kv_heads, d_model, parallel; n_nodes, n_edges
+    settings           every setting in force (`Settings.to_dict`); method is null where a file was given
+    given              null, or what `circuit=` named: {file, sha256, kind, provenance}
+    ordinary_tasks     null, or the circuits that stood in for the model on tasks without pairs
+    versions           of this package and those that numbers depend on
+    load_seconds       time to load the model
+    artifacts          folder of scores, circuits and values per example, as it was given; or null
+    tasks.TASK         one object per circuit task:
+      metric             name of the metric
+      n_discovery, n_evaluation, discovery_pairs, evaluation_pairs
+                         numbers and fingerprints of the pairs
+      pairs_per_pass, processes
+      discovery_seconds, selection_seconds, evaluation_seconds
+      discovery_peak_bytes, evaluation_peak_bytes
+      accuracy           {value, low, high, chance, ...} of the whole model
+      left_out           {reason: number of pairs}
+      data               where the pairs come from
+      scores             provenance of the scores
+      known_circuits     overlap with circuits of the literature
+      curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
+                         accuracy, kept, edges; with null circuits `null`, with resamples `stability`
+
+Areas (`cpr`, `cmd`, `cmd_log`, each with `_ci95_low` and `_ci95_high`) stand under `results.TASK`, as
+lm-eval has all metrics. Files of earlier versions have no `weights`, `accuracy` or peaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.sizes import check_sizes
+from harness_circuits.errors import CircuitError
+from harness_circuits.evaluation.curve import AREAS
+from harness_circuits.records.fields import Fields, ResultFileError
+from harness_circuits.records.run import CurveRecord, Run
+from harness_circuits.records.weights import read_weights
+from harness_circuits.statistics.bootstrap import Interval
+
+RANKINGS = tuple(ranking.value for ranking in Ranking)
+
+
+def circuit_section(
+    *,
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    ordinary_tasks: Mapping[str, Any] | None,
+    versions: Mapping[str, str],
+    load_seconds: float,
+    artifacts: str | None,
+    tasks: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The section as it is written.
+
+    Args:
+        model: `model`, `architecture`, `device`, `weights`, `graph`.
+        settings: `settings` and `given`.
+        ordinary_tasks: As above.
+        versions: As above.
+        load_seconds: As above.
+        artifacts: As above.
+        tasks: By name, what is said of each.
+    """
+    return {
+        **model,
+        **settings,
+        "ordinary_tasks": ordinary_tasks,
+        "versions": dict(versions),
+        "load_seconds": load_seconds,
+        "artifacts": artifacts,
+        "tasks": {name: dict(task) for name, task in sorted(tasks.items())},
+    }
+
+
+def read_run(path: Path, top: Fields, task: str) -> Run:
+    """Read one circuit task of a results file.
+
+    Raises:
+        ResultFileError: Something is missing or malformed.
+    """
+    config = top.child("config")
+    circuit = config.child("circuit")
+    facts = circuit.child("tasks").child(task)
+    curves = facts.child("curves")
+    return Run(
+        file=path,
+        date=top.number("date"),
+        task=task,
+        model=circuit.text("model"),
+        weights=read_weights(config),
+        model_details={
+            "revision": config.text("model_revision"),
+            "dtype": config.text("model_dtype"),
+            "graph": dict(circuit.child("graph").data),
+        },
+        settings=_settings(circuit),
+        areas=_areas(top.child("results").child(task)),
+        curves={Ranking(name): _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
+        metric=facts.text("metric"),
+        accuracy=_accuracy(facts),
+        n_discovery=int(facts.number("n_discovery")),
+        n_evaluation=int(facts.number("n_evaluation")),
+        evaluation_pairs=facts.text("evaluation_pairs"),
+        discovery_pairs=facts.text("discovery_pairs") if "discovery_pairs" in facts.data else "",
+        discovery_seconds=facts.number("discovery_seconds"),
+        evaluation_seconds=facts.number("evaluation_seconds"),
+        peak_bytes=_peak(facts),
+        artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
+    )
+
+
+def _accuracy(facts: Fields) -> tuple[Interval, float] | None:
+    if "accuracy" not in facts.data:
+        return None
+    found = facts.child("accuracy")
+    return found.interval("value", "low", "high"), found.number("chance")
+
+
+def _peak(facts: Fields) -> float | None:
+    """The larger peak of the two stages; files of earlier versions have none."""
+    names = [f"{stage}_peak_bytes" for stage in ("discovery", "evaluation")]
+    if any(facts.data.get(name) is None for name in names):
+        return None
+    return max(map(facts.number, names))
+
+
+def _settings(circuit: Fields) -> dict[str, Any]:
+    """Settings; where a file was evaluated, the method says so and its hash is among them."""
+    settings = circuit.child("settings")
+    result = dict(settings.data)
+    if circuit.data.get("given") is not None:
+        given = circuit.child("given")
+        file, sha256 = Path(given.text("file")).name, given.text("sha256")
+        result |= {"method": f"{given.text('kind')} from {file}", "given_sha256": sha256}
+    else:
+        settings.text("method")
+    for name in ("level", "ablation", "selection"):
+        settings.text(name)
+    return result
+
+
+def _areas(results: Fields) -> dict[str, Interval]:
+    """CPR, CMD and log-axis CMD; a run at a single size has none, one ranking alone has its own."""
+    return {
+        name: results.interval(f"{name},none", f"{name}_ci95_low,none", f"{name}_ci95_high,none")
+        for name in AREAS
+        if f"{name},none" in results.data
+    }
+
+
+def _curve(fields: Fields) -> CurveRecord:
+    sizes = fields.numbers("sizes")
+    try:
+        check_sizes(sizes)
+    except CircuitError as error:
+        raise ResultFileError(f"{fields.where}: {error}") from error
+    columns = {
+        name: fields.numbers(name, len(sizes))
+        for name in ("faithfulness", "ci95_low", "ci95_high", "accuracy", "kept", "edges")
+    }
+    low, high = columns["ci95_low"], columns["ci95_high"]
+    points = zip(columns["faithfulness"], low, high, strict=True)
+    return CurveRecord(
+        sizes,
+        tuple(fields.ordered(*point) for point in points),
+        columns["accuracy"],
+        columns["kept"],
+        columns["edges"],
+    )
