@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.harness.calibration_texts import check_source
@@ -103,22 +105,31 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
     return options
 
 
+# What `lm_eval` says where these are not given.
+LEFT_OPEN = {"batch_size": "1", "device": "cuda:0"}
+
+
 def with_harness_flags(arguments: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """`--model_args` together with lm-eval's `--device`, `--batch_size` and `--max_batch_size`.
 
-    What is given in `--model_args` counts; `--batch_size` is 1 where it is not given.
+    What is given in `--model_args` counts. `--device` is `cuda:0` where it is not given: the CPU then,
+    where there is no such GPU.
 
     Raises:
         OptionError: Both name one option, with different values.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    own = {name: value for name, value in arguments.items() if value is not None}
     for name, value in given.items():
-        own, left_open = arguments.get(name), name == "batch_size" and str(value) == "1"
-        if own is not None and not left_open and str(own) != str(value):
+        left_open = str(value) == LEFT_OPEN.get(name)
+        if name in own and not left_open and str(own[name]) != str(value):
             raise OptionError(
-                f"{name} is {shown(own)} in --model_args and {shown(value)} in --{name}; give one."
+                f"{name} is {shown(own[name])} in --model_args and {shown(value)} in --{name}; give "
+                "one."
             )
-    return {**given, **{name: value for name, value in arguments.items() if value is not None}}
+    if str(given.get("device")) == LEFT_OPEN["device"] and not torch.cuda.is_available():
+        del given["device"]
+    return {**given, **own}
 
 
 def check_with_pairs(options: Options, task: str) -> None:

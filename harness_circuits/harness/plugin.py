@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
+from harness_circuits.harness.before_loading import check_runs, warn_of_unread_tasks
 from harness_circuits.harness.run_in_use import note_manager
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def register() -> None:
     register_model()
     add_task_folder()
     shorten_errors()
+    check_runs(MODEL_NAME)
 
 
 def register_model() -> None:
@@ -92,6 +94,9 @@ def shorten_errors() -> None:
     @functools.wraps(original)
     def execute(self: HarnessCLI, args: argparse.Namespace) -> None:
         with readable_errors():
+            if getattr(args, "model", None) == MODEL_NAME:
+                check_runs(MODEL_NAME)
+                warn_of_unread_tasks(getattr(args, "include_path", None))
             original(self, args)
 
     setattr(execute, _CHANGED, True)

@@ -19,7 +19,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.errors import TaskDataError
+from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.evaluation.summary import (
     ExampleRecord,
@@ -38,6 +38,21 @@ from harness_circuits.task_data.truth import TruthData
 logger = logging.getLogger("lm_eval.circuit")
 
 TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
+
+# What a task's YAML need not say.
+DEFAULTS = {
+    "output_type": "multiple_choice",
+    "doc_to_text": "clean",
+    "doc_to_choice": "choices",
+    "doc_to_target": "correct",
+    "target_delimiter": "",
+}
+SPLITS_OF_OURS = {
+    "training_split": "train",
+    "validation_split": "validation",
+    "test_split": "test",
+}
+SPLIT_KEYS = set(SPLITS_OF_OURS)
 
 BEHAVIOUR = {"logit_diff": "logit_diff", "prob_diff": "prob_diff"}
 LOWER_IS_BETTER = (*(name for name, area in AREAS.items() if not area.higher_is_better), "edges")
@@ -75,6 +90,7 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
             TaskDataError: The YAML names no known metric, or has no training or test split.
         """
         config = {key: value for key, value in dict(config or {}).items() if key != "class"}
+        config = {**DEFAULTS, **({} if SPLIT_KEYS & set(config) else SPLITS_OF_OURS), **config}
         super().__init__(config=config, **kwargs)
         name = self.config.task
         self.metric: str = (self.config.metadata or {}).get("task_metric", "logit_diff")
@@ -90,6 +106,19 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         self.summary: Summary | None = None
         self._names: list[str] = []
         TASKS[name] = self
+
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """Change the configuration, as lm-eval does for its own options.
+
+        Raises:
+            OptionError: Few-shot examples: clean and corrupted prompts differ by the corruption only.
+        """
+        if key == "num_fewshot" and value:
+            raise OptionError(
+                f"num_fewshot={shown(value)}: {self.config.task} has clean and corrupted prompts, which "
+                "have to differ by the corruption only; run tasks with pairs without it."
+            )
+        super().set_config(key, value, update=update)
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Build the data, or load it as any harness task does and leave out what does not align.

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from harness_circuits.errors import CircuitError, OptionError, TaskDataError
 from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.options.kinds import Whole
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.fit import Fit
 
@@ -28,6 +29,11 @@ logger = logging.getLogger("lm_eval.circuit")
 
 SPLITS = ("train", "validation", "test")
 PAIRS_PER_SPLIT = 200
+PAIRS = Whole(0, 1_000_000)  # of a split
+COMMON = (
+    *("data_seed", *(f"n_{split}" for split in SPLITS), "task_metric"),
+    *("tokenizer", "pretrained", "revision"),
+)
 MOST_CANDIDATES = 200  # tried per wanted pair, before a split is left short
 
 T = TypeVar("T")
@@ -52,6 +58,8 @@ class TaskData:
         options: Names of the task's options and the values each may have, the default first. They
             are set by `--metadata '{"corruption": "flip"}'`.
     """
+
+    more: tuple[str, ...] = ()  # what a subclass reads of the metadata beside the options
 
     def __init__(
         self,
@@ -95,6 +103,21 @@ class TaskData:
     def fitting(self, metadata: Mapping[str, Any]) -> Fit:
         """What keeps the documents that align under the tokenizer in use."""
         return fit_in_use(self.task, metadata)
+
+    def known_names(self) -> tuple[str, ...]:
+        """The names of all that `--metadata` can say of the task."""
+        return (*self.options, *COMMON, *self.more)
+
+    def check(self, metadata: Mapping[str, Any]) -> None:
+        """Check options and numbers of pairs, without building anything.
+
+        Raises:
+            OptionError: A value is none of those that the option has.
+        """
+        for name in self.options:
+            self._option(name, metadata)
+        for split in SPLITS:
+            limit_of(metadata, f"n_{split}")
 
     def _option(self, name: str, metadata: Mapping[str, Any]) -> Any:
         known = self.options[name]
@@ -202,9 +225,7 @@ def tokenizer_in_use(metadata: Mapping[str, Any]) -> tuple[Any, bool]:
 
 def _count(metadata: Mapping[str, Any], name: str) -> int:
     value = metadata.get(name, PAIRS_PER_SPLIT)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise OptionError(f"{name} is a whole number of pairs, got {value!r}.")
-    return value
+    return PAIRS.read(name, value)
 
 
 def limit_of(metadata: Mapping[str, Any], name: str, default: int | None = None) -> int | None:
@@ -214,6 +235,4 @@ def limit_of(metadata: Mapping[str, Any], name: str, default: int | None = None)
         OptionError: It is no number of pairs.
     """
     value = metadata.get(name, default)
-    if value is not None and (type(value) is not int or value < 0):
-        raise OptionError(f"{name} is a whole number of pairs or null for all, got {value!r}.")
-    return value
+    return None if value is None else PAIRS.read(name, value)

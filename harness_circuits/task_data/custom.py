@@ -38,6 +38,8 @@ Rows = Iterator[tuple[str, Any]]  # where a row is ("line 3"), and what it holds
 class CustomData(TaskData):
     """Reads the file that `--metadata '{"pairs": FILE}'` names."""
 
+    more = ("pairs",)
+
     def __init__(self, task: str) -> None:
         """Describe the data; the file is known when the data are built."""
         super().__init__(task, lambda _: ())
@@ -106,10 +108,9 @@ def read_pairs(path: Path) -> list[dict[str, Any]]:
         except (PairError, TaskDataError) as error:
             problems.append(f"{where}: {error}")
     if problems:
-        more = len(problems) - MOST_PROBLEMS
-        rest = f" (and {more} more)" if more > 0 else ""
-        shown = "\n  ".join(problems[:MOST_PROBLEMS])
-        raise TaskDataError(f"{path} has {len(problems)} rows that are no pairs{rest}:\n  {shown}")
+        first = f", the first {MOST_PROBLEMS}" if len(problems) > MOST_PROBLEMS else ""
+        told = " ".join(problems[:MOST_PROBLEMS])
+        raise TaskDataError(f"{path} has {len(problems)} rows that are no pairs{first}: {told}")
     if not documents:
         raise TaskDataError(f"{path} holds no pairs.")
     return documents

@@ -66,6 +66,8 @@ class HubData(TaskData):
             whether that pins a commit, the commit that was read if that is known, counterfactual.
     """
 
+    more = ("dataset_path", "dataset_revision", "counterfactual")
+
     def __init__(
         self,
         task: str,

@@ -1,0 +1,178 @@
+"""What can be refused of a run of lm-eval with `--model circuit` before its model is loaded.
+
+`check_runs` wraps `lm_eval.simple_evaluate`, which the command line and Python both go through: there the
+arguments, the tasks and the harness's own options are known, and nothing has been loaded. Later checks
+stay, for models that are made first and tasks that are built by hand.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_circuits.errors import OptionError, one_line, shown
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
+
+logger = logging.getLogger("lm_eval.circuit")
+
+_WATCHED = "_checked_by_harness_circuits"
+
+
+def check_runs(model_name: str) -> None:
+    """Have `simple_evaluate` check runs of our model first; safe to call again."""
+    from lm_eval import evaluator
+
+    original = evaluator.simple_evaluate
+    if hasattr(original, _WATCHED):
+        return
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def simple_evaluate(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        if bound.arguments.get("model") == model_name:
+            bound.apply_defaults()
+            check_run(bound.arguments)
+        return original(*bound.args, **bound.kwargs)
+
+    setattr(simple_evaluate, _WATCHED, True)
+    evaluator.simple_evaluate = simple_evaluate
+
+
+def check_run(run: dict[str, Any]) -> None:
+    """Check the arguments of one run, and that its tasks with pairs can be run with them.
+
+    Args:
+        run: The arguments of `simple_evaluate`, by name. A task manager that is made here is put among
+            them, as making one takes seconds.
+
+    Raises:
+        CircuitError: Something cannot be used; the message says what.
+    """
+    from lm_eval.utils import simple_parse_args_string
+
+    from harness_circuits.harness.options import (
+        check_with_pairs,
+        read_options,
+        with_harness_flags,
+    )
+
+    given = run["model_args"] or {}
+    arguments = simple_parse_args_string(given) if isinstance(given, str) else dict(given)
+    flags = {name: run[name] for name in ("batch_size", "max_batch_size", "device")}
+    options = read_options(with_harness_flags(arguments, flags))
+    metadata = run["metadata"] or {}
+    if run["task_manager"] is None:
+        from lm_eval.tasks import TaskManager
+
+        run["task_manager"] = TaskManager(metadata={**arguments, **metadata})
+    configs = dict(circuit_tasks(run["tasks"] or (), run["task_manager"]))
+    for name, config in configs.items():
+        check_with_pairs(options, name)
+        check_harness_options(name, run)
+        check_metadata(name, config, {**arguments, **metadata})
+    if configs and len(configs) == len(run["tasks"]):
+        _check_names(configs, set(metadata) - set(arguments))
+
+
+def check_harness_options(task: str, run: Mapping[str, Any]) -> None:
+    """Refuse options of lm-eval that would change the prompts of a task with pairs.
+
+    Raises:
+        OptionError: One is given.
+    """
+    for name in ("num_fewshot", "apply_chat_template", "system_instruction"):
+        if run.get(name):
+            raise OptionError(
+                f"--{name} {shown(run[name])}: {task} has clean and corrupted prompts, which have to "
+                "differ by the corruption only; run tasks with pairs without this option."
+            )
+
+
+def circuit_tasks(
+    tasks: Iterable[Any], manager: TaskManager
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names and configurations of the tasks with pairs among those that a run names."""
+    for task in tasks:
+        if isinstance(task, str):
+            yield from _of_name(task, manager)
+        elif isinstance(task, Mapping) and isinstance(task.get("task"), str):
+            yield from _of_config(task["task"], task)
+
+
+def _of_name(name: str, manager: TaskManager) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    entry = manager.task_index.get(name)
+    if entry is None:
+        path = Path(name)
+        if path.suffix == ".yaml" and path.is_file():
+            yield from _of_file(path)
+    elif entry.kind.name == "GROUP":
+        members = (entry.cfg or {}).get("task", ())
+        yield from circuit_tasks(members if isinstance(members, list) else (), manager)
+    elif entry.kind.name == "TAG":
+        yield from circuit_tasks(sorted(entry.tags), manager)
+    elif entry.yaml_path is not None and "class" in (entry.cfg or {"class": None}):
+        yield from _of_file(entry.yaml_path)
+
+
+def _of_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    config = load_yaml(path)
+    yield from _of_config(str(config.get("task")), config)
+
+
+def _of_config(name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    from harness_circuits.harness.task import CircuitTask
+
+    kind = config.get("class")
+    if isinstance(kind, type) and issubclass(kind, CircuitTask):
+        yield name, config
+
+
+def check_metadata(task: str, config: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Check the values that a task builds its data by.
+
+    Raises:
+        OptionError: A value is none that the task knows.
+    """
+    from harness_circuits.task_data.base import TaskData
+
+    data = config.get("custom_dataset")
+    if isinstance(data, TaskData):
+        data.check({**(config.get("metadata") or {}), **given})
+
+
+def _check_names(configs: Mapping[str, Mapping[str, Any]], given: Iterable[str]) -> None:
+    """Refuse metadata that no task of the run has a use for."""
+    from harness_circuits.registry import unknown_name
+    from harness_circuits.task_data.base import TaskData
+
+    datasets = [config.get("custom_dataset") for config in configs.values()]
+    if not all(isinstance(data, TaskData) for data in datasets):
+        return  # a task of somebody's own, which may read anything
+    known = {key: None for data in datasets for key in data.known_names()}  # type: ignore[union-attr]
+    own = {key: None for config in configs.values() for key in config.get("metadata") or {}}
+    for key in given:
+        if key not in known and key not in own:
+            where = ", ".join(list(configs)[:3])
+            raise OptionError(f"--metadata: {unknown_name(f'option of {where}', key, known)}")
+
+
+def warn_of_unread_tasks(include_path: Any) -> None:
+    """Say which task files of `--include_path` lm-eval leaves out in silence, and why."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    folders = include_path if isinstance(include_path, (list, tuple)) else [include_path]
+    for folder in folders:
+        for path in sorted(Path(folder).expanduser().rglob("*.yaml")) if folder else ():
+            try:
+                load_yaml(path, resolve_func=False)
+            except Exception as error:  # lm-eval leaves a file out whatever is wrong with it
+                logger.warning("%s is left out of the tasks: %s", path, one_line(error))

@@ -1,0 +1,195 @@
+"""Runs that are refused before a model is loaded: the model named here is not there."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.environments import ROOT
+from helpers.task_builds import build
+from helpers.tiny_tasks import write_task
+from lm_eval.tasks import TaskManager
+
+from harness_circuits.commands.main import main
+from harness_circuits.errors import CircuitError, OptionError
+from harness_circuits.harness.before_loading import circuit_tasks
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.model_arguments import HARNESS, WITHOUT_PAIRS
+from harness_circuits.harness.options import check_with_pairs, read_options, with_harness_flags
+from harness_circuits.harness.plugin import register
+from harness_circuits.task_data.base import TaskData
+
+MISSING = "pretrained=/there/is/no/such/model"
+
+
+def refused(tasks: list[str], arguments: str = "", include: Any = None, **how: Any) -> str:
+    """The one line that refuses a run."""
+    register()
+    from lm_eval import simple_evaluate
+
+    folder = str(include or ROOT / "tasks")
+    metadata = how.get("metadata")
+    manager = TaskManager(include_defaults=False, include_path=folder, metadata=metadata)
+    model_args = f"{MISSING},{arguments}" if arguments else MISSING
+    with pytest.raises(CircuitError) as caught:
+        simple_evaluate(
+            model="circuit", model_args=model_args, tasks=tasks, task_manager=manager, **how
+        )
+    return str(caught.value)
+
+
+def test_a_run_with_nothing_wrong_gets_to_the_model() -> None:
+    assert refused(["ioi_circuit"]).startswith("pretrained=/there/is/no/such/model")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("ablation=zero", "method=EAP-IG-inputs is not defined for ablation=zero"),
+        ("metric=accuracy", "method=EAP-IG-inputs needs a metric with gradients"),
+        ("method=RelP,attribution_metric=kl", "method=RelP takes its gradients on the clean run"),
+        ("method=eap-ig", "Unknown attribution method 'eap-ig'. Did you mean 'EAP-IG-inputs'?"),
+        ("trust_remote_code=no", "trust_remote_code is true or false, got 'no'"),
+        ("truncation=true", "truncation=True has no effect on ioi_circuit"),
+        ("logits_cache=false", "logits_cache=False has no effect on ioi_circuit"),
+        ("softmax_dtype=float64", "softmax_dtype='float64' has no effect on ioi_circuit"),
+        ("bootstrap_iters=2147483648", "bootstrap_iters is a whole number from 0 to 1000000"),
+        ("artifacts=True", "artifacts is a folder, got True"),
+        ("batch_size=inf", "batch_size is a whole number from 1 to 1000000, auto"),
+    ],
+)
+def test_arguments(arguments: str, message: str) -> None:
+    assert refused(["ioi_circuit"], arguments).startswith(message)
+
+
+@pytest.mark.parametrize("task", ["ioi_circuit", "circuit_suite"])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"num_fewshot": 3}, "--num_fewshot 3: "),
+        ({"apply_chat_template": True}, "--apply_chat_template True: "),
+        ({"system_instruction": "Be brief."}, "--system_instruction 'Be brief.': "),
+    ],
+)
+def test_options_of_the_harness_that_change_prompts(
+    task: str, how: dict[str, Any], message: str
+) -> None:
+    text = refused([task], **how)
+    assert text.startswith(f"{message}ioi_circuit has clean and corrupted prompts")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"corruption": "noise"}, "Unknown corruption of task ioi_circuit 'noise'. Known: third-"),
+        ({"corruption": ["s2-io-flip"]}, "Unknown corruption of task ioi_circuit ['s2-io-flip']."),
+        (
+            {"corrupton": "s2-io-flip"},
+            "--metadata: Unknown option of ioi_circuit 'corrupton'. Did ",
+        ),
+        ({"n_train": "9"}, "n_train is a whole number from 0 to 1000000, got '9'."),
+        ({"n_test": 2**31}, "n_test is a whole number from 0 to 1000000, got 2147483648."),
+    ],
+)
+def test_options_of_tasks(metadata: dict[str, Any], message: str) -> None:
+    assert refused(["ioi_circuit"], metadata=metadata).startswith(message)
+
+
+def test_a_task_refuses_few_shot_examples_under_any_model() -> None:
+    task = build("ioi_circuit", n_train=2, n_test=2, n_validation=0)
+    task.set_config("num_fewshot", 0)
+    with pytest.raises(OptionError, match=r"^num_fewshot=5: ioi_circuit has clean and corrupted"):
+        task.set_config("num_fewshot", 5)
+
+
+def test_tasks_with_pairs_are_found_in_groups_files_and_folders(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    folders = [str(ROOT / "tasks"), str(tmp_path)]
+    manager = TaskManager(include_defaults=False, include_path=folders)
+    (file,) = tmp_path.glob("*.yaml")
+    (own,) = (name for name, _ in circuit_tasks([str(file)], manager))
+    assert [name for name, _ in circuit_tasks([own], manager)] == [own]
+    assert len(list(circuit_tasks(["circuit_suite"], manager))) == 15
+
+
+def test_every_name_that_data_read_of_the_metadata_is_known() -> None:
+    """`metadata.get("x")` in the data of tasks without "x" among the known names is a mistake."""
+    read: set[str] = set()
+    for path in (ROOT / "harness_circuits" / "task_data").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="metadata"), attr="get"),
+                    args=[ast.Constant(value=str(name)), *_],
+                ):
+                    read.add(name)
+    known = {name for kind in (TaskData, *TaskData.__subclasses__()) for name in kind.more}
+    known |= set(TaskData("x", lambda _: ()).known_names())
+    assert len(read) > 5
+    assert read <= known
+
+
+def test_a_copied_task_folder_works(tmp_path: Path) -> None:
+    for name in ("ioi_circuit", "custom_circuit", "mib"):
+        shutil.copytree(ROOT / "tasks" / name, tmp_path / name)
+    manager = TaskManager(include_defaults=False, include_path=str(tmp_path))
+    assert {"ioi_circuit", "custom_circuit", "mib_ioi_circuit"} <= set(manager.all_tasks)
+    assert refused(["ioi_circuit"], include=tmp_path).startswith("pretrained=/there/is/no/such")
+    small = {"n_train": 2, "n_test": 2, "n_validation": 0}
+    manager = TaskManager(include_defaults=False, include_path=str(tmp_path), metadata=small)
+    task = manager.load(["ioi_circuit"])["tasks"]["ioi_circuit"]
+    assert len(list(task.test_docs())) == 2
+
+
+def test_a_task_file_that_cannot_be_read_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("include: ../not_there.yaml\ntask: mine\n")
+    line = ["--model", "circuit", "--model_args", MISSING, "--include_path", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"pretrained=/there/is/no/such/model"):
+        main([*line, "--tasks", "ioi_circuit"])
+    said = capfd.readouterr().err
+    assert f"{tmp_path}/mine.yaml is left out of the tasks: " in said
+    assert "not_there.yaml" in said
+
+
+def test_device_and_batch_size_may_stand_in_model_args() -> None:
+    flags = {"batch_size": 1, "max_batch_size": None, "device": None}
+    found = with_harness_flags({"device": "cpu", "batch_size": 8}, flags)
+    assert found == {"device": "cpu", "batch_size": 8}
+    assert read_options(found).settings.pairs_per_pass == 8
+    assert with_harness_flags({}, {**flags, "batch_size": "4"}) == {"batch_size": "4"}
+    default = {"batch_size": 1, "device": "cuda:0"}  # what `lm_eval` says without options
+    assert with_harness_flags({"device": "cpu"}, default)["device"] == "cpu"
+    if not torch.cuda.is_available():
+        assert "device" not in with_harness_flags({}, default)
+    for name, own, other in (("device", "cpu", "cuda"), ("batch_size", 8, "4")):
+        with pytest.raises(OptionError, match=f"^{name} is .* in --model_args and .* in --{name}"):
+            with_harness_flags({name: own}, {**flags, name: other})
+    for make in (CircuitLM.create_from_arg_string, CircuitLM.create_from_arg_obj):
+        text = f"{MISSING},device=cpu,batch_size=2"
+        given: Any = (
+            text
+            if make.__name__.endswith("string")
+            else dict(part.split("=") for part in text.split(","))
+        )
+        with pytest.raises(OptionError, match="no/such/model"):
+            make(given, flags)
+
+
+@pytest.mark.parametrize("name", WITHOUT_PAIRS)
+def test_what_pairs_have_no_use_for_may_be_said_at_its_default(name: str) -> None:
+    default = HARNESS[name].default
+    if default is not None:
+        check_with_pairs(read_options({name: default}), "ioi_circuit")
+
+
+@pytest.mark.parametrize("pretrained", [None, str(ROOT), "SmolLM2-135M-Instruct"])
+def test_a_revision_of_what_is_on_no_hub_is_refused(pretrained: str | None) -> None:
+    with pytest.raises(OptionError, match=r"^revision='v2' is a version of a model on the hub"):
+        read_options({"pretrained": pretrained, "revision": "v2"})
+    read_options({"pretrained": "gpt2", "revision": "v2"})
