@@ -50,11 +50,15 @@ class Faithfulness:
         metrics: By the names they have in lm-eval's results: `cmd`, `cmd_ci95_low`,
             `faithfulness@0.05`, `full_metric`, ...
         curves: Per ranking, sizes with faithfulness, its 95% interval, accuracy, kept units.
+        text: The curves as a table, with the warnings: what `print` shows.
+        warnings: What makes the numbers say less than they seem to: repeated pairs, pairs that the
+            circuits were found on (where `training` names them), a corruption that does not hurt.
     """
 
     metrics: Mapping[str, float]
     curves: Mapping[Ranking, CurveRecord]
     text: str
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -157,7 +161,8 @@ def faithfulness(
         pairs: Evaluation pairs.
         circuits: From `select`, or one circuit.
         ranking: What they were selected by: `absolute` gives CMD, `signed` gives CPR.
-        training: Pairs that the means of mean ablations are taken over.
+        training: Pairs that circuits were found on, and that the means of mean ablations are taken
+            over; pairs that are evaluated on too are warned of.
         **options: As in `--model_args`: `metric`, `ablation`, `bootstrap_iters`, `seed`, ...
 
     Raises:
@@ -175,14 +180,15 @@ def faithfulness(
     result = Experiment(model, settings, training or (), pairs, given=given).run()
     numbers = range(len(result.examples.indices))
     records = example_records(result, numbers, iters=settings.bootstrap_iters, seed=settings.seed)
-    return _faithfulness(summarise(list(records.values())))
+    return _faithfulness(summarise(list(records.values())), result.facts["warnings"])
 
 
-def _faithfulness(summary: Summary) -> Faithfulness:
+def _faithfulness(summary: Summary, warnings: Sequence[str]) -> Faithfulness:
     curves = {}
     for ranking, curve in summary.curves.items():
         points = zip(curve["faithfulness"], curve["ci95_low"], curve["ci95_high"], strict=True)
         columns = (tuple(curve[name]) for name in ("accuracy", "kept", "edges"))
         intervals = tuple(Interval(*point) for point in points)
         curves[Ranking(ranking)] = CurveRecord(tuple(curve["sizes"]), intervals, *columns)
-    return Faithfulness(summary.metrics, curves, table(summary))
+    text = "\n".join([table(summary), *(f"warning: {warning}" for warning in warnings)])
+    return Faithfulness(summary.metrics, curves, text, tuple(warnings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.repetition import set_warnings
 from harness_circuits.pairs.tokenise import (
     TokenPair,
     check_first_tokens,
@@ -23,6 +25,8 @@ from harness_circuits.pairs.tokenise import (
 from harness_circuits.passes.memory import NOTHING_MORE, Needs, pairs_per_pass
 from harness_circuits.selection import check_selection
 from harness_circuits.settings import Settings
+
+logger = logging.getLogger("lm_eval.circuit")
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Discovery:
     Attributes:
         setup: Model, task and configuration.
         batches: The training pairs in passes.
+        warnings: What should be said about the pairs, for a discovery for itself.
     """
 
     def __init__(self, setup: Setup, training: Sequence[TokenPair], pairs_per_pass: int) -> None:
@@ -135,7 +140,7 @@ class Discovery:
             training: Encoded pairs; none where neither scores nor means are wanted.
             pairs_per_pass: The most that one batch may hold.
         """
-        self.setup = setup
+        self.setup, self.warnings = setup, list[str]()
         # A sample is never smaller than a batch; ranks get enough batches to divide evenly.
         parts = setup.settings.n_samples or setup.ranks.parts
         size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
@@ -155,8 +160,13 @@ class Discovery:
         setup.check_discovery()
         setup.check_selection(setup.space)
         check_training(setup, training)
-        encoded = setup.encode(training[: setup.settings.n_discovery], "training")
-        return cls(setup, encoded, setup.pairs_per_pass(encoded, setup.settings.needs))
+        training = training[: setup.settings.n_discovery]
+        encoded = setup.encode(training, "training")
+        found = cls(setup, encoded, setup.pairs_per_pass(encoded, setup.settings.needs))
+        found.warnings = set_warnings(training, "training", setup.task)
+        for warning in found.warnings:
+            logger.warning(warning)
+        return found
 
     @property
     def n_pairs(self) -> int:
@@ -189,8 +199,9 @@ class Discovery:
         )
         settings.method_for(setup.attribution_metric)
         options = settings.chosen_method_options()
+        said = {"warnings": self.warnings} if self.warnings else {}
         return attribute(job, settings.method, **options).describe(
-            model=setup.model.name, task=setup.task, metric=setup.metric_name
+            model=setup.model.name, task=setup.task, metric=setup.metric_name, **said
         )
 
 

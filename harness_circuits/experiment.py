@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,16 +24,20 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import CircuitFileError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_curves
+from harness_circuits.evaluation.gap import gap_warnings
 from harness_circuits.evaluation.result import Curve, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair, fingerprint
+from harness_circuits.pairs.repetition import overlap_warnings, set_warnings
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
+
+logger = logging.getLogger("lm_eval.circuit")
 
 
 class Experiment:
@@ -43,6 +48,7 @@ class Experiment:
         discovery: What is done with the training pairs.
         evaluation: The evaluation pairs in passes.
         sizes: Sizes that circuits are evaluated at.
+        warnings: What should be said about the pairs.
     """
 
     def __init__(
@@ -83,7 +89,14 @@ class Experiment:
             raise TaskDataError(f"{task} has no evaluation pairs.")
         if given is None or settings.ablation.startswith("mean"):
             check_training(self.setup, training)
-        self._batch(training[: settings.n_discovery], evaluation)
+        training = training[: settings.n_discovery]
+        used = training if given is None else ()
+        self.warnings = [
+            *set_warnings(used, "training", task),
+            *set_warnings(evaluation, "evaluation", task),
+            *overlap_warnings(training, evaluation, task),
+        ]
+        self._batch(training, evaluation)
 
     def _check_combination(self) -> None:
         """Check method, selection and what is given against each other and the model."""
@@ -153,6 +166,10 @@ class Experiment:
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
+        values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
+        warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
+        for warning in warnings if setup.ranks.rank == 0 else ():
+            logger.warning(warning)
         facts = {
             "n_discovery": self.discovery.n_pairs if self.given is None else 0,
             "n_evaluation": len(examples.indices),
@@ -163,6 +180,7 @@ class Experiment:
             "evaluation_seconds": evaluating.seconds,
             "discovery_peak_bytes": discovery.peak_bytes,
             "evaluation_peak_bytes": evaluating.peak_bytes,
+            "warnings": warnings,
         }
         return Result(setup.task, setup.metric_name, found.scores, curves, examples, facts)
 

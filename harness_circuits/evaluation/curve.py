@@ -21,7 +21,6 @@ import numpy as np
 from jaxtyping import Float
 
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.errors import NumericalError
 
 # One number of curves [draw, size].
 Statistic = Callable[[Float[np.ndarray, "draw size"]], Float[np.ndarray, "draw"]]
@@ -52,27 +51,6 @@ class CurveValues:
         with np.errstate(divide="ignore", invalid="ignore"):
             result: np.ndarray = (weights @ self.circuits.T - empty[..., None]) / gap
         return result
-
-
-def check_gap(
-    full: Float[np.ndarray, "example"], empty: Float[np.ndarray, "example"], where: str
-) -> None:
-    """Refuse a curve whose faithfulness has no denominator.
-
-    Raises:
-        NumericalError: Full model and empty circuit have the same mean metric, or one is not finite.
-    """
-    a, b = float(full.mean()), float(empty.mean())
-    if not (np.isfinite(a) and np.isfinite(b)):
-        raise NumericalError(
-            f"{where}: the metric is not finite (full model {a}, empty circuit {b})."
-        )
-    if abs(a - b) <= 1e-6 * max(abs(a), abs(b), 1e-6):
-        raise NumericalError(
-            f"{where}: full model and empty circuit have the same mean metric ({a:.6g}), so that "
-            "faithfulness is undefined. The model does not do this task, or the corruption does not "
-            "touch it."
-        )
 
 
 def cpr(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[np.ndarray, "*draw"]:

@@ -15,9 +15,11 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import NumericalError
-from harness_circuits.evaluation.curve import CurveValues, check_gap
+from harness_circuits.evaluation.curve import CurveValues
+from harness_circuits.evaluation.gap import check_gap
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.evaluation.result import Curve, ExampleValues
+from harness_circuits.evaluation.rounding import rounding_error
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import Metric, accuracy, answer_log_probs
@@ -63,7 +65,7 @@ def evaluate_curves(
     null = random_circuits(found, null_circuits, seed)
     examples = evaluate_circuits(model, batches, found + null, metric, ablation, ranks)
     full, empty = examples.full, examples.empty
-    check_gap(full, empty, task)
+    check_gap(full, empty, task, examples.rounding)
     shape = (len(found), null_circuits)
     null_values = examples.circuits[len(found) :].reshape(*shape, len(examples.indices))
     null_kept = np.array([circuit.n_kept for circuit in null], dtype=int).reshape(shape)
@@ -114,7 +116,9 @@ def evaluate_circuits(
     log_probs = [row for part in parts for row in part.log_probs]
     greedy = [row for part in parts for row in part.greedy]
     columns = zip(*(part.arrays for part in parts), strict=True)
-    full, full_accuracy, values, hits = (np.concatenate(c, axis=-1)[..., rank] for c in columns)
+    full, full_accuracy, rounding, values, hits = (
+        np.concatenate(c, axis=-1)[..., rank] for c in columns
+    )
     return ExampleValues(
         indices=tuple(order[i] for i in rank),
         full=full,
@@ -124,12 +128,14 @@ def evaluate_circuits(
         full_accuracy=full_accuracy,
         log_probs=[log_probs[i] for i in rank],
         greedy=[greedy[i] for i in rank],
+        empty_accuracy=hits[-1],
+        rounding=rounding,
     )
 
 
 @dataclass(frozen=True)
 class _Part:
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    arrays: tuple[np.ndarray, ...]
     log_probs: list[list[float]]
     greedy: list[list[bool]]
 
@@ -153,6 +159,8 @@ def _evaluate_batch(
         _check_finite(logits, model, batch)
         values.append(_numpy(metric(logits, batch, clean)))
         hits.append(_numpy(accuracy(logits, batch)))
+    # The empty circuit comes last.
+    errors = [_numpy(rounding_error(metric, x, batch, clean)) for x in (clean, logits)]
     scores = answer_log_probs(clean.to(model.sum_dtype), batch.answers)
     best = _greedy(clean, batch)
     n_choices = batch.answers.real[:, :, 0].sum(1).tolist()
@@ -160,6 +168,7 @@ def _evaluate_batch(
         (
             _numpy(metric(clean, batch, clean)),
             _numpy(accuracy(clean, batch)),
+            np.hypot(*errors),
             np.array(values),
             np.array(hits),
         ),

@@ -29,6 +29,8 @@ class ExampleValues:
         full_accuracy: The same for the full model.
         log_probs: Per example, the full model's log-probability of every choice.
         greedy: Per example, whether each choice is the full model's greedy continuation.
+        empty_accuracy: 1 where the empty circuit's most probable choice is correct.
+        rounding: Floating-point error of full - empty.
     """
 
     indices: tuple[int, ...]
@@ -39,6 +41,8 @@ class ExampleValues:
     full_accuracy: Float[np.ndarray, "example"]
     log_probs: list[list[float]]
     greedy: list[list[bool]]
+    empty_accuracy: Float[np.ndarray, "example"]
+    rounding: Float[np.ndarray, "example"]
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,8 @@ class CircuitLM(SharedRun, CircuitHFLM):
         accuracy = accuracy_and_chance(
             result.examples.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
         )
+        model = self.circuit_model.name
+        chance = [near_chance_warning(accuracy, name, model)] if accuracy.near_chance else []
         graph, scores = self.circuit_model.graph, result.scores
         known = agreement(scores, task.true_circuit(graph), whole_heads=task.whole_heads)
         records = example_records(
@@ -254,6 +256,7 @@ class CircuitLM(SharedRun, CircuitHFLM):
         self._runs[name] = {
             "metric": result.metric,
             **result.facts,
+            "warnings": [*result.facts["warnings"], *chance],
             "accuracy": asdict(accuracy),
             "left_out": task.left_out,
             "data": task.data_facts,
@@ -264,8 +267,8 @@ class CircuitLM(SharedRun, CircuitHFLM):
             ),
         }
         self._log(result)
-        if accuracy.near_chance and self.ranks.rank == 0:
-            logger.warning(near_chance_warning(accuracy, name, self.circuit_model.name))
+        for warning in chance if self.ranks.rank == 0 else ():
+            logger.warning(warning)
         log_probs = dict(zip(numbers, result.examples.log_probs, strict=True))
         greedy = dict(zip(numbers, result.examples.greedy, strict=True))
         if task.stands_in:

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes
-from harness_circuits.errors import NumericalError, OptionError
+from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.curve import (
     CurveValues,
-    check_gap,
     cmd,
     cmd_log,
     cpr,
@@ -127,26 +126,6 @@ def test_full_model_and_empty_circuit_are_the_ends() -> None:
     curve = made_curve(0, 5)
     ends = CurveValues(curve.sizes, curve.full, curve.empty, np.array([curve.empty, curve.full]))
     np.testing.assert_allclose(ends.faithfulness(np.full(5, 0.2)), [0, 1], atol=1e-12)
-
-
-def test_no_gap_is_refused() -> None:
-    with pytest.raises(NumericalError) as error:
-        check_gap(np.array([1.0, 3.0]), np.array([3.0, 1.0]), "ioi")
-    assert str(error.value) == (
-        "ioi: full model and empty circuit have the same mean metric (2), so that faithfulness is "
-        "undefined. The model does not do this task, or the corruption does not touch it."
-    )
-    with pytest.raises(NumericalError, match="the same mean metric"):
-        check_gap(np.zeros(3), np.zeros(3), "ioi")
-    check_gap(np.array([1e-5]), np.array([-1e-5]), "ioi")
-
-
-def test_a_metric_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(NumericalError) as error:
-        check_gap(np.array([1.0, np.inf]), np.array([0.0, 1.0]), "ioi")
-    assert str(error.value) == "ioi: the metric is not finite (full model inf, empty circuit 0.5)."
-    with pytest.raises(NumericalError, match=r"not finite \(full model 1.0, empty circuit nan\)"):
-        check_gap(np.array([1.0]), np.array([np.nan]), "ioi")
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def _result(records: list[ExampleRecord]) -> Result:
         kept = np.zeros((len(sizes), 0), dtype=int)
         curves.append(Curve(ranking, values, tuple(circuits), hits, null, kept))
     examples = ExampleValues(
-        (0,), nothing, nothing, values.circuits, values.circuits, nothing, [], []
+        (0,), nothing, nothing, values.circuits, values.circuits, nothing, [], [], nothing, nothing
     )
     header = records[0].header
     return Result(header.task, header.metric, scores, tuple(curves), examples, {})

@@ -36,7 +36,7 @@ def result(scores: Scores | None) -> Result:
     curve_values = CurveValues(SIZES, values, values, np.zeros((2, 2)))
     curve = Curve(Ranking.SIGNED, curve_values, chosen, values, null, kept)
     examples = ExampleValues(
-        (0, 1), values, values, np.zeros((2, 2)), np.zeros((2, 2)), values, [], []
+        (0, 1), values, values, np.zeros((2, 2)), np.zeros((2, 2)), values, [], [], values, values
     )
     return Result("pairs", "logit_diff", scores, (curve,), examples, {})
 
