@@ -104,8 +104,7 @@ def evaluate_circuits(
     distinct, which = _distinct(circuits, model)
     order = [index for batch in batches for index in batch.indices]
     rank = np.argsort(order, kind="stable")
-    own = ranks.share([batch.clean.ids.numel() for batch in batches])
-    found: dict[int, _Part] = {}
+    own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
     with progress(sum(len(batches[at]) for at in own), "evaluation", "pairs") as advance:
         for at in own:
             found[at] = _evaluate_batch(model, batches[at], distinct, metric, ablation)
@@ -116,9 +115,8 @@ def evaluate_circuits(
     log_probs = [row for part in parts for row in part.log_probs]
     greedy = [row for part in parts for row in part.greedy]
     columns = zip(*(part.arrays for part in parts), strict=True)
-    full, full_accuracy, rounding, values, hits = (
-        np.concatenate(c, axis=-1)[..., rank] for c in columns
-    )
+    in_order = (np.concatenate(column, axis=-1)[..., rank] for column in columns)
+    full, full_accuracy, rounding, values, hits = in_order
     return ExampleValues(
         indices=tuple(order[i] for i in rank),
         full=full,

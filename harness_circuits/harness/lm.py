@@ -243,13 +243,8 @@ class CircuitLM(SharedRun, CircuitHFLM):
         chance = [near_chance_warning(accuracy, name, model)] if accuracy.near_chance else []
         graph, scores = self.circuit_model.graph, result.scores
         known = agreement(scores, task.true_circuit(graph), whole_heads=task.whole_heads)
-        records = example_records(
-            result,
-            numbers,
-            iters=self.settings.bootstrap_iters,
-            seed=self.settings.seed,
-            agreement=known,
-        )
+        draws = {"iters": self.settings.bootstrap_iters, "seed": self.settings.seed}
+        records = example_records(result, numbers, **draws, agreement=known)
         if self.artifacts is not None:
             write_artifacts(self.artifacts, name, result, records.values())
         self._tasks[name] = task
