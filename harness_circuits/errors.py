@@ -53,7 +53,7 @@ def one_line(text: object) -> str:
     'a b\\x1b[31m'
     """
     joined = " ".join(part for line in str(text).splitlines() if (part := line.strip()))
-    return "".join(c if c.isprintable() else _escaped(c) for c in joined)
+    return "".join(c if c.isprintable() else escaped(c) for c in joined)
 
 
 def shown(value: object, most: int = MOST_OF_A_VALUE) -> str:
@@ -72,7 +72,8 @@ def shown(value: object, most: int = MOST_OF_A_VALUE) -> str:
     return text[: most - len(end)] + end
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """A character as Python writes it in ASCII."""
     return character.encode("unicode_escape").decode("ascii")
 
 

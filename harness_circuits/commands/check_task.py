@@ -17,6 +17,7 @@ from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.arguments import MODEL
 from harness_circuits.loading.load import load_model
+from harness_circuits.machine.outgoing import clean
 from harness_circuits.metrics.metrics import METRICS, Metric, accuracy
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.kinds import Whole
@@ -53,7 +54,7 @@ def check_task_command(arguments: Sequence[str]) -> None:
     task = build_task(options.task, options.include_path, metadata)
     metric = options.metric or task.metric
     for line in report(model, task, metric, show=options.show, limit=options.limit):
-        print(line)
+        print(clean(line))
 
 
 def build_task(name: str, include_path: Sequence[str], metadata: Mapping[str, Any]) -> CircuitTask:

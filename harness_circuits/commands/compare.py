@@ -12,6 +12,7 @@ from pathlib import Path
 from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.commands.parser import CommandParser, path_argument
 from harness_circuits.errors import CircuitError, one_line
+from harness_circuits.machine.outgoing import clean, clean_lines
 from harness_circuits.records.results_file import Reading, read_runs
 from harness_circuits.report.comparison.compare import compare
 from harness_circuits.report.comparison.text import FORMATS, comparison_text
@@ -54,7 +55,7 @@ def _compare(options: argparse.Namespace) -> int:
     thresholds = read_thresholds(options.thresholds)
     old, new = (_read(path) for path in (options.baseline, options.current))
     comparison = compare(old.runs, new.runs, thresholds, across_settings=options.across_settings)
-    text = comparison_text(comparison, options.format, everything=options.all)
+    text = clean_lines(comparison_text(comparison, options.format, everything=options.all))
     if options.output is not None:
         write_text(options.output, text)
     print(text, end="", flush=True)
@@ -66,7 +67,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _read(path: Path) -> Reading:
     reading = read_runs([path])
     for line in reading.left_out:
-        print(line, file=sys.stderr)
+        print(clean(line), file=sys.stderr)
     return reading
 
 

@@ -13,6 +13,7 @@ from harness_circuits.commands.parser import (
     path_argument,
     text_argument,
 )
+from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.kinds import Whole
 from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
 
@@ -35,12 +36,12 @@ def draw_command(arguments: Sequence[str]) -> None:
     output: Path = options.output or default_output(options.file)
     check_output(output)
     drawing = read_drawing(options.file, options.scores, options.keep, options.merge)
-    title = f"{Path(options.file).name}: {drawing.n_edges} edges"
+    title = clean(f"{Path(options.file).name}: {drawing.n_edges} edges")
     write_atomically(output, draw(drawing, output.suffix, title))
     merged = f", drawn as {len(drawing.edges)} between nodes" if drawing.merged else ""
-    print(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}")
+    print(clean(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}"))
     if drawing.note:
-        print(drawing.note)
+        print(clean(drawing.note))
 
 
 def _parser() -> CommandParser:

@@ -25,6 +25,7 @@ from harness_circuits.formats.mib_folder import (
     check_submission,
     write_submission,
 )
+from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.paths import read_path
 
 _EPILOG = """\
@@ -52,9 +53,9 @@ def export_mib(arguments: Sequence[str]) -> None:
     warnings = check_submission(cells)
     write_submission(options.output, cells, options.format)
     for cell in sorted(cells):
-        print(f"{options.output / cell.folder}: {_summary(cells[cell])}")
+        print(clean(f"{options.output / cell.folder}: {_summary(cells[cell])}"))
     for warning in warnings:
-        print(f"warning: {warning}")
+        print(clean(f"warning: {warning}"))
 
 
 def read_source(source: str, ranking: str | None = None) -> dict[Cell, Contribution]:

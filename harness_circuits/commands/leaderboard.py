@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.commands.parser import CommandParser, path_argument
+from harness_circuits.machine.outgoing import clean, clean_lines
 from harness_circuits.records.results_file import read_runs
 from harness_circuits.records.run import tell_apart
 from harness_circuits.report.comparison.matching import newest
@@ -33,10 +34,10 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
     notes: list[str] = []
     board = make_leaderboard(newest(tell_apart(reading.runs), notes))
     for line in (*reading.left_out, *(f"left out {note}" for note in notes)):
-        print(line, file=sys.stderr)
+        print(clean(line), file=sys.stderr)
     left_out = [*(f"{path}: {reason}" for path, reason in reading.skipped), *notes]
     files = {
-        "leaderboard.md": leaderboard_markdown(board, left_out),
+        "leaderboard.md": clean_lines(leaderboard_markdown(board, left_out)),
         "leaderboard.csv": leaderboard_csv(board),
         "leaderboard.html": leaderboard_page(board, left_out),
     }
@@ -44,7 +45,7 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
         write_atomically(options.output / name, text.encode()) for name, text in files.items()
     ]
     for path in written:
-        print(path)
+        print(clean(path))
 
 
 def _parser() -> CommandParser:

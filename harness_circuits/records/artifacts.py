@@ -30,6 +30,7 @@ from harness_circuits.formats import (
     write_circuits,
     write_scores,
 )
+from harness_circuits.machine.outgoing import path_part
 from harness_circuits.options.paths import read_path
 
 
@@ -54,7 +55,7 @@ def write_artifacts(
     folder: Path, task: str, result: Result, records: Iterable[ExampleRecord]
 ) -> None:
     """Write everything one task found."""
-    target = folder / task
+    target = folder / path_part(task)
     if result.scores is not None:
         write_scores(target / SCORES_FILE, result.scores)
         if expressible(result.scores.space):

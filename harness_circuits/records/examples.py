@@ -20,6 +20,7 @@ from jaxtyping import Float
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError
 from harness_circuits.evaluation.curve import CurveValues
+from harness_circuits.machine.outgoing import path_part
 from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.records.run import Run
 
@@ -47,14 +48,15 @@ class Examples:
 
 def artifact_folders(run: Run) -> Iterator[Path]:
     """Existing folders that may hold the artifacts of a run's task, the likeliest first."""
-    if run.artifacts is None or run.task != Path(run.task).name or run.task == "..":
-        return  # a task's name is no way out of its folder
+    if run.artifacts is None:
+        return
+    name = path_part(run.task)  # a task's name is no way out of its folder
     given = Path(run.artifacts).expanduser()
     above = run.file.resolve().parents
     candidates = [given, *(folder / given for folder in above), above[0] / given.name]
     for folder in dict.fromkeys(candidates):
-        if (folder / run.task).is_dir():
-            yield folder / run.task
+        if (folder / name).is_dir():
+            yield folder / name
 
 
 def read_examples(run: Run) -> Examples:

@@ -24,6 +24,7 @@ from harness_circuits import __version__
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError
 from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, read_circuits, read_scores
+from harness_circuits.machine.outgoing import clean
 from harness_circuits.report.drawing.curves import curves_figure
 from harness_circuits.report.drawing.draw_plotly import draw_figure
 from harness_circuits.report.drawing.layout import Drawing, edges_to_draw, lay_out
@@ -146,6 +147,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("harness_circuits.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: clean(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

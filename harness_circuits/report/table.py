@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from harness_circuits.machine.outgoing import spreadsheet_cell
 from harness_circuits.options.fields import SETTINGS as DECLARED
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
@@ -98,9 +99,9 @@ def leaderboard_csv(board: Leaderboard) -> str:
     names = dict.fromkeys(name for row in rows for name in row)
     columns = [name for name in names if any(row.get(name) is not None for row in rows)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: spreadsheet_cell(row.get(name)) for name in columns} for row in rows)
     return text.getvalue()
 
 

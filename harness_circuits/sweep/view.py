@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from harness_circuits.machine.outgoing import clean
 from harness_circuits.sweep.job import Job, Outcome
 
 WORDS = {
@@ -75,9 +76,9 @@ class View:
     def note(self, text: str) -> None:
         """Write a line; in a terminal, above the bar."""
         if self._terminal:
-            self._bar.write(text, file=self._stream)
+            self._bar.write(clean(text), file=self._stream)
         else:
-            self._stream.write(f"{text}\n")
+            self._stream.write(f"{clean(text)}\n")
             self._stream.flush()
 
     def close(self) -> None:
