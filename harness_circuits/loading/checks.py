@@ -5,6 +5,8 @@
    decomposition that attribution and ablation assume. (In post-norm models heads enter scaled by
    their own run's norm.)
 3. The full circuit, put together edge by edge, is the model; the empty one is the corrupted run.
+4. Queries, keys and values are where they are taken to be, head by head.
+5. Answers side by side behind a prompt get the logits that each gets alone.
 
 On some architectures a wrong guess about a norm or a projection gives plausible but wrong scores
 without any error; these checks turn it into one.
@@ -12,17 +14,22 @@ without any error; these checks turn it into one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
-from harness_circuits.errors import UnsupportedModelError
+from harness_circuits.errors import NumericalError, UnsupportedModelError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.refusal import refusing_what_does_not_fit
+from harness_circuits.pairs.answer_tree import tree_layout
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
-from harness_circuits.passes.native import OUTPUTS, outputs_of, record
+from harness_circuits.passes.native import OUTPUTS, NativeRun, Residual, outputs_of, record
 
 N_TOKENS = 6
 
@@ -32,6 +39,7 @@ def check_model(model: CircuitModel) -> None:
 
     Raises:
         UnsupportedModelError: Its parts do not add up to it; the message says where.
+        NumericalError: Its logits are not finite, as where float16 is too narrow for it.
     """
     with refusing_what_does_not_fit(f"{model.name} ({type(model.hf).__name__})"):
         _check(model)
@@ -46,6 +54,7 @@ def _check(model: CircuitModel) -> None:
     points = (*OUTPUTS, "mlp_in", "final")
     with torch.no_grad():
         expected = [model.forward(inputs) for inputs in (clean, corrupted)]
+    _check_finite(model, expected)
     _, logits = record(model, clean, points)
     seen_corrupted, _ = record(model, corrupted, points)
     _same(model, "the logits of a run block by block", logits, expected[0])
@@ -62,6 +71,58 @@ def _check(model: CircuitModel) -> None:
         ):
             got = run_circuit(model, circuit, clean, stream)
             _same(model, f"the logits of the {what} {level} circuit", got, target)
+    with torch.no_grad():
+        model.forward(clean, _Roles(model))
+        _check_side_by_side(model, ids[0, 0])
+
+
+class _Roles(NativeRun):
+    """A run that changes some queries and values of every block, to see what that moves."""
+
+    def __init__(self, model: CircuitModel) -> None:
+        super().__init__(model, ())
+
+    def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
+        layer = self.model.layers[index]
+        q, k, v = layer.project(x)
+        mixed = layer.core(q, k, v, arguments)
+        only_first, moved = v.clone(), q.clone()
+        only_first[:, :, 1:] = 0
+        moved[:, 0] += 1
+        where = f"the heads of layer {index} when"
+        found = layer.core(q, k, only_first, arguments)
+        target = torch.cat((mixed[:, :, :1], torch.zeros_like(mixed[:, :, 1:])), dim=2)
+        _same(self.model, f"{where} only the first has values", found, target)
+        found = layer.core(moved, k, v, arguments)[:, 1:]
+        _same(self.model, f"{where} the first token's queries change", found, mixed[:, 1:])
+        return super().__call__(index, x, arguments)
+
+
+def _check_side_by_side(model: CircuitModel, tokens: Int[Tensor, "pos"]) -> None:
+    """Two answers, of two tokens and of one, behind a prompt of the first three tokens."""
+    positions, mask = tree_layout((-1, 0, -1), 3, 1)
+    together = Inputs(tokens[None], torch.tensor([4, 5]), positions, mask)
+    alone = torch.cat(
+        [
+            model.forward(Inputs(row[None], torch.tensor([len(row) - 1])))
+            for row in (tokens[:5], torch.cat((tokens[:3], tokens[5:])))
+        ],
+        dim=1,
+    )
+    what = "the logits of two answers side by side behind a prompt"
+    _same(model, what, model.forward(together), alone)
+    _same(model, f"{what}, block by block", model.forward(together, NativeRun(model, ())), alone)
+
+
+def _check_finite(model: CircuitModel, logits: Sequence[Tensor]) -> None:
+    if all(bool(row.isfinite().all()) for row in logits):
+        return
+    dtype = str(model.dtype).removeprefix("torch.")
+    wide = "its weights may be damaged" if dtype == "float32" else "use dtype=float32"
+    raise NumericalError(
+        f"{model.name} gives logits that are not finite in {dtype} (on a random prompt of "
+        f"{N_TOKENS} tokens): {wide}."
+    )
 
 
 def _same(model: CircuitModel, what: str, got: Tensor, expected: Tensor) -> None:

@@ -69,7 +69,7 @@ def load_model(
             source,
             config=config,
             dtype=chosen,
-            **{"attn_implementation": attention_kernel(config), **where, **hf_options},
+            **{**attention_kernel(config), **where, **hf_options},
         )
     except (OSError, ValueError) as error:
         raise OptionError(_not_loaded(name, revision, error)) from error
@@ -144,10 +144,13 @@ def names_a_hub_model(pretrained: str | None) -> bool:
     return not local and not read_path(text, "pretrained").exists()
 
 
-def attention_kernel(config: Any) -> str:
-    """`eager` where attention scores are soft-capped, which the fused kernel may leave out."""
+def attention_kernel(config: Any) -> dict[str, str]:
+    """`eager` where attention scores are soft-capped, which the fused kernel may leave out.
+
+    Else the choice is transformers': the fused kernel, or `eager` where a model has no other.
+    """
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
-    return "eager" if capped else "sdpa"
+    return {"attn_implementation": "eager"} if capped else {}
 
 
 def check_dtype(dtype: Any) -> torch.dtype:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from harness_circuits.circuits.graph import Graph
+from harness_circuits.models.architecture import Names
+from harness_circuits.models.projections import Projections
+from harness_circuits.models.windows import SEEN, seeing
 
 PerHead = Float[Tensor, "batch pos head d_head"]
 
@@ -41,49 +42,47 @@ class AttentionCore:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        projections: Sequence[str],
-        out: str,
-        graph: Graph,
-        *,
-        interleaved: bool,
-        device: torch.device,
+        self, module: nn.Module, names: Names, projections: Projections, *, device: torch.device
     ) -> None:
         """Copy the module and replace its projections.
 
         Args:
             module: The attention module.
-            projections: What it calls its query, key and value projections, or the fused one.
-            out: What it calls its output projection.
-            graph: The model's graph.
-            interleaved: Whether a fused projection has query, key and value head by head.
+            names: What it calls its projections.
+            projections: Them.
             device: Where the module's weights are.
         """
         self.module = _bare_copy(module)
         self.module._modules = dict(module._modules)
-        self.inputs = tuple(_Given() for _ in projections)
-        for name, given in zip(projections, self.inputs, strict=True):
+        self.module._buffers = dict(module._buffers)
+        self.inputs = tuple(_Given() for _ in names.projections)
+        for name, given in zip(names.projections, self.inputs, strict=True):
             self.module._modules[name] = given
-        self.module._modules[out] = _PassThrough()
+        self.module._modules[names.out] = _PassThrough()
         self.device = device
-        self.interleaved = interleaved
-        self.group = graph.n_heads // _kv_heads(self.module, graph)
+        self.interleaved = names.interleaved
+        self.group = projections.n_heads // projections.n_kv_heads
+        # OLMo clips queries, keys and values in place, and these may be in use elsewhere.
+        config = getattr(module, "config", None)
+        self.in_place = getattr(config, "clip_qkv", None) is not None
         if self.group > 1:
-            self._ungroup(graph.n_heads)
+            self._ungroup(projections.n_heads)
 
     def _ungroup(self, n_heads: int) -> None:
         """Take one key and value per query head, also where the model shares them."""
         self.module.num_key_value_groups = 1  # type: ignore[assignment]
         if hasattr(self.module, "num_key_value_heads"):
             self.module.num_key_value_heads = n_heads  # type: ignore[assignment]
+        if hasattr(self.module, "multi_query"):  # Falcon: groups of one, head by head
+            self.module.num_kv_heads = n_heads  # type: ignore[assignment]
+            self.module.multi_query = False  # type: ignore[assignment]
+            self.interleaved = True
         norm = self.module._modules.get("k_norm")
         weight = getattr(norm, "weight", None)
         head_dim = int(self.module.head_dim)  # type: ignore[arg-type]
         if norm is not None and isinstance(weight, Tensor) and weight.numel() > head_dim:
-            repeated = (
-                weight.detach().reshape(-1, 1, head_dim).expand(-1, self.group, -1).reshape(-1)
-            )
+            heads = weight.detach().reshape(-1, head_dim).repeat_interleave(self.group, 0)
+            repeated = heads if weight.ndim == 2 else heads.flatten()
             wide = _bare_copy(norm)
             wide._parameters = {**norm._parameters, "weight": nn.Parameter(repeated, False)}
             self.module._modules["k_norm"] = wide
@@ -95,7 +94,7 @@ class AttentionCore:
         tensors in `arguments` have to be on the module's.
         """
         home = q.device
-        q, k, v = (x.to(self.device) for x in (q, k, v))
+        q, k, v = (x.to(self.device, copy=self.in_place) for x in (q, k, v))
         if len(self.inputs) == 3:
             for given, value in zip(self.inputs, (q, k, v), strict=True):
                 given.value = value.flatten(2)
@@ -103,7 +102,9 @@ class AttentionCore:
             self.inputs[0].value = torch.cat((q, k, v), dim=-1).flatten(2)
         else:
             self.inputs[0].value = torch.cat((q.flatten(2), k.flatten(2), v.flatten(2)), dim=-1)
-        mixed = self.module(q.new_empty((*q.shape[:2], 0)), **arguments)
+        arguments = dict(arguments)
+        with seeing(self.module, arguments.pop(SEEN, None)):
+            mixed = self.module(q.new_empty((*q.shape[:2], 0)), **arguments)
         mixed = mixed[0] if isinstance(mixed, tuple) else mixed
         return mixed.view(q.shape).to(home)
 
@@ -119,8 +120,3 @@ def _bare_copy(module: nn.Module) -> nn.Module:
         for name in ("forward", "_old_forward", "_hf_hook"):
             bare.__dict__.pop(name, None)
     return bare
-
-
-def _kv_heads(attention: nn.Module, graph: Graph) -> int:
-    groups = getattr(attention, "num_key_value_groups", 1)
-    return graph.n_heads // int(groups)

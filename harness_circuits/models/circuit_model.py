@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -15,72 +15,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import OptionError, UnsupportedModelError
-from harness_circuits.models.architecture import Layer, Names, component, read_architecture
+from harness_circuits.models.architecture import Names, component, read_architecture
+from harness_circuits.models.inputs import Inputs
+from harness_circuits.models.layer import Layer
 from harness_circuits.models.norms import read_norm
+from harness_circuits.models.positions import look_up
 from harness_circuits.models.prefix import Prefix, run_prefix
+from harness_circuits.models.projections import Projections
 from harness_circuits.models.refusal import refusing_what_does_not_fit
+from harness_circuits.models.slot import LayerFunction, Slot
+from harness_circuits.models.windows import cut_masks, has_table, near, seeing
 
 KvHeads = Literal["ungrouped", "grouped"]
-LayerFunction = Callable[[int, Tensor, dict[str, Any]], Tensor]
 
-
-@dataclass(frozen=True)
-class Inputs:
-    """What one forward pass reads.
-
-    Attributes:
-        ids: Token ids; all rows have the same length, so that nothing is padded.
-        reads: Positions whose logits are wanted.
-        positions: Position ids where they are not 0, 1, 2, ...
-        mask: Additive attention mask [batch, 1, pos, key] where it is not the causal one.
-        prefix: What has been run already of each prompt; the ids are those behind it, and
-            positions are given.
-    """
-
-    ids: Int[Tensor, "batch pos"]
-    reads: Int[Tensor, "read"]
-    positions: Int[Tensor, "batch pos"] | None = None
-    mask: Float[Tensor, "batch 1 pos key"] | None = None
-    prefix: Prefix | None = None
-
-    def __post_init__(self) -> None:
-        assert self.ids.ndim == 2 and self.reads.ndim == 1
-        assert self.prefix is None or self.positions is not None
-
-    def repeated(self, times: int) -> Inputs:
-        """The same rows, a number of times one after the other."""
-        positions = None if self.positions is None else self.positions.repeat(times, 1)
-        mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
-        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix)
-
-
-class _Slot(nn.Module):
-    """Stands in for one block while a pass runs, and hands its call to the pass."""
-
-    def __init__(
-        self,
-        index: int,
-        layer: Layer,
-        block: nn.Module,
-        function: LayerFunction,
-        device: torch.device,
-    ) -> None:
-        super().__init__()
-        self.index = index
-        self.function = function
-        self.device = device
-        self.__dict__["layer"] = layer  # plain attributes: no parameters of this module
-        self.__dict__["block"] = block
-
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        hidden, arguments = self.__dict__["layer"].bind(args, kwargs)
-        return self.function(self.index, hidden.to(self.device), arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:  # such as `attention_type`, which a model may read off its blocks
-            return getattr(self.__dict__["block"], name)
+__all__ = ["CircuitModel", "Inputs", "KvHeads", "LayerFunction"]
 
 
 class CircuitModel:
@@ -128,14 +76,15 @@ class CircuitModel:
     def _take_apart(self, components: dict[str, Any], names: Names, kv_heads: KvHeads) -> None:
         hf = self.hf
         self._blocks_name = str(components["blocks"].name)
-        self.graph = _graph(hf, kv_heads, components)
+        self.graph = _graph(hf, kv_heads, components, names, self._block_list()[0])
         self.layers = [
             Layer(block, names, self.graph, f"{self._blocks_name}.{index}")
             for index, block in enumerate(self._block_list())
         ]
-        self.final_norm = read_norm(
-            component(hf, components, "ln_final"), self.graph.d_model, "final"
-        )
+        attentions = [block.get_submodule(names.attention) for block in self._block_list()]
+        self._local = {i: module for i, module in enumerate(attentions) if has_table(module)}
+        last = component(hf, components, "ln_final")
+        self.final_norm = read_norm(last, self.graph.d_model, "final", self.layers[-1].w_o)
         self.position_table = (
             component(hf, components, "pos_embed") if "pos_embed" in components else None
         )
@@ -169,11 +118,16 @@ class CircuitModel:
         arguments: dict[str, Any] = {"input_ids": inputs.ids.to(self.device), "use_cache": False}
         if inputs.positions is not None:
             arguments["position_ids"] = inputs.positions.to(self.device)
+        seen = None
         if inputs.mask is not None:
-            arguments["attention_mask"] = self._masks(inputs)
+            config, positions = self.hf.config.get_text_config(), arguments["position_ids"]
+            keys = inputs.key_positions(self.device)
+            mask = inputs.mask.to(self.device, self.dtype)
+            arguments["attention_mask"] = cut_masks(config, mask, positions, keys)
+            seen = near(keys, keys, config.window_size) if self._local else None
         if inputs.prefix is not None:
             arguments["past_key_values"] = inputs.prefix
-        with self.blocks_replaced(function):
+        with self._local_tables(seen), self.blocks_replaced(function, seen):
             # A list, as the last residual may lie on another device than a tensor of indices.
             logits: Tensor = self.hf(**arguments, logits_to_keep=inputs.reads.tolist()).logits
         return logits.to(self.device)
@@ -184,36 +138,14 @@ class CircuitModel:
         self.counts["tokens"] += ids.numel()
         return run_prefix(self.hf, ids.to(self.device))
 
-    def _masks(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
-        """The inputs' attention mask, cut to the sliding window in the layers that have one.
-
-        HuggingFace takes a 4D mask as it is, and adds no window. A model that mixes kinds of
-        layers takes one mask per kind.
-        """
-        assert inputs.mask is not None
-        config = self.hf.config.get_text_config()
-        full = inputs.mask.to(self.device, self.dtype)
-        window = getattr(config, "sliding_window", None)
-        kinds = set(getattr(config, "layer_types", None) or ())
-        if window is None or kinds == {"full_attention"}:
-            return full
-        assert inputs.positions is not None
-        positions = inputs.positions.to(self.device)
-        keys = positions
-        if inputs.prefix is not None:
-            before = torch.arange(inputs.prefix.n_tokens, device=self.device)
-            keys = torch.cat([before.expand(len(positions), -1), positions], dim=1)
-        far = positions[:, None, :, None] - keys[:, None, None, :] >= int(window)
-        cut = full.masked_fill(far, torch.finfo(self.dtype).min)
-        if len(kinds) < 2:
-            return cut
-        return {kind: cut if kind == "sliding_attention" else full for kind in kinds}
-
     @contextmanager
-    def blocks_replaced(self, function: LayerFunction | None) -> Iterator[None]:
+    def blocks_replaced(
+        self, function: LayerFunction | None, seen: Tensor | None = None
+    ) -> Iterator[None]:
         """Within this context, a call of a block goes to `function(layer, hidden, arguments)`.
 
-        The hidden states come on the model's device, the arguments on the block's.
+        The hidden states come on the model's device, the arguments on the block's; among them is
+        `seen`, the table of local attentions in place of their own.
         """
         if function is None:
             yield
@@ -222,7 +154,15 @@ class CircuitModel:
         parent, _, attribute = self._blocks_name.rpartition(".")
         owner = self.hf.get_submodule(parent)
         slots = [
-            _Slot(index, layer, block, function, self.device)
+            Slot(
+                index,
+                layer,
+                block,
+                function,
+                self.device,
+                seen=seen if index in self._local else None,
+                in_tuple=self._blocks_give_tuples,
+            )
             for index, (layer, block) in enumerate(zip(self.layers, blocks, strict=True))
         ]
         setattr(owner, attribute, nn.ModuleList(slots).eval())
@@ -238,8 +178,26 @@ class CircuitModel:
         positions = inputs.positions
         if positions is None:
             positions = torch.arange(inputs.ids.shape[1], device=like.device)[None]
-        table: Tensor = self.position_table(positions.to(like.device))
-        return table.to(like)
+        return look_up(self.position_table, positions.to(like.device)).to(like)
+
+    @contextmanager
+    def _local_tables(self, seen: Tensor | None) -> Iterator[None]:
+        with ExitStack() as stack:
+            for attention in self._local.values():
+                stack.enter_context(seeing(attention, seen))
+            yield
+
+    @cached_property
+    def _blocks_give_tuples(self) -> bool:
+        """Whether the model takes a block's output out of a tuple, as GPT-Neo and Falcon do."""
+        given: list[Any] = []
+        hook = self._block_list()[0].register_forward_hook(lambda *call: given.append(call[2]))
+        try:
+            with torch.no_grad():
+                self.hf(torch.zeros((1, 1), dtype=torch.long, device=self.device), use_cache=False)
+        finally:
+            hook.remove()
+        return isinstance(given[0], tuple)
 
     def _block_list(self) -> nn.ModuleList:
         blocks = self.hf.get_submodule(self._blocks_name)
@@ -247,22 +205,27 @@ class CircuitModel:
         return blocks
 
 
-def _graph(hf: PreTrainedModel, kv_heads: KvHeads, components: dict[str, Any]) -> Graph:
+def _graph(
+    hf: PreTrainedModel,
+    kv_heads: KvHeads,
+    components: dict[str, Any],
+    names: Names,
+    block: nn.Module,
+) -> Graph:
     from transformer_lens.model_bridge.generalized_components import ParallelBlockBridge
 
     config = hf.config.get_text_config()
-    name = type(hf).__name__
     try:
         n_layers = int(config.num_hidden_layers)
         n_heads = int(config.num_attention_heads)
         d_model = int(config.hidden_size)
     except (AttributeError, TypeError) as error:
-        raise UnsupportedModelError(f"{name} cannot be used: {error}.") from error
-    n_kv_heads = int(getattr(config, "num_key_value_heads", None) or n_heads)
+        raise UnsupportedModelError(f"{type(hf).__name__} cannot be used: {error}.") from error
+    projections = Projections(block.get_submodule(names.attention), names, n_heads)
     return Graph(
         n_layers=n_layers,
         n_heads=n_heads,
-        n_kv_heads=n_kv_heads if kv_heads == "grouped" else n_heads,
+        n_kv_heads=projections.n_kv_heads if kv_heads == "grouped" else n_heads,
         d_model=d_model,
         parallel=isinstance(components["blocks"], ParallelBlockBridge),
     )

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from harness_circuits.errors import UnsupportedModelError
 
+UNSAID_EPS = 1e-5  # of norms that do not say theirs, such as OLMo's
+
 
 @dataclass(frozen=True)
 class Norm:
@@ -57,30 +59,34 @@ class Norm:
         return weight, bias
 
 
-def read_norm(module: nn.Module, d_model: int, where: str) -> Norm:
+def read_norm(module: nn.Module, width: int, where: str, like: Tensor | None = None) -> Norm:
     """Describe a norm module.
+
+    Args:
+        module: The norm.
+        width: Of what it normalises.
+        where: What messages call it.
+        like: Gives dtype and device of the gain of a norm without weights.
 
     Raises:
         UnsupportedModelError: No known form reproduces the module's output.
     """
-    stored = getattr(module, "weight", None)
-    if not isinstance(stored, Tensor) or stored.shape != (d_model,):
-        raise UnsupportedModelError(f"The norm {where} ({type(module).__name__}) has no weight.")
-    eps = next(
-        (
-            float(v)
-            for n in ("eps", "variance_epsilon")
-            if (v := getattr(module, n, None)) is not None
-        ),
-        None,
-    )
+    weight = getattr(module, "weight", None)
+    if weight is None:
+        weight = torch.ones(width) if like is None else like.new_ones(width)
+    if not isinstance(weight, Tensor) or weight.shape != (width,):
+        raise UnsupportedModelError(
+            f"The norm {where} ({type(module).__name__}) has no weight of width {width}."
+        )
+    weight = weight.detach()
+    given = (getattr(module, name, None) for name in ("eps", "variance_epsilon"))
+    eps = next((float(value) for value in given if value is not None), UNSAID_EPS)
     bias = getattr(module, "bias", None)
-    weight = stored.detach()
-    centred = isinstance(module, nn.LayerNorm)
-    probe = torch.linspace(-1.7, 2.3, d_model, device=weight.device, dtype=weight.dtype).sin() + 0.3
-    if eps is not None:
+    bias = None if bias is None else bias.detach()
+    probe = torch.linspace(-1.7, 2.3, width, device=weight.device, dtype=weight.dtype).sin() + 0.3
+    for centred in (isinstance(module, nn.LayerNorm), True):
         for gain in (weight, weight + 1):
-            norm = Norm(module, gain, None if bias is None else bias.detach(), eps, centred)
+            norm = Norm(module, gain, bias, eps, centred)
             if _reproduces(norm, probe):
                 return norm
     raise UnsupportedModelError(

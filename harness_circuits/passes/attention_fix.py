@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.models.architecture import Layer
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.models.layer import Layer
 from harness_circuits.passes.native import Tapped
 
 Arguments = dict[int, dict[str, Any]]

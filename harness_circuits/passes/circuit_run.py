@@ -18,8 +18,8 @@ from torch import Tensor
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import QKV
 from harness_circuits.errors import CircuitFileError
-from harness_circuits.models.architecture import Layer
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.models.layer import Layer
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.mixers import EdgeMixer, NodeMixer
 from harness_circuits.passes.native import PerHead, Residual

@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.models.positions import positions_of
 from harness_circuits.passes.ablated import AblatedStream, Room
 from harness_circuits.passes.circuit_run import CircuitRun
 from harness_circuits.passes.native import Outputs, Residual
@@ -67,7 +69,7 @@ class InstalledCircuit:
             return
         table, hook = self.model.position_table, None
         if table is not None:
-            hook = table.register_forward_pre_hook(self._note_positions)
+            hook = table.register_forward_pre_hook(self._note_positions, with_kwargs=True)
         try:
             with torch.no_grad(), self.model.blocks_replaced(self):
                 yield
@@ -89,9 +91,9 @@ class InstalledCircuit:
             self._run = None
         return out
 
-    def _note_positions(self, _: object, arguments: tuple[Any, ...]) -> None:
+    def _note_positions(self, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._run is None:  # the run itself reads the table as well
-            self._positions = arguments[0]
+            self._positions = positions_of(args, kwargs)
 
     def _start(self, x: Residual) -> CircuitRun:
         ids = torch.zeros(x.shape[:2], dtype=torch.long)
@@ -109,7 +111,6 @@ class InstalledCircuit:
 
 def _lengthen_cache(index: int, x: Residual, arguments: dict[str, Any]) -> None:
     """Note the tokens of a layer whose attention is skipped: masks are built from cache lengths."""
-    cache = arguments.get("past_key_values")
-    if cache is not None:
+    for cache in (value for value in arguments.values() if isinstance(value, Cache)):
         empty = x.new_zeros((x.shape[0], 1, x.shape[1], 1))
         cache.update(empty, empty, index)

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from harness_circuits.errors import UnsupportedModelError
-from harness_circuits.models.architecture import Layer
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.layer import Layer
 from harness_circuits.models.norms import Norm, read_norm
 from harness_circuits.passes.native import NativeRun, Residual
 
@@ -197,8 +197,9 @@ def _norms(model: CircuitModel) -> list[Norm]:
             if module is None or id(module) in found:
                 continue
             weight = getattr(module, "weight", None)
-            width = weight.numel() if isinstance(weight, Tensor) else 0
-            found[id(module)] = read_norm(module, width, f"{key} of layer {index}")
+            width = weight.numel() if isinstance(weight, Tensor) else layer.graph.d_model
+            like = layer.w_o
+            found[id(module)] = read_norm(module, width, f"{key} of layer {index}", like)
     return list(found.values())
 
 

@@ -27,7 +27,7 @@ from harness_circuits.passes.relevance import Rules, read_mlp, relevance_rules
 
 LOGIT_DIFF = METRICS.get("logit_diff")
 OFF = {"ln_rule": False, "identity_rule": False, "half_rule": False}
-WITHOUT_BIASES = ("llama", "mistral", "qwen3", "olmo2")
+WITHOUT_BIASES = ("llama", "mistral", "qwen3", "olmo2", "phi3")
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -40,7 +40,10 @@ def test_without_rules_it_is_eap_and_each_rule_changes_it(architecture: str, lev
     for rule in ("ln_rule", "identity_rule", "half_rule", "ah_rule"):
         scores = attribute(job, "RelP", **{**OFF, rule: True}).values
         same = np.allclose(scores, eap, rtol=0, atol=1e-3 * np.abs(eap).max())
-        assert same == (rule == "half_rule" and not read_mlp(model.layers[0], "").gated)
+        mlp = read_mlp(model.layers[0], "")
+        relu = isinstance(mlp.activations[0], nn.ReLU)  # act(x) / x is its gradient
+        no_product = rule == "half_rule" and not mlp.gated
+        assert same == (no_product or (rule == "identity_rule" and relu))
 
 
 class Linear(LayerReader):
@@ -48,6 +51,11 @@ class Linear(LayerReader):
 
     def norm(self, module: nn.Module, repeat: int = 1) -> Function:
         exact = super().norm(module, repeat)
+        if self.kind == "olmo":
+            return lambda x: (
+                (x - x.mean(-1, keepdim=True))
+                * (x.detach().var(-1, correction=0, keepdim=True) + 1e-5).rsqrt()
+            )
         if isinstance(module, nn.LayerNorm):
             return lambda x: (
                 (x - x.mean(-1, keepdim=True))
@@ -58,10 +66,17 @@ class Linear(LayerReader):
         return lambda x: x * (exact(x.detach()) / x.detach())
 
     def _mlp(self, block: Any) -> Function:
-        names = ("input_layernorm", "ln_2", "post_attention_layernorm")
-        names += ("pre_feedforward_layernorm", "post_feedforward_layernorm")
-        parts = {name: getattr(block, name, None) for name in names}
-        return super()._mlp(SimpleNamespace(mlp=linear_mlp(block.mlp), **parts))
+        parts = dict(block.named_children())
+        if self.kind == "opt":
+            parts["activation_fn"] = activated(block.activation_fn)
+        else:
+            parts["mlp"] = linear_mlp(block.mlp)
+        return super()._mlp(SimpleNamespace(**parts))
+
+
+def activated(act: nn.Module) -> Function:
+    """An activation as act(x) / x times x."""
+    return lambda x: x * (act(x.detach()) / x.detach())
 
 
 def linear_mlp(mlp: nn.Module) -> Function:
@@ -69,15 +84,17 @@ def linear_mlp(mlp: nn.Module) -> Function:
     parts = dict(mlp.named_children())
     (act,) = (m for name, m in parts.items() if "act" in name)
     matrices = [m for name, m in parts.items() if "act" not in name and name != "dropout"]
-
-    def activated(x: Tensor) -> Tensor:
-        return x * (act(x.detach()) / x.detach())
+    through = activated(act)
 
     def run(x: Tensor) -> Tensor:
-        if len(matrices) == 2:
-            out: Tensor = matrices[1](activated(matrices[0](x)))
+        if len(matrices) == 2 and "gate_up_proj" not in parts:
+            out: Tensor = matrices[1](through(matrices[0](x)))
             return out
-        product = activated(parts["gate_proj"](x)) * parts["up_proj"](x)
+        if "gate_up_proj" in parts:
+            gate, up = parts["gate_up_proj"](x).chunk(2, dim=-1)
+        else:
+            gate, up = parts["gate_proj"](x), parts["up_proj"](x)
+        product = through(gate) * up
         out = parts["down_proj"](product / 2 + product.detach() / 2)
         return out
 

@@ -22,10 +22,29 @@ class ReferenceLayer:
     scale: float
     softcap: float | None
     window: int | None
+    clip: float | None
     w_o: Tensor
     b_o: Tensor | None
     post_attention: Function | None
     mlp: Function
+
+
+_ATTENTION = {
+    "gpt2": "attn",
+    "gptj": "attn",
+    "gpt_neo": "attn.attention",
+    "gpt_neox": "attention",
+    "falcon": "self_attention",
+}
+_NORM_1 = {"gpt2": "ln_1", "gptj": "ln_1", "gpt_neo": "ln_1", "opt": "self_attn_layer_norm"}
+_NORM_2 = {
+    "gpt2": "ln_2",
+    "gpt_neo": "ln_2",
+    "opt": "final_layer_norm",
+    "gptj": "ln_1",  # the norm of the attention
+    "phi": "input_layernorm",
+}
+_OUT = {"phi": "dense", "gptj": "out_proj", "gpt_neo": "out_proj", "opt": "out_proj"}
 
 
 class LayerReader:
@@ -42,10 +61,16 @@ class LayerReader:
         self.kind = str(config.model_type)
         self.n_heads = int(config.num_attention_heads)
         own = int(getattr(config, "num_key_value_heads", None) or self.n_heads)
+        if self.kind == "falcon":
+            many = config.new_decoder_architecture or not config.multi_query
+            own = config.num_kv_heads if many else 1
         self.n_kv = own if kv_heads == "grouped" else self.n_heads
         self.repeat = self.n_kv // own
 
     def norm(self, module: nn.Module, repeat: int = 1) -> Function:
+        if self.kind == "olmo":
+            shape = (self.config.hidden_size,)
+            return lambda x: nn.functional.layer_norm(x, shape, eps=1e-5)
         weight: Any = module.weight
         if repeat > 1:  # a key norm as wide as all key heads, whose heads are repeated
             weight = (
@@ -64,8 +89,7 @@ class LayerReader:
 
     def layer(self, block: Any, index: int) -> ReferenceLayer:
         config, kind = self.config, self.kind
-        attention = {"gpt2": "attn", "gpt_neox": "attention"}.get(kind, "self_attn")
-        module = getattr(block, attention)
+        module = block.get_submodule(_ATTENTION.get(kind, "self_attn"))
         weights, (w_o, b_o) = self._projections(module)
         d_head = w_o.shape[1]
         pairs: dict[str, Function] = {"q": lambda x: x, "k": lambda x: x}
@@ -74,8 +98,6 @@ class LayerReader:
         elif kind == "olmo2":  # over all heads at once
             wide = {"q": self.norm(module.q_norm), "k": self.norm(module.k_norm, self.repeat)}
             pairs = {n: lambda x, f=f: f(x.flatten(-2)).view_as(x) for n, f in wide.items()}
-        types = getattr(config, "layer_types", None)
-        slides = kind == "mistral" or (types is not None and types[index] == "sliding_attention")
         post = block.post_attention_layernorm if kind in ("gemma2", "olmo2") else None
         scalar = config.query_pre_attn_scalar if kind == "gemma2" else d_head
         return ReferenceLayer(
@@ -83,9 +105,10 @@ class LayerReader:
             weights=weights,
             norm_q=pairs["q"],
             norm_k=pairs["k"],
-            scale=float(scalar) ** -0.5,
+            scale=1.0 if kind == "gpt_neo" else float(scalar) ** -0.5,
             softcap=config.attn_logit_softcapping if kind == "gemma2" else None,
-            window=config.sliding_window if slides else None,
+            window=self._window(index),
+            clip=config.clip_qkv if kind == "olmo" else None,
             w_o=w_o,
             b_o=b_o,
             post_attention=None if post is None else self.norm(post),
@@ -95,7 +118,20 @@ class LayerReader:
     def _norm_before(self, block: Any) -> Function:
         if self.kind == "olmo2":
             return lambda x: x
-        return self.norm(block.ln_1 if self.kind == "gpt2" else block.input_layernorm)
+        return self.norm(getattr(block, self._first_norm()))
+
+    def _first_norm(self) -> str:
+        if self.kind == "falcon" and self.config.num_ln_in_parallel_attn == 2:
+            return "ln_attn"
+        return _NORM_1.get(self.kind, "input_layernorm")
+
+    def _window(self, index: int) -> int | None:
+        config = self.config
+        if self.kind == "gpt_neo":
+            return config.window_size if config.attention_layers[index] == "local" else None
+        types = getattr(config, "layer_types", None)
+        slides = types is not None and types[index] == "sliding_attention"
+        return config.sliding_window if slides or self.kind in ("mistral", "phi3") else None
 
     def _mlp(self, block: Any) -> Function:
         if self.kind == "olmo2":
@@ -105,9 +141,13 @@ class LayerReader:
             pre = self.norm(block.pre_feedforward_layernorm)
             post = self.norm(block.post_feedforward_layernorm)
             return lambda x: post(block.mlp(pre(x)))
-        if self.kind == "phi":  # the norm of the attention
-            return lambda x: block.mlp(self.norm(block.input_layernorm)(x))
-        norm = self.norm(block.ln_2 if self.kind == "gpt2" else block.post_attention_layernorm)
+        name = _NORM_2.get(self.kind, "post_attention_layernorm")
+        if self.kind == "falcon" and self.config.parallel_attn:
+            two = self.config.num_ln_in_parallel_attn == 2
+            name = "ln_mlp" if two else "input_layernorm"
+        norm = self.norm(getattr(block, name))
+        if self.kind == "opt":
+            return lambda x: block.fc2(block.activation_fn(block.fc1(norm(x))))
         return lambda x: block.mlp(norm(x))
 
     def _projections(
@@ -122,8 +162,17 @@ class LayerReader:
             w = module.query_key_value.weight.unflatten(0, (n, 3, -1)).unbind(1)
             b = module.query_key_value.bias.unflatten(0, (n, 3, -1)).unbind(1)
             w_o, b_o = module.dense.weight.T, module.dense.bias
+        elif self.kind == "phi3":
+            own = self.n_kv // self.repeat
+            w = module.qkv_proj.weight.unflatten(0, (n + 2 * own, -1)).split((n, own, own))
+            b, w_o, b_o = [None] * 3, module.o_proj.weight.T, None
+        elif self.kind == "falcon":
+            w = self._falcon(module.query_key_value.weight)
+            bias = module.query_key_value.bias
+            b = [None] * 3 if bias is None else self._falcon(bias)
+            w_o, b_o = module.dense.weight.T, module.dense.bias
         else:
-            out_module = module.dense if self.kind == "phi" else module.o_proj
+            out_module = module.get_submodule(_OUT.get(self.kind, "o_proj"))
             w_o, b_o = out_module.weight.T, out_module.bias
             d_head = w_o.shape[0] // n
             parts = [module.q_proj, module.k_proj, module.v_proj]
@@ -135,3 +184,9 @@ class LayerReader:
             bias = None if bias is None else bias.repeat_interleave(times, 0)
             out[name] = (weight.repeat_interleave(times, 0), bias)
         return out, (w_o.unflatten(0, (n, -1)), b_o)
+
+    def _falcon(self, fused: Tensor) -> list[Tensor]:
+        """Per key head, the queries that share it, the key, the value: one after the other."""
+        groups = self.n_kv // self.repeat
+        rows = fused.unflatten(0, (groups, self.n_heads // groups + 2, -1))
+        return [rows[:, :-2].flatten(0, 1), rows[:, -2], rows[:, -1]]

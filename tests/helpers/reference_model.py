@@ -35,6 +35,21 @@ def exact_float64() -> Iterator[None]:
         yield
 
 
+_BASE = {
+    "gpt2": "transformer",
+    "gptj": "transformer",
+    "gpt_neo": "transformer",
+    "falcon": "transformer",
+    "gpt_neox": "gpt_neox",
+    "opt": "model.decoder",
+}
+_FINAL = {
+    **dict.fromkeys(("gpt2", "gptj", "gpt_neo", "falcon"), "ln_f"),
+    **dict.fromkeys(("gpt_neox", "opt"), "final_layer_norm"),
+    "phi": "final_layernorm",
+}
+
+
 class Reference:
     """A HuggingFace model with gates.
 
@@ -54,29 +69,32 @@ class Reference:
         self.config: Any = hf.config
         read = self.reader(self.config, kv_heads)
         self.kind, self.n_heads, self.n_kv = read.kind, read.n_heads, read.n_kv
-        self.base: Any = {"gpt2": "transformer", "gpt_neox": "gpt_neox"}.get(self.kind, "model")
-        self.base = getattr(self.hf, self.base)
-        self.parallel = self.kind == "phi" or bool(
-            getattr(self.config, "use_parallel_residual", False)
+        self.base: Any = self.hf.get_submodule(_BASE.get(self.kind, "model"))
+        self.parallel = self.kind in ("phi", "gptj") or any(
+            getattr(self.config, name, False) for name in ("use_parallel_residual", "parallel_attn")
         )
-        blocks = self.base.h if self.kind == "gpt2" else self.base.layers
+        blocks = self.base.h if _BASE.get(self.kind) == "transformer" else self.base.layers
         self.layers = [read.layer(block, index) for index, block in enumerate(blocks)]
         self.n_src = 1 + len(blocks) * (self.n_heads + 1)
         self.block_dst = self.n_heads + 2 * self.n_kv + 1
         self.n_dst = len(blocks) * self.block_dst + 1
-        final = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm", "phi": "final_layernorm"}.get(
-            self.kind, "norm"
-        )
-        self.final_norm = read.norm(getattr(self.base, final))
+        self.final_norm = read.norm(getattr(self.base, _FINAL.get(self.kind, "norm")))
         self.d_model = int(self.config.hidden_size)
 
     # ---- the run
 
     def embed(self, ids: Tensor) -> Tensor:
         """What the input node puts out, [batch, pos, model]."""
-        table = {"gpt2": "wte", "gpt_neox": "embed_in"}.get(self.kind, "embed_tokens")
-        out: Tensor = getattr(self.base, table)(ids)
+        out: Tensor = self.hf.get_input_embeddings()(ids)
         return out
+
+    def _positions(self, n: int) -> Tensor:
+        """What learned position embeddings add, [pos, model]; they belong to no node."""
+        if self.kind in ("gpt2", "gpt_neo"):
+            return self.base.wpe.weight[:n]
+        if self.kind == "opt":
+            return self.base.embed_positions.weight[2 : n + 2]
+        return torch.zeros(n, self.d_model, dtype=torch.float64)
 
     def run(
         self,
@@ -100,8 +118,7 @@ class Reference:
             gates, delta = self.gates("node"), torch.zeros(self.n_src, 1, 1, 1)
         gate = _Gates(self, gates, replacement, delta)
         x = self.embed(ids) if embedded is None else embedded
-        positions = torch.arange(ids.shape[1])
-        constant = self.base.wpe(positions)[None] if self.kind == "gpt2" else torch.zeros_like(x)
+        constant = self._positions(ids.shape[1])[None].expand_as(x)
         current = [x]
         for index, layer in enumerate(self.layers):
             start = index * self.block_dst
@@ -146,7 +163,8 @@ class Reference:
         for name, part in zip("qkv", parts, strict=True):
             weight, bias = layer.weights[name]
             out = torch.einsum("bphm,hdm->bphd", part, weight)
-            values.append(out if bias is None else out + bias)
+            out = out if bias is None else out + bias
+            values.append(out if layer.clip is None else out.clamp(-layer.clip, layer.clip))
         q, k, v = values
         q, k = self._rotate(layer.norm_q(q)), self._rotate(layer.norm_k(k))
         k, v = (x.repeat_interleave(self.n_heads // self.n_kv, dim=2) for x in (k, v))
@@ -164,8 +182,10 @@ class Reference:
 
     def _rotate(self, x: Tensor) -> Tensor:
         """Rotary embedding of [batch, pos, head, d_head], or of its first part only."""
-        if self.kind == "gpt2":
+        if self.kind in ("gpt2", "gpt_neo", "opt"):
             return x
+        if self.kind == "gptj":
+            return self._rotate_neighbours(x)
         rotary = self.base.rotary_emb
         angles = torch.arange(x.shape[1])[:, None] * rotary.inv_freq.double()
         angles = torch.cat((angles, angles), dim=-1)[:, None]
@@ -173,6 +193,15 @@ class Reference:
         turned, rest = x[..., : angles.shape[-1]], x[..., angles.shape[-1] :]
         first, second = turned.chunk(2, dim=-1)
         return torch.cat((turned * cos + torch.cat((-second, first), dim=-1) * sin, rest), dim=-1)
+
+    def _rotate_neighbours(self, x: Tensor) -> Tensor:
+        """GPT-J turns numbers 0 and 1, 2 and 3, ... of a head into each other."""
+        table = self.base.h[0].attn.embed_positions[: x.shape[1], None]  # rounded to float32
+        sin, cos = table.chunk(2, dim=-1)
+        turned, rest = x[..., : table.shape[-1]], x[..., table.shape[-1] :]
+        even, odd = turned[..., ::2], turned[..., 1::2]
+        both = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
+        return torch.cat((both.flatten(-2), rest), dim=-1)
 
     # ---- replacements and gates
 

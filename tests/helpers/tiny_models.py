@@ -21,6 +21,7 @@ NEOX = {
     "intermediate_size": 48,
     "max_position_embeddings": 64,
 }
+OPT = {**NEOX, "ffn_dim": 48, "word_embed_proj_dim": D_MODEL}
 GROUPED = {**NEOX, "num_key_value_heads": 2, "head_dim": D_MODEL // N_HEADS}
 CONFIGS: dict[str, dict[str, Any]] = {
     "gpt2": GPT2,
@@ -38,10 +39,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "sliding_window": 4,
     },
     "olmo2": GROUPED,
+    "olmo": {**GROUPED, "clip_qkv": 1.0},
+    "gpt_neo": {
+        "hidden_size": D_MODEL,
+        "num_heads": N_HEADS,
+        "num_layers": N_LAYERS,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 4,
+    },
+    "gptj": {**GPT2, "rotary_dim": 4},
+    "opt": OPT,
+    "phi3": {**GROUPED, "sliding_window": 4},
+    "falcon": {**NEOX, "new_decoder_architecture": True, "num_kv_heads": 2},
 }
 ARCHITECTURES = tuple(CONFIGS)
 GROUPED_ARCHITECTURES = tuple(
-    name for name, config in CONFIGS.items() if "num_key_value_heads" in config
+    name
+    for name, config in CONFIGS.items()
+    if {"num_key_value_heads", "num_kv_heads"} & set(config)
 )
 
 
@@ -53,14 +70,30 @@ def random_hf(architecture: str, *, seed: int = 0, **changes: Any) -> PreTrained
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         setattr(config, name, 0)
     torch.manual_seed(seed)
-    kernel = "eager" if architecture == "gemma2" else "sdpa"
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=kernel).eval()
+    kernel = {"attn_implementation": "eager"} if architecture == "gemma2" else {}
+    model = AutoModelForCausalLM.from_config(config, **kernel).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name or "ln_" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
             else:
                 parameter.copy_(torch.randn_like(parameter) * (0.6 / parameter.shape[-1] ** 0.25))
+    return model
+
+
+def random_hf_of(kind: str, **config: Any) -> Any:
+    """A random model whose norms and biases are not at their initial values."""
+    found = AutoConfig.for_model(kind, vocab_size=VOCABULARY, **config)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(found, name, 0)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(found).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+            else:
+                parameter.copy_(torch.randn_like(parameter) * 0.25)
     return model
 
 

@@ -1,0 +1,50 @@
+"""What one forward pass reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from harness_circuits.models.prefix import Prefix
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one forward pass reads.
+
+    Attributes:
+        ids: Token ids; all rows have the same length, so that nothing is padded.
+        reads: Positions whose logits are wanted.
+        positions: Position ids where they are not 0, 1, 2, ...
+        mask: Additive attention mask [batch, 1, pos, key] where it is not the causal one.
+        prefix: What has been run already of each prompt; the ids are those behind it, and
+            positions are given.
+    """
+
+    ids: Int[Tensor, "batch pos"]
+    reads: Int[Tensor, "read"]
+    positions: Int[Tensor, "batch pos"] | None = None
+    mask: Float[Tensor, "batch 1 pos key"] | None = None
+    prefix: Prefix | None = None
+
+    def __post_init__(self) -> None:
+        assert self.ids.ndim == 2 and self.reads.ndim == 1
+        assert self.prefix is None or self.positions is not None
+
+    def repeated(self, times: int) -> Inputs:
+        """The same rows, a number of times one after the other."""
+        positions = None if self.positions is None else self.positions.repeat(times, 1)
+        mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
+        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix)
+
+    def key_positions(self, device: torch.device) -> Int[Tensor, "batch key"]:
+        """Positions of all that is seen: the prefix's tokens, then the given ones."""
+        assert self.positions is not None
+        positions = self.positions.to(device)
+        if self.prefix is None:
+            return positions
+        before = torch.arange(self.prefix.n_tokens, device=device).expand(len(positions), -1)
+        return torch.cat([before, positions], dim=1)
