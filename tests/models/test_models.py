@@ -138,7 +138,7 @@ def test_a_model_is_frozen_and_counts_start_at_zero() -> None:
     assert not any(parameter.requires_grad for parameter in model.hf.parameters())
     assert not model.counts
     model.forward(INPUTS)
-    assert model.counts == {"forward": 1}
+    assert model.counts == {"forward": 1, "tokens": IDS.numel()}
 
 
 def test_the_constructor_takes_apart_and_runs_nothing() -> None:

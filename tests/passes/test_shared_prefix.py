@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.double_models import double_model, double_softmax
+from helpers.reference import exact_float64
 from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, VOCABULARY, tiny_model
 
 from harness_circuits.ablation.ablations import Mean, Patching, Zero, make_ablation
@@ -27,6 +28,8 @@ KINDS = [
     *((architecture, "ungrouped") for architecture in ARCHITECTURES),
     *((architecture, "grouped") for architecture in GROUPED_ARCHITECTURES),
 ]
+# Two norms, two kinds of MLP, a window, shared keys: the rest has one test each, being dear.
+FULLY = [("gpt2", "ungrouped"), ("gemma2", "grouped"), ("gpt_neox", "ungrouped")]
 DEFINED = [
     (name, level)
     for name in METHODS
@@ -57,7 +60,7 @@ def model_of(architecture: str, kv_heads: str) -> CircuitModel:
 
 @pytest.fixture(autouse=True)
 def in_double() -> Iterator[None]:
-    with double_softmax():
+    with double_softmax(), exact_float64():  # OLMo's norms, GPT-J's scores
         yield
 
 
@@ -70,8 +73,10 @@ def both_ways(*, trees: bool) -> tuple[list[Batch], list[Batch]]:
     return shared, whole
 
 
-@pytest.mark.parametrize("trees", [False, True])
-@pytest.mark.parametrize(("architecture", "kv_heads"), KINDS)
+@pytest.mark.parametrize(
+    ("architecture", "kv_heads", "trees"),
+    [*((*kind, True) for kind in KINDS), *((*kind, False) for kind in FULLY)],
+)
 def test_scores_are_those_of_whole_prompts(architecture: str, kv_heads: str, trees: bool) -> None:
     model, metric = model_of(architecture, kv_heads), METRICS.get("prob_diff")
     metric = metric if trees else METRICS.get("logit_diff")
@@ -90,8 +95,13 @@ def test_scores_are_those_of_whole_prompts(architecture: str, kv_heads: str, tre
         )
 
 
-@pytest.mark.parametrize("level", ["edge", "node", "neuron"])
-@pytest.mark.parametrize(("architecture", "kv_heads"), KINDS)
+@pytest.mark.parametrize(
+    ("architecture", "kv_heads", "level"),
+    [
+        *((*kind, "edge") for kind in KINDS),
+        *((*kind, level) for kind in FULLY for level in ("node", "neuron")),
+    ],
+)
 def test_curves_are_those_of_whole_prompts(architecture: str, kv_heads: str, level: Any) -> None:
     model, metric = model_of(architecture, kv_heads), METRICS.get("prob_diff")
     scores = attribute(Job(model, both_ways(trees=True)[1], metric, level), "EAP")
