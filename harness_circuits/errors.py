@@ -42,6 +42,10 @@ class CircuitFileError(CircuitError):
     """A scores or circuit file is malformed, unsafe, or belongs to another model."""
 
 
+class MismatchError(CircuitError):
+    """Scores or a circuit do not fit the graph, the model or each other."""
+
+
 class NumericalError(CircuitError):
     """A number that must be finite is not, or a ratio has a zero denominator."""
 

@@ -18,11 +18,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, check_training
-from harness_circuits.errors import CircuitFileError, TaskDataError
+from harness_circuits.errors import TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_curves
 from harness_circuits.evaluation.gap import gap_warnings
 from harness_circuits.evaluation.result import Curve, Result
@@ -76,7 +76,7 @@ class Experiment:
             ranks: The processes that share the work; each is given the same pairs.
 
         Raises:
-            CircuitFileError: What is given belongs to another model.
+            MismatchError: What is given belongs to another model.
             OptionError: An undefined combination.
             PairError: A pair does not align.
             TaskDataError: A split is empty.
@@ -189,11 +189,7 @@ def check_graph(model: CircuitModel, given: Given) -> None:
     """Refuse scores or circuits that belong to another model.
 
     Raises:
-        CircuitFileError: They do.
+        MismatchError: They do.
     """
     for space in (given.space, *(circuit.space for circuit in given.fixed.values())):
-        if space.graph != model.graph:
-            raise CircuitFileError(
-                f"The given circuit or scores belong to another model: they are over "
-                f"{space.graph}, {model.name} has {model.graph}."
-            )
+        check_same_graph(space, model.graph, model.name)

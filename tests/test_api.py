@@ -14,7 +14,7 @@ from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
-from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.errors import MismatchError, OptionError
 from harness_circuits.harness.lm import CircuitLM
 
 SIZES = (0.01, 0.1, 0.5, 1.0)
@@ -94,7 +94,7 @@ def test_what_cannot_be_done_is_said(folder: Path, tmp_path: Path) -> None:
         hc.faithfulness(model, pairs, circuits).plot(tmp_path / "x.bmp")
     other = hc.Graph(n_layers=1, n_heads=1, n_kv_heads=1, d_model=4)
     foreign = hc.Circuit.full(type(scores.space)(other))
-    with pytest.raises(CircuitFileError, match="belong to another model"):
+    with pytest.raises(MismatchError, match="belong to another model"):
         hc.faithfulness(model, pairs, foreign)
 
 

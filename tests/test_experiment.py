@@ -13,7 +13,7 @@ from helpers.tiny_tokenizer import save_tiny_model
 import harness_circuits as hc
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
-from harness_circuits.errors import CircuitFileError, OptionError, PairError, TaskDataError
+from harness_circuits.errors import MismatchError, OptionError, PairError, TaskDataError
 from harness_circuits.experiment import Experiment
 from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
@@ -115,7 +115,7 @@ def test_what_is_given_is_checked_before_anything_runs(model: CircuitModel) -> N
     foreign, own = hc.Circuit.full(type(space)(other)), hc.Circuit.full(space)
     for circuits in ({1.0: foreign}, {0.5: own, 1.0: foreign}, {0.5: foreign, 1.0: own}):
         given = Given.of_circuits(circuits)
-        with pytest.raises(CircuitFileError, match="belong to another model"):
+        with pytest.raises(MismatchError, match="belong to another model"):
             Experiment(model, chosen(), (), pairs(1, 5), given=given)
     resampled = chosen(stability_resamples=2)
     for found in (own, Scores(space, np.zeros(space.shape))):

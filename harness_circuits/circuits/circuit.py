@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
-from harness_circuits.errors import CircuitFileError, UnknownNameError
+from harness_circuits.errors import MismatchError
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Circuit:
 
     def __post_init__(self) -> None:
         if self.kept.shape != self.space.shape or self.kept.dtype != np.bool_:
-            raise CircuitFileError(
+            raise MismatchError(
                 f"A circuit of shape {self.kept.shape} ({self.kept.dtype}) does not fit a graph whose "
                 f"{self.space.level} circuits have shape {self.space.shape} (bool)."
             )
         if (self.kept & ~self.space.real).any():
-            raise CircuitFileError("The circuit keeps edges that the graph does not have.")
+            raise MismatchError("The circuit keeps edges that the graph does not have.")
 
     @classmethod
     def full(cls, space: ScoreSpace) -> Circuit:
@@ -116,8 +116,26 @@ class Circuit:
 
     def _same_space(self, other: Circuit) -> ScoreSpace:
         if self.space != other.space:
-            raise UnknownNameError("Two circuits of different graphs or levels cannot be combined.")
+            raise MismatchError("Two circuits of different graphs or levels cannot be combined.")
         return self.space
+
+
+def check_same_graph(space: ScoreSpace, graph: Graph, model: str) -> None:
+    """Refuse scores or a circuit of another model.
+
+    Args:
+        space: Their graph and level.
+        graph: The model's graph.
+        model: The model's name, for the message.
+
+    Raises:
+        MismatchError: The graphs differ.
+    """
+    if space.graph != graph:
+        raise MismatchError(
+            f"The circuit or scores belong to another model: they are over {space.graph}, "
+            f"{model} has {graph}."
+        )
 
 
 def reachable(graph: Graph, edges: Bool[np.ndarray, "src dst"]) -> Bool[np.ndarray, "src"]:

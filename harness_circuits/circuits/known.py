@@ -19,7 +19,7 @@ import numpy as np
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import INPUT, LOGITS, Graph
 from harness_circuits.circuits.scores import ScoreSpace
-from harness_circuits.errors import CircuitFileError, UnknownNameError
+from harness_circuits.errors import MismatchError, UnknownNameError
 from harness_circuits.registry import unknown_name
 
 FOLDER = Path(__file__).parent / "known_circuits"
@@ -43,12 +43,12 @@ def known_circuit(name: str, graph: Graph) -> Circuit:
 
     Raises:
         UnknownNameError: There is none of this name.
-        CircuitFileError: The graph is not GPT-2 small's.
+        MismatchError: The graph is not GPT-2 small's.
     """
     if name not in NAMES:
         raise UnknownNameError(unknown_name("circuit", name, NAMES))
     if not is_gpt2_small(graph):
-        raise CircuitFileError(
+        raise MismatchError(
             f"The circuit {name} is one of GPT-2 small (12 layers of 12 heads, width 768); this "
             f"model has {graph.n_layers} layers of {graph.n_heads} heads, width {graph.d_model}."
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.errors import MismatchError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Samples:
     def __post_init__(self) -> None:
         n = len(self.sizes)
         if self.sizes.ndim != 1 or len(self.sums) != n or n == 0 or (self.sizes < 1).any():
-            raise CircuitFileError(
+            raise MismatchError(
                 f"Score sums of shape {self.sums.shape} need as many positive numbers of examples, "
                 f"got {self.sizes.tolist()}."
             )

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
-from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
+from harness_circuits.errors import MismatchError, NumericalError, OptionError
+
+if TYPE_CHECKING:
+    from harness_circuits.circuits.circuit import Circuit
 
 Level = Literal["edge", "node", "neuron"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -86,21 +89,24 @@ class Scores:
             estimated loss of metric per example.
         provenance: Method, options, model, data: anything that says where the values come from.
         samples: Score sums per group of discovery examples, where they were kept.
+        circuit: A circuit that the scores' file marks beside them (`in_graph`), which is written
+            with them and plays no other part.
     """
 
     space: ScoreSpace
     values: Float[np.ndarray, "*units"]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     samples: Samples | None = None
+    circuit: Circuit | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != self.space.shape:
-            raise CircuitFileError(
+            raise MismatchError(
                 f"Scores of shape {self.values.shape} do not fit a graph whose {self.space.level} "
                 f"scores have shape {self.space.shape}."
             )
         if self.samples is not None and self.samples.sums.shape[1:] != self.space.shape:
-            raise CircuitFileError(
+            raise MismatchError(
                 f"Samples of shape {self.samples.sums.shape[1:]} do not fit scores of shape "
                 f"{self.space.shape}."
             )

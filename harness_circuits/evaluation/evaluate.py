@@ -58,7 +58,7 @@ def evaluate_curves(
         ranks: The processes that share the batches.
 
     Raises:
-        CircuitFileError: A circuit belongs to another graph.
+        MismatchError: A circuit belongs to another graph.
         NumericalError: A logit is not finite, or faithfulness is undefined.
     """
     found = [circuit for chosen in circuits.values() for circuit in chosen]
@@ -99,7 +99,7 @@ def evaluate_circuits(
 
     Raises:
         NumericalError: A logit is not finite.
-        CircuitFileError: A circuit belongs to another graph.
+        MismatchError: A circuit belongs to another graph.
     """
     distinct, which = _distinct(circuits, model)
     order = [index for batch in batches for index in batch.indices]

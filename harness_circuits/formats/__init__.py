@@ -12,23 +12,23 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError
-from harness_circuits.formats.content import interpret, lay_out
-from harness_circuits.formats.eapig_json import read_json, write_json
-from harness_circuits.formats.eapig_pt import read_pt, write_pt
+from harness_circuits.formats import eapig_json, eapig_pt, own
 from harness_circuits.formats.groups import expressible, fit
 from harness_circuits.formats.own import (
     read_circuits,
-    read_native,
     read_scores,
     write_circuits,
     write_scores,
 )
+from harness_circuits.formats.parts import Format, choose, split
 
-SUFFIXES = (".json", ".pt", ".safetensors")
+FORMATS: dict[str, Format] = {".json": eapig_json, ".pt": eapig_pt, ".safetensors": own}
+SUFFIXES = tuple(FORMATS)
 SCORES_FILE, CIRCUITS_FILE = "scores.safetensors", "circuits.safetensors"  # of a task's artifacts
 
 __all__ = [
     "CIRCUITS_FILE",
+    "FORMATS",
     "SCORES_FILE",
     "SUFFIXES",
     "expressible",
@@ -45,8 +45,10 @@ def load_circuit_file(path: str | Path, graph: Graph | None = None) -> Scores | 
     """Read scores or a circuit from a file, by its suffix.
 
     Args:
-        path: A `.json` or `.pt` file of EAP-IG or MIB, or a `.safetensors` file of ours. One
-            circuit of several in such a file is `circuits.safetensors#absolute@0.05`.
+        path: A `.json` or `.pt` file of EAP-IG or MIB, or a `.safetensors` file of ours. Of a file
+            with scores and a circuit the scores are read, with a warning; `FILE#in_graph` is its
+            circuit, `FILE#scores` its scores alone. One circuit of several in a file of ours is
+            `circuits.safetensors#absolute@0.05`.
         graph: The model's graph, which the file must be for. None accepts any.
 
     Returns:
@@ -54,46 +56,29 @@ def load_circuit_file(path: str | Path, graph: Graph | None = None) -> Scores | 
 
     Raises:
         CircuitFileError: The file is missing, malformed, unsafe, too large, or another model's.
-        UnknownNameError: The file has several circuits, and none of the given name.
+        UnknownNameError: The file has nothing of the given name, or several circuits.
     """
-    file, name = _split(path)
-    if file.suffix not in SUFFIXES:
-        raise CircuitFileError(
-            f"{file}: a circuit file ends in {', '.join(SUFFIXES)}, not {file.suffix!r}."
-        )
-    if file.suffix == ".safetensors":
-        return fit(file, read_native(file, name), graph)
-    if name is not None:
-        raise CircuitFileError(f"{file} holds one circuit; #{name} is only for .safetensors files.")
-    content = (read_json if file.suffix == ".json" else read_pt)(file, graph)
-    return fit(file, interpret(file, content), graph)
+    file, name = split(path)
+    parts = _format(file).read(file, graph)
+    return fit(file, choose(file, parts, name), graph)
 
 
 def save_circuit_file(path: str | Path, item: Scores | Circuit) -> Path:
     """Write scores or a circuit, by the suffix: `.json` and `.pt` as EAP-IG and MIB read them.
+
+    Scores that have a circuit (`Scores.circuit`) are written with it, as `in_graph`.
 
     Raises:
         CircuitFileError: Edge scores over grouped key/value heads in a format that has none, or an
             unknown suffix.
     """
     path = Path(path)
-    if path.suffix == ".json":
-        return write_json(path, lay_out(item))
-    if path.suffix == ".pt":
-        return write_pt(path, lay_out(item))
-    if path.suffix != ".safetensors":
+    return _format(path).write(path, item)
+
+
+def _format(path: Path) -> Format:
+    if path.suffix not in FORMATS:
         raise CircuitFileError(
             f"{path}: a circuit file ends in {', '.join(SUFFIXES)}, not {path.suffix!r}."
         )
-    if isinstance(item, Scores):
-        return write_scores(path, item)
-    return write_circuits(path, {"circuit": item})
-
-
-def _split(path: str | Path) -> tuple[Path, str | None]:
-    """A file, and the circuit named after `#`, unless that is part of the file's name."""
-    whole = Path(path).expanduser()
-    text, sign, name = str(whole).rpartition("#")
-    if not sign or whole.exists():
-        return whole, None
-    return Path(text), name
+    return FORMATS[path.suffix]

@@ -1,16 +1,15 @@
 """What an EAP-IG or MIB circuit file holds, whatever its encoding, and what it means.
 
 Such a file has a score and a membership flag for every edge, and optionally for every source node
-and every neuron. Which of these is meant follows from what is filled in:
+and every neuron. What it holds (`parts_of`) follows from what is filled in:
 
-- one level has scores that are not all zero: importances at that level, and the flags (which EAP-IG
-  writes whatever they are) say nothing;
-- no score differs from zero: a binary circuit, of the neurons if they have flags, else of the
-  edges, or of the nodes if no edge is kept.
+- `scores`, where one level has scores that are not all zero: importances at that level;
+- `in_graph`, where something is flagged, or nothing is scored: a binary circuit, of the neurons if
+  they have flags, else of the edges, or of the nodes if no edge is kept.
 
-Files we write say so themselves, in an entry `harness_circuits` that EAP-IG and MIB ignore. It also
-states the scale: our scores are means over examples; EAP-IG divides by the number of examples once
-more. The ranking, and with it every circuit and curve, is the same.
+Files we write say their levels themselves, in an entry `harness_circuits` that EAP-IG and MIB
+ignore. It also states the scale: our scores are means over examples; EAP-IG divides by the number of
+examples once more. The ranking, and with it every circuit and curve, is the same.
 
 NaN for all nodes or neurons is EAP-IG's "never scored" and counts as absent. Any other is refused.
 """
@@ -18,8 +17,9 @@ NaN for all nodes or neurons is EAP-IG's "never scored" and counts as absent. An
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats.checks import check_finite
 from harness_circuits.formats.groups import expand
+from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
 
 NOTE = "harness_circuits"
 SCALE = (
@@ -98,59 +99,76 @@ def lay_out(item: Scores | Circuit) -> Content:
             note={**note, "content": "circuit"},
         )
     provenance = json.loads(json.dumps(dict(whole.provenance), default=str))
-    none = np.zeros(graph.n_src, dtype=bool)
-    neuron = level == "neuron"
+    marks = Circuit.empty(space) if whole.circuit is None else expand(whole.circuit)
+    assert isinstance(marks, Circuit)
+    neurons = np.zeros((graph.n_src, graph.d_model), dtype=bool) if level == "neuron" else None
+    if whole.circuit is not None:
+        note["circuit_level"] = marks.space.level
     return Content(
         graph=graph,
         edge_scores=whole.values if level == "edge" else zero,
-        edges=np.zeros(zero.shape, dtype=bool),
+        edges=_edges(marks),
         node_scores=whole.values if level == "node" else None,
-        nodes=none,
-        neuron_scores=whole.values if neuron else None,
-        neurons=np.zeros(whole.values.shape, dtype=bool) if neuron else None,
+        nodes=_nodes(marks) if marks.n_kept else np.zeros(graph.n_src, dtype=bool),
+        neuron_scores=whole.values if level == "neuron" else None,
+        neurons=marks.kept if marks.space.level == "neuron" else neurons,
         note={**note, "content": "scores", "scale": SCALE, "provenance": provenance},
     )
 
 
-def interpret(path: Path, content: Content) -> Scores | Circuit:
-    """Scores or circuit that a file means, by the rules above.
+def parts_of(path: Path, content: Content) -> Parts:
+    """What a file holds, by the rules above.
 
     Raises:
-        CircuitFileError: Several levels are scored, nothing is, a score is not finite, or the file
-            restricts both edges and neurons.
+        CircuitFileError: Our entry is damaged, or nothing is scored and nothing is kept.
     """
-    if content.note:
-        return _as_noted(path, content)
-    scored = []
-    for level in LEVELS:
-        values = content.scores_at(level)
-        if values is not None and np.any(values != 0):
-            scored.append(level)
-    if len(scored) > 1:
-        raise CircuitFileError(f"{path} has scores at several levels ({', '.join(scored)}).")
+    found: dict[str, Callable[[], Scores | Circuit]] = {}
+    noted = _noted(path, content)
+    marked = content.note.get("circuit_level", noted.get("circuit", _marked_level(content)))
+    scored = [noted["scores"]] if noted.get("scores") else [] if noted else _scored(content)
     if scored:
-        return _scores(path, content, scored[0])
-    kept = content.edges.any() or content.nodes.any()
-    if content.edge_scores is not None and not (kept or content.neurons is not None):
+        found[SCORES] = partial(_scores, path, content, scored)
+    elif marked is None and content.edge_scores is not None:
         raise CircuitFileError(f"{path}: all scores are zero and nothing is kept.")
-    if content.neurons is not None:
-        return _circuit(path, content, "neuron")
-    only_nodes = content.nodes.any() and not content.edges.any()
-    return _circuit(path, content, "node" if only_nodes else "edge")
+    if marked is not None or not scored:
+        found[IN_GRAPH] = partial(_circuit, path, content, marked or "edge")
+    return found
 
 
-def _as_noted(path: Path, content: Content) -> Scores | Circuit:
+def _scored(content: Content) -> list[str]:
+    """Levels with scores that are not all zero."""
+    values = {level: content.scores_at(level) for level in LEVELS}
+    return [level for level, found in values.items() if found is not None and np.any(found != 0)]
+
+
+def _marked_level(content: Content) -> str | None:
+    """Level of the circuit that the flags say, None if none is set."""
+    if content.neurons is not None and (content.neurons.any() or not _scored(content)):
+        return "neuron"
+    if content.edges.any():
+        return "edge"
+    return "node" if content.nodes.any() else None
+
+
+def _noted(path: Path, content: Content) -> dict[str, str]:
+    """What our own entry says that the file is, and of which level; empty in files of others."""
     note = content.note
-    level, kind = note.get("level"), note.get("content")
-    if level not in LEVELS or kind not in ("scores", "circuit") or note.get("version") != 1:
+    if not note:
+        return {}
+    level, kind, marks = note.get("level"), note.get("content"), note.get("circuit_level", "edge")
+    known = level in LEVELS and marks in LEVELS and kind in ("scores", "circuit")
+    if not known or note.get("version") != 1:
         raise CircuitFileError(
             f"{path}: the entry {NOTE!r} is damaged or of another version "
             f"(version {note.get('version')!r:.80}, content {kind!r:.80}, level {level!r:.80})."
         )
-    return (_scores if kind == "scores" else _circuit)(path, content, level)
+    return {str(kind): str(level)}
 
 
-def _scores(path: Path, content: Content, level: Any) -> Scores:
+def _scores(path: Path, content: Content, levels: Sequence[Any]) -> Scores:
+    if len(levels) > 1:
+        raise CircuitFileError(f"{path} has scores at several levels ({', '.join(levels)}).")
+    (level,) = levels
     values = content.scores_at(level)
     if values is None:
         raise CircuitFileError(f"{path} has no {level} scores.")

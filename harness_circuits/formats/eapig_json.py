@@ -20,17 +20,24 @@ from typing import Any
 
 import numpy as np
 
+from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import INPUT, LOGITS, QKV, Graph
-from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.circuits.scores import Scores, write_atomically
 from harness_circuits.errors import CircuitFileError, UnknownNameError
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
-from harness_circuits.formats.content import NOTE, Content
+from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
+from harness_circuits.formats.parts import Parts
 
 _ENTRY_BYTES, _NUMBER_BYTES = 256, 64
 
 
-def write_json(path: Path, content: Content) -> Path:
-    """Write a circuit file, atomically."""
+def write(path: Path, item: Scores | Circuit) -> Path:
+    """Write a circuit file, atomically.
+
+    Raises:
+        CircuitFileError: Edge scores over grouped key/value heads.
+    """
+    content = lay_out(item)
     parts = {
         "cfg": json.dumps(cfg_of(content.graph)),
         "nodes": json.dumps(dict(_node_entries(content)), allow_nan=False),
@@ -41,7 +48,7 @@ def write_json(path: Path, content: Content) -> Path:
     return write_atomically(path, f"{{{text}}}\n".encode())
 
 
-def read_json(path: Path, graph: Graph | None) -> Content:
+def read(path: Path, graph: Graph | None) -> Parts:
     """Read a circuit file.
 
     Args:
@@ -73,7 +80,8 @@ def read_json(path: Path, graph: Graph | None) -> Content:
     for name, values in _mapping(path, data.get("neurons", {}), "neurons").items():
         nodes.setdefault(name, {"in_graph": True})["neurons"] = values
     arrays = _read_nodes(path, nodes, found)
-    return Content(graph=found, edge_scores=edge_scores, edges=edges, note=note, **arrays)
+    whole = Content(graph=found, edge_scores=edge_scores, edges=edges, note=note, **arrays)
+    return parts_of(path, whole)
 
 
 def cfg_of(graph: Graph) -> dict[str, Any]:

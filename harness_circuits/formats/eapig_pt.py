@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import write_atomically
+from harness_circuits.circuits.scores import Scores, write_atomically
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
-from harness_circuits.formats.content import NOTE, Content
+from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
 from harness_circuits.formats.eapig_json import cfg_of
+from harness_circuits.formats.parts import Parts
 
 if TYPE_CHECKING:  # torch is loaded for a file of its own only
     import torch
@@ -39,8 +41,13 @@ _REQUIRED = ("cfg", "src_nodes", "dst_nodes", "edges_in_graph", "nodes_in_graph"
 _CELL_BYTES, _NAME_BYTES = 16, 128
 
 
-def write_pt(path: Path, content: Content) -> Path:
-    """Write a circuit file, atomically."""
+def write(path: Path, item: Scores | Circuit) -> Path:
+    """Write a circuit file, atomically.
+
+    Raises:
+        CircuitFileError: Edge scores over grouped key/value heads.
+    """
+    content = lay_out(item)
     import torch
 
     graph = content.graph
@@ -64,7 +71,7 @@ def write_pt(path: Path, content: Content) -> Path:
     return write_atomically(path, buffer.getvalue())
 
 
-def read_pt(path: Path, graph: Graph | None) -> Content:
+def read(path: Path, graph: Graph | None) -> Parts:
     """Read a circuit file without running anything in it.
 
     Args:
@@ -89,7 +96,7 @@ def read_pt(path: Path, graph: Graph | None) -> Content:
         raise CircuitFileError(f"{path}: the entry {NOTE!r} is not a mapping.")
     edge_shape, node_shape = (found.n_src, found.n_dst), (found.n_src,)
     neuron_shape = (found.n_src, found.d_model)
-    return Content(
+    whole = Content(
         graph=found,
         edge_scores=_scores(path, data, "edges_scores", edge_shape),
         edges=_flags(path, data, "edges_in_graph", edge_shape),
@@ -103,6 +110,7 @@ def read_pt(path: Path, graph: Graph | None) -> Content:
         ),
         note=note,
     )
+    return parts_of(path, whole)
 
 
 def _limit(graph: Graph | None) -> int:

@@ -1,6 +1,7 @@
 """Our own files: safetensors, with graph, level and provenance as JSON in the header.
 
-    scores.safetensors    an array `scores`, and `samples` [group, *units] where they were kept
+    scores.safetensors    an array `scores`, `samples` [group, *units] where they were kept, and
+                          `in_graph` where a circuit stands beside them
     circuits.safetensors  one boolean array per circuit, named like `absolute@0.05`
 
 Unlike EAP-IG's, these can hold graphs with grouped key/value heads.
@@ -9,7 +10,9 @@ Unlike EAP-IG's, these can hold graphs with grouped key/value heads.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +22,30 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace, write_atomically
-from harness_circuits.errors import CircuitError, CircuitFileError, UnknownNameError
+from harness_circuits.errors import CircuitError, CircuitFileError
 from harness_circuits.formats.checks import check_finite, check_size
+from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
 
-SCORES = "harness_circuits.circuits.scores"
+SCORES_KIND = "harness_circuits.circuits.scores"
 CIRCUITS = "harness_circuits.circuits"
 MAX_HEADER = 16 << 20
 _NO_LIMIT = 1 << 62  # arrays are mapped, and read only after their shapes are checked
 
 
 def write_scores(path: Path, scores: Scores) -> Path:
-    """Write scores with their provenance, and their samples if they have any, atomically."""
-    arrays, extra = {"scores": scores.values}, {}
+    """Write scores with their provenance, samples and circuit, as far as they have any, atomically."""
+    arrays, extra = {SCORES: scores.values}, {}
     if scores.samples is not None:
         arrays["samples"] = scores.samples.sums
         extra["sample_sizes"] = json.dumps(scores.samples.sizes.tolist())
-    return _write(path, SCORES, scores.space, arrays, scores.provenance, extra)
+    if scores.circuit is not None:
+        space = scores.circuit.space
+        arrays[IN_GRAPH] = scores.circuit.kept
+        extra["circuit_level"], extra["circuit_graph"] = (
+            space.level,
+            json.dumps(space.graph.to_dict()),
+        )
+    return _write(path, SCORES_KIND, scores.space, arrays, scores.provenance, extra)
 
 
 def write_circuits(path: Path, circuits: Mapping[str, Circuit]) -> Path:
@@ -58,10 +69,10 @@ def read_scores(path: Path) -> Scores:
     Raises:
         CircuitFileError: The file is missing, damaged, or not one of ours.
     """
-    space, arrays, header = _read(path, SCORES)
-    if not {"scores"} <= set(arrays) <= {"scores", "samples"}:
+    space, arrays, header = _read(path, SCORES_KIND)
+    if not {SCORES} <= set(arrays) <= {SCORES, "samples", IN_GRAPH}:
         raise CircuitFileError(
-            f"{path} must hold an array 'scores', and 'samples' or nothing else; got "
+            f"{path} must hold an array 'scores', and 'samples' and 'in_graph' or nothing else; got "
             f"{sorted(arrays)!r:.200}."
         )
     values = arrays["scores"]
@@ -71,7 +82,13 @@ def read_scores(path: Path) -> Scores:
     provenance = _json(path, header, "provenance")
     if not isinstance(provenance, dict):
         raise CircuitFileError(f"{path}: the provenance is not a mapping.")
-    return Scores(space, values, provenance, _samples(path, header, arrays.get("samples")))
+    circuit = None
+    if IN_GRAPH in arrays:
+        (circuit,) = _circuits(
+            path, _space(path, header, "circuit_"), {"": arrays[IN_GRAPH]}
+        ).values()
+    samples = _samples(path, header, arrays.get("samples"))
+    return Scores(space, values, provenance, samples, circuit)
 
 
 def read_circuits(path: Path) -> dict[str, Circuit]:
@@ -81,30 +98,47 @@ def read_circuits(path: Path) -> dict[str, Circuit]:
         CircuitFileError: The file is missing, damaged, or not one of ours.
     """
     space, arrays, _ = _read(path, CIRCUITS)
-    try:
-        return {name: Circuit(space, kept) for name, kept in arrays.items()}
-    except CircuitFileError as error:
-        raise CircuitFileError(f"{path}: {error}") from error
+    return _circuits(path, space, arrays)
 
 
-def read_native(path: Path, name: str | None) -> Scores | Circuit:
-    """Read scores, or the circuit called `name`; a file of one circuit needs no name.
+def read(path: Path, graph: Graph | None) -> Parts:
+    """Read a file of scores, or of circuits by name.
+
+    Args:
+        path: The file.
+        graph: Has no say: the file states its own, and arrays are checked against that.
 
     Raises:
         CircuitFileError: The file is missing, damaged, or not one of ours.
-        UnknownNameError: It has no such circuit, or several and no name was given.
     """
-    if name is None and _header(path).get("format") == SCORES:
-        return read_scores(path)
-    circuits = read_circuits(path)
-    if name is None and len(circuits) == 1:
-        return next(iter(circuits.values()))
-    if name not in circuits:
-        raise UnknownNameError(
-            f"{path} has {len(circuits)} circuits; choose one as FILE#NAME, NAME being one of "
-            f"{', '.join(circuits)}{'' if name is None else f' (got {name!r})'}."
-        )
-    return circuits[name]
+    if _header(path).get("format") != SCORES_KIND:
+        return {name: partial(_same, circuit) for name, circuit in read_circuits(path).items()}
+    scores = read_scores(path)
+    parts: dict[str, Callable[[], Scores | Circuit]] = {}
+    parts[SCORES] = partial(_same, replace(scores, circuit=None))
+    if scores.circuit is not None:
+        parts[IN_GRAPH] = partial(_same, scores.circuit)
+    return parts
+
+
+def write(path: Path, item: Scores | Circuit) -> Path:
+    """Write scores, or one circuit, atomically."""
+    if isinstance(item, Scores):
+        return write_scores(path, item)
+    return write_circuits(path, {"circuit": item})
+
+
+def _same(item: Scores | Circuit) -> Scores | Circuit:
+    return item
+
+
+def _circuits(
+    path: Path, space: ScoreSpace, arrays: Mapping[str, np.ndarray]
+) -> dict[str, Circuit]:
+    try:
+        return {name: Circuit(space, kept) for name, kept in arrays.items()}
+    except CircuitError as error:
+        raise CircuitFileError(f"{path}: {error}") from error
 
 
 def _write(
@@ -157,21 +191,17 @@ def _read(path: Path, kind: str) -> tuple[ScoreSpace, dict[str, np.ndarray], dic
             f"{path} is not a {kind} file of version 1 (its header says "
             f"{header.get('format')!r:.80}, version {header.get('version')!r:.20})."
         )
-    if header.get("level") not in LEVELS:
-        raise CircuitFileError(f"{path}: unknown level {header.get('level')!r:.80}.")
-    try:
-        graph = Graph.from_dict(_json(path, header, "graph"))
-    except CircuitError as error:
-        raise CircuitFileError(f"{path}: {error}") from error
-    space = ScoreSpace(graph, header["level"])  # type: ignore[arg-type]
+    space = _space(path, header)
     arrays = {}
     try:
         with safe_open(path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118 (not a dictionary)
                 shape = tuple(file.get_slice(name).get_shape())
-                if (shape[1:] if name == "samples" else shape) != space.shape:
+                owner = space if name != IN_GRAPH else _space(path, header, "circuit_")
+                needed = owner.shape
+                if (shape[1:] if name == "samples" else shape) != needed:
                     raise CircuitFileError(
-                        f"{path}: {name!r:.80} has shape {shape}, its graph needs {space.shape}."
+                        f"{path}: {name!r:.80} has shape {shape}, its graph needs {needed}."
                     )
                 arrays[name] = file.get_tensor(name)
     except CircuitFileError:
@@ -179,6 +209,18 @@ def _read(path: Path, kind: str) -> tuple[ScoreSpace, dict[str, np.ndarray], dic
     except Exception as error:  # as above
         raise _unreadable(path, error) from error
     return space, arrays, header
+
+
+def _space(path: Path, header: Mapping[str, str], of: str = "") -> ScoreSpace:
+    """The units that a file is about, or (`circuit_`) those of the circuit beside its scores."""
+    level = header.get(f"{of}level")
+    if level not in LEVELS:
+        raise CircuitFileError(f"{path}: unknown level {level!r:.80}.")
+    try:
+        graph = Graph.from_dict(_json(path, header, f"{of}graph"))
+    except CircuitError as error:
+        raise CircuitFileError(f"{path}: {error}") from error
+    return ScoreSpace(graph, level)
 
 
 def _samples(path: Path, header: Mapping[str, str], sums: np.ndarray | None) -> Samples | None:

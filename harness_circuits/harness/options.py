@@ -11,6 +11,7 @@ import torch
 
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError, shown
+from harness_circuits.formats.parts import split
 from harness_circuits.harness.calibration_texts import check_source
 from harness_circuits.harness.model_arguments import (
     HARNESS,
@@ -194,7 +195,7 @@ def circuit_path(circuit: Any) -> Path | None:
         return None
     if circuit in NAMES:
         return FOLDER / f"{circuit}.json"
-    return Path(str(circuit).partition("#")[0]).expanduser()
+    return split(str(circuit))[0]
 
 
 def _pairs_per_pass(batch_size: int | str | None) -> int | None:

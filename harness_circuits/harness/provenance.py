@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits import __version__
+from harness_circuits.formats.parts import what_was_read
 from harness_circuits.harness.options import circuit_path
 from harness_circuits.loading.fingerprint import folder_fingerprint
 from harness_circuits.loading.load import resolve
@@ -56,6 +57,7 @@ def settings_in_force(
         "file": circuit,
         "sha256": hashlib.sha256(content).hexdigest(),
         "kind": given.kind,
+        "beside": what_was_read(given.scores, circuit),
         "provenance": dict(given.provenance),
     }
     facts |= {"method": None, "method_options": {}, "level": given.space.level}

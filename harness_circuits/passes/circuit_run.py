@@ -15,9 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.graph import QKV
-from harness_circuits.errors import CircuitFileError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.layer import Layer
 from harness_circuits.passes.ablated import AblatedStream
@@ -40,13 +39,9 @@ def run_circuit(
         stream: The fully ablated run of the same prompts.
 
     Raises:
-        CircuitFileError: The circuit belongs to another graph.
+        MismatchError: The circuit belongs to another graph.
     """
-    if circuit.space.graph != model.graph:
-        raise CircuitFileError(
-            f"The circuit belongs to another model: it is over {circuit.space.graph}, "
-            f"{model.name} has {model.graph}."
-        )
+    check_same_graph(circuit.space, model.graph, model.name)
     with torch.no_grad():
         return model.forward(inputs, CircuitRun(circuit, inputs, stream))
 

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.positions import positions_of
 from harness_circuits.passes.ablated import AblatedStream, Room
@@ -42,13 +41,9 @@ class InstalledCircuit:
             constant: What replaces every source's output, of batch and position size 1.
 
         Raises:
-            CircuitFileError: The circuit belongs to another graph.
+            MismatchError: The circuit belongs to another graph.
         """
-        if circuit.space.graph != model.graph:
-            raise CircuitFileError(
-                f"The circuit belongs to another model: it is over {circuit.space.graph}, "
-                f"{model.name} has {model.graph}."
-            )
+        check_same_graph(circuit.space, model.graph, model.name)
         assert constant.embedded.shape[:2] == (1, 1)
         self.model, self.circuit, self.constant = model, circuit, constant
         self._positions: Tensor | None = None

@@ -9,8 +9,9 @@ import jsonlines
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.errors import CircuitFileError, TaskDataError
+from harness_circuits.errors import CircuitFileError, TaskDataError, UnknownNameError
 from harness_circuits.formats import load_circuit_file
+from harness_circuits.formats.parts import IN_GRAPH
 from harness_circuits.ground_truth import TruthFiles, truth_files
 from harness_circuits.task_data.base import TaskData
 
@@ -40,12 +41,14 @@ class TruthData(TaskData):
             CircuitFileError: The file holds importances, or another model's circuit.
         """
         assert self.files is not None, "data are built before anything is run"
-        circuit = load_circuit_file(self.files.circuit, graph)
-        if not isinstance(circuit, Circuit):
+        try:
+            circuit = load_circuit_file(f"{self.files.circuit}#{IN_GRAPH}", graph)
+        except UnknownNameError as error:
             raise CircuitFileError(
                 f"{self.files.circuit} holds importances; a true circuit says of every edge "
                 "whether it is in the circuit (in_graph)."
-            )
+            ) from error
+        assert isinstance(circuit, Circuit)
         return circuit
 
     @property

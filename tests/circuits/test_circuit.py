@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
-from harness_circuits.errors import CircuitFileError, UnknownNameError
+from harness_circuits.errors import MismatchError, UnknownNameError
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=4)
 GROUPED = Graph(n_layers=2, n_heads=4, n_kv_heads=2, d_model=4)
@@ -159,7 +159,7 @@ def test_jaccard_agrees_with_sets(circuit: Circuit, seed: int) -> None:
 def test_circuits_of_different_spaces_are_not_combined() -> None:
     a, b = Circuit.full(ScoreSpace(GRAPH)), Circuit.full(ScoreSpace(GRAPH, "node"))
     for combine in (a.__and__, a.__or__, a.jaccard):
-        with pytest.raises(UnknownNameError, match="different graphs or levels cannot be combined"):
+        with pytest.raises(MismatchError, match="different graphs or levels cannot be combined"):
             combine(b)
 
 
@@ -175,7 +175,7 @@ def test_edges_by_name() -> None:
 def test_shape_and_dtype_are_checked() -> None:
     space = ScoreSpace(GRAPH)
     for kept in (np.zeros((3, 3), dtype=bool), np.zeros(space.shape)):
-        with pytest.raises(CircuitFileError) as error:
+        with pytest.raises(MismatchError) as error:
             Circuit(space, kept)
         assert str(error.value) == (
             f"A circuit of shape {kept.shape} ({kept.dtype}) does not fit a graph whose edge "
@@ -186,5 +186,5 @@ def test_shape_and_dtype_are_checked() -> None:
 def test_edges_that_do_not_exist_cannot_be_kept() -> None:
     kept = np.zeros((GRAPH.n_src, GRAPH.n_dst), dtype=bool)
     kept[GRAPH.n_src - 1, 0] = True
-    with pytest.raises(CircuitFileError, match="keeps edges that the graph does not have"):
+    with pytest.raises(MismatchError, match="keeps edges that the graph does not have"):
         Circuit(ScoreSpace(GRAPH), kept)

@@ -16,7 +16,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.known import KNOWN_FOR_TASK, NAMES, known_circuit
 from harness_circuits.circuits.scores import Scores, ScoreSpace
-from harness_circuits.errors import CircuitFileError, OptionError, UnknownNameError
+from harness_circuits.errors import MismatchError, OptionError, UnknownNameError
 from harness_circuits.evaluation.agreement import (
     agreement,
     auprc,
@@ -137,7 +137,7 @@ def test_errors() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'ioi-gpt2-small'"):
         known_circuit("ioi-gpt2", GPT2)
     other = Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=64)
-    with pytest.raises(CircuitFileError, match=r"one of GPT-2 small .* width 64"):
+    with pytest.raises(MismatchError, match=r"one of GPT-2 small .* width 64"):
         known_circuit(IOI, other)
 
 
@@ -148,7 +148,7 @@ def test_circuit_accepts_the_names(tmp_path: Path) -> None:
         assert circuit_path(name).is_file()
     with pytest.raises(OptionError, match=r"no known circuit of this name. Known.*ioi-gpt2-small"):
         read_options({"circuit": "ioi-gpt3"})
-    with pytest.raises(CircuitFileError, match="one of GPT-2 small"):
+    with pytest.raises(MismatchError, match="one of GPT-2 small"):
         CircuitLM(pretrained=str(save_tiny_model(tmp_path)), circuit=IOI)
 
 

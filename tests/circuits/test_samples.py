@@ -17,7 +17,7 @@ from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.attribution.sums import group_batches
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import Level
-from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.errors import CircuitFileError, MismatchError, OptionError
 from harness_circuits.formats import read_scores, write_scores
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.statistics.bootstrap import resample_weights
@@ -113,9 +113,9 @@ def test_samples_survive_saving_and_further_provenance(tmp_path: Path) -> None:
 
 def test_samples_of_another_shape_are_refused() -> None:
     scores = attribute(job(keep=0), "EAP")
-    with pytest.raises(CircuitFileError, match=r"Samples of shape \(2,\) do not fit"):
+    with pytest.raises(MismatchError, match=r"Samples of shape \(2,\) do not fit"):
         replace(scores, samples=Samples(np.zeros((1, 2), np.float32), np.array([1])))
-    with pytest.raises(CircuitFileError, match=r"as many positive numbers of examples, got \[0\]"):
+    with pytest.raises(MismatchError, match=r"as many positive numbers of examples, got \[0\]"):
         Samples(np.zeros((1, 2), np.float32), np.array([0]))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace, write_atomically
 from harness_circuits.circuits.sizes import MIB_SIZES
-from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
+from harness_circuits.errors import MismatchError, NumericalError, OptionError
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 SPACE = ScoreSpace(GRAPH)
@@ -64,7 +64,7 @@ def test_sizes_are_fractions(size: float) -> None:
 
 def test_values_have_the_shape_of_the_space() -> None:
     with pytest.raises(
-        CircuitFileError, match=r"Scores of shape \(3,\) do not fit .* shape \(7, 15\)"
+        MismatchError, match=r"Scores of shape \(3,\) do not fit .* shape \(7, 15\)"
     ):
         Scores(SPACE, np.zeros(3))
 

@@ -16,7 +16,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats import load_circuit_file
-from harness_circuits.formats.own import SCORES
+from harness_circuits.formats.own import SCORES_KIND
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 SPACE = ScoreSpace(GRAPH)
@@ -50,7 +50,7 @@ def edit_native(
     path: Path, *, header: dict[str, str] | None = None, arrays: dict[str, Any] | None = None
 ) -> Path:
     whole = {
-        "format": SCORES,
+        "format": SCORES_KIND,
         "version": "1",
         "level": "edge",
         "graph": json.dumps(GRAPH.to_dict()),

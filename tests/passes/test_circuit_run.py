@@ -17,7 +17,7 @@ from harness_circuits.ablation.ablations import ABLATIONS, Patching, make_ablati
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace
-from harness_circuits.errors import CircuitFileError, NumericalError, TaskDataError
+from harness_circuits.errors import MismatchError, NumericalError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.metrics.metrics import METRICS, Metric
@@ -268,7 +268,7 @@ def tiny_hf_with_infinite_head() -> Any:
 
 def test_a_circuit_of_another_model_is_refused() -> None:
     other = ScoreSpace(tiny_model("llama", kv_heads="grouped").graph)
-    with pytest.raises(CircuitFileError, match="The circuit belongs to another model"):
+    with pytest.raises(MismatchError, match="The circuit or scores belong to another model"):
         evaluate_circuits(
             tiny_model("llama"), token_batches(), [Circuit.empty(other)], LOGIT_DIFF, Patching()
         )
