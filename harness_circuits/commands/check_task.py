@@ -20,7 +20,7 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.metrics.metrics import METRICS, Metric, accuracy
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.options.kinds import Whole
+from harness_circuits.options.kinds import Name, Whole
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
 from harness_circuits.registry import unknown_name
@@ -28,6 +28,7 @@ from harness_circuits.task_data import base
 
 BATCH = 20
 COUNT = of_kind(Whole(1, 10**9, texts=True))
+JSON_TEXT = of_kind(Name("JSON", most=1_000_000))
 _EPILOG = """\
 examples:
   harness-circuits check-task ioi_circuit
@@ -177,7 +178,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--device", type=text_argument, help="by default CUDA if there is one, else the CPU"
     )
-    parser.add_argument("--metadata", help="the task's options, as JSON", default="{}")
+    parser.add_argument(
+        "--metadata", type=JSON_TEXT, help="the task's options, as JSON", default="{}"
+    )
     parser.add_argument(
         "--include_path", "--include-path", type=text_argument, action="append", default=[]
     )
