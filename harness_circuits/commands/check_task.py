@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data import base
+from harness_circuits.task_data.pair_file import KINDS
 
 BATCH = 20
 COUNT = of_kind(Whole(1, 10**9, texts=True))
@@ -33,7 +35,7 @@ _EPILOG = """\
 examples:
   harness-circuits check-task ioi_circuit
   harness-circuits check-task greater_than_circuit --pretrained gpt2 --metadata '{"variant": "price"}'
-  harness-circuits check-task custom_circuit --metadata '{"pairs": "my.jsonl"}'
+  harness-circuits check-task my.jsonl
 """
 
 
@@ -52,7 +54,10 @@ def check_task_command(arguments: Sequence[str]) -> None:
     base.set_active_tokenizer(model.tokenizer, options.pretrained, metrics)
     if options.pretrained is not None:
         metadata.setdefault("pretrained", options.pretrained)
-    task = build_task(options.task, options.include_path, metadata)
+    name = options.task
+    if Path(name).suffix.lower() in KINDS:  # a file of pairs
+        name, metadata["pairs"] = "custom_circuit", options.task
+    task = build_task(name, options.include_path, metadata)
     metric = options.metric or task.metric
     for line in report(model, task, metric, show=options.show, limit=options.limit):
         print(clean(line))
@@ -168,7 +173,9 @@ def _parser() -> CommandParser:
         "how they align token by token, and what the full model does on them.",
         epilog=_EPILOG,
     )
-    parser.add_argument("task", type=text_argument, help="a circuit task's name")
+    parser.add_argument(
+        "task", type=text_argument, help="a circuit task's name, or a file of pairs of your own"
+    )
     parser.add_argument(
         "--pretrained",
         type=text_argument,

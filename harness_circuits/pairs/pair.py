@@ -53,9 +53,9 @@ class Pair:
         )
 
     def _problem(self) -> str:
-        wrong_type = self._wrong_type()
-        if wrong_type:
-            return wrong_type
+        no_text = self._wrong_type() or self._half_character()
+        if no_text:
+            return no_text
         n = len(self.choices)
         for name, text in (("clean", self.clean), ("corrupted", self.corrupted)):
             if not text.strip():
@@ -72,6 +72,12 @@ class Pair:
         both = set(self.correct) & set(self.incorrect)
         if both:
             return f"choice {self.choices[min(both)]!r} is both correct and incorrect"
+        return ""
+
+    def _half_character(self) -> str:
+        for text in (self.clean, self.corrupted, *self.choices):
+            if any("\ud800" <= letter <= "\udfff" for letter in text):
+                return f"{text!r:.60} has half a character in it"
         return ""
 
     def _wrong_type(self) -> str:

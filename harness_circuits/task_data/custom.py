@@ -2,7 +2,7 @@
 
     lm_eval --model circuit --tasks custom_circuit --metadata '{"pairs": "my.jsonl"}'
 
-The file ends in `.jsonl`, `.csv` or `.parquet`. Its columns:
+The file ends in `.jsonl`, `.csv`, `.tsv` or `.parquet` (`pair_file`). Its columns:
 
     clean, corrupted     prompts
     correct, incorrect   an answer or a list of answers, with the space before them if there is one;
@@ -11,34 +11,34 @@ The file ends in `.jsonl`, `.csv` or `.parquet`. Its columns:
                          for discovery (train) and evaluation (test)
     key                  optional: what must not be in two splits; without it, the clean prompt
 
-In a CSV file a list is written as JSON (`[" Paris", " Rome"]`). Every row is checked before any is
+Columns of other names are mapped by `columns` (`columns.Columns`), and others are passed over. In a
+table of text a list is written as JSON (`[" Paris", " Rome"]`). Every row is checked before any is
 used, and all of what is wrong is told, by line.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import OptionError, PairError, TaskDataError
 from harness_circuits.pairs.pair import Pair, make_pairs
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
+from harness_circuits.task_data.columns import Columns
+from harness_circuits.task_data.pair_file import read_rows
 
 NEEDED = ("clean", "corrupted", "correct", "incorrect")
-LISTS = ("choices", "correct", "incorrect")
 MOST_PROBLEMS = 10  # told of one file
-
-Rows = Iterator[tuple[str, Any]]  # where a row is ("line 3"), and what it holds
+AS_THEY_ARE = Columns()
 
 
 class CustomData(TaskData):
     """Reads the file that `--metadata '{"pairs": FILE}'` names."""
 
-    more = ("pairs",)
+    more = ("pairs", "columns", "encoding", "same_pairs")
 
     def __init__(self, task: str) -> None:
         """Describe the data; the file is known when the data are built."""
@@ -48,8 +48,9 @@ class CustomData(TaskData):
         """Build all splits.
 
         Args:
-            **metadata: `pairs`, the file; as for `TaskData`, except that `n_train`,
-                `n_validation` and `n_test` are by default all that there are.
+            **metadata: `pairs`, the file; `columns` and `encoding`, how to read it; `same_pairs`,
+                true where all pairs are for discovery and for evaluation; as for `TaskData`, except
+                that `n_train`, `n_validation` and `n_test` are by default all that there are.
 
         Raises:
             OptionError: No file is named, or a number of pairs is none.
@@ -59,9 +60,15 @@ class CustomData(TaskData):
         from datasets import Dataset
 
         limits = {split: limit_of(metadata, f"n_{split}") for split in SPLITS}
-        path = self._path(metadata)
-        documents = read_pairs(path)
-        fit = self.fitting(metadata)
+        path, fit = self._path(metadata), self.fitting(metadata)
+        columns = Columns.read(metadata.get("columns"), fit.tokenizer)
+        documents = read_pairs(path, columns, _encoding(metadata))
+        if _same_pairs(metadata):
+            documents = [
+                {**doc, "split": split} for split in ("train", "test") for doc in documents
+            ]
+        needed = [split for split in ("train", "test") if limits[split] != 0]
+        check_splits(path, Counter(doc["split"] for doc in documents), needed)
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         for doc in documents:
             split = doc.pop("split")
@@ -71,9 +78,20 @@ class CustomData(TaskData):
             kept = fit(doc)
             if kept is not None:
                 rows[split].append(kept)
-        wanted = {split: int(split != "validation" and limits[split] != 0) for split in SPLITS}
-        self._report(rows, wanted, fit)
+        self._report(rows, {split: int(split in needed) for split in SPLITS}, fit)
         return {split: Dataset.from_list(rows[split]) for split in SPLITS}
+
+    def check(self, metadata: Mapping[str, Any]) -> None:
+        """Check what the file is read by, without reading it.
+
+        Raises:
+            OptionError: No file is named, or something is none of its kind.
+        """
+        super().check(metadata)
+        self._path(metadata)
+        Columns.read(metadata.get("columns"))
+        _encoding(metadata)
+        _same_pairs(metadata)
 
     def _path(self, metadata: Mapping[str, Any]) -> Path:
         given = metadata.get("pairs")
@@ -85,22 +103,63 @@ class CustomData(TaskData):
         return Path(given).expanduser()
 
 
-def read_pairs(path: Path) -> list[dict[str, Any]]:
-    """Documents with the fields of a pair and a `split`.
+def _encoding(metadata: Mapping[str, Any]) -> str | None:
+    given = metadata.get("encoding")
+    if given is not None and not isinstance(given, str):
+        raise OptionError(f"encoding is the name of one, such as cp1252, got {given!r:.60}.")
+    return given
+
+
+def _same_pairs(metadata: Mapping[str, Any]) -> bool:
+    given = metadata.get("same_pairs", False)
+    if not isinstance(given, bool):
+        raise OptionError(f"same_pairs is true or false, got {given!r:.60}.")
+    return given
+
+
+def check_splits(path: Path, counts: Mapping[str, int], needed: Sequence[str]) -> None:
+    """Make sure that there are pairs for discovery and for evaluation.
+
+    Args:
+        path: The file.
+        counts: Number of pairs of each split.
+        needed: Splits that must have some.
 
     Raises:
+        TaskDataError: A split has none.
+    """
+    lacking = [split for split in needed if not counts.get(split)]
+    if not lacking:
+        return
+    total = sum(counts.values())
+    found = ", ".join(f"{n} {split}" for split, n in counts.items())
+    raise TaskDataError(
+        f"{path} has {total} pair{'s' if total > 1 else ''} ({found}) and none for "
+        f"{' and '.join(lacking)}: circuits are found on train and evaluated on test. Say in a column "
+        "split which row is for what (without it a hash of the clean prompt decides), or use all "
+        'pairs for both: --metadata \'{"pairs": ..., "same_pairs": true}\'.'
+    )
+
+
+def read_pairs(
+    path: Path, columns: Columns = AS_THEY_ARE, encoding: str | None = None
+) -> list[dict[str, Any]]:
+    """Documents with the fields of a pair and a `split`.
+
+    Args:
+        path: The file.
+        columns: What its columns are.
+        encoding: That of its text, where it is not UTF-8 and no mark says which.
+
+    Raises:
+        OptionError: There is no such encoding.
         TaskDataError: The file is missing or of another kind, or rows of it are malformed.
     """
-    readers = {".jsonl": _json_lines, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
-        raise TaskDataError(f"{path}: a file of pairs ends in {', '.join(readers)}.")
-    if not path.is_file():
-        raise TaskDataError(f"There is no file of pairs {path}.")
     documents, problems = [], []
     places: dict[str, tuple[str, str]] = {}
-    for where, row in readers[path.suffix](path):
+    for where, row in read_rows(path, columns.needed, encoding):
         try:
-            doc = _document(row)
+            doc = _document(row, columns)
             split, first = places.setdefault(doc["clean"], (doc["split"], where))
             if split != doc["split"]:
                 raise TaskDataError(f"its clean prompt is in split {split} too, at {first}.")
@@ -116,12 +175,13 @@ def read_pairs(path: Path) -> list[dict[str, Any]]:
     return documents
 
 
-def _document(row: Any) -> dict[str, Any]:
+def _document(row: Any, columns: Columns) -> dict[str, Any]:
     """A checked document of a row."""
     if isinstance(row, Exception):
         raise TaskDataError(str(row))
     if not isinstance(row, Mapping):
         raise TaskDataError(f"not an object with columns, but {row!r:.60}.")
+    row = columns.pair_row(row)
     missing = [name for name in NEEDED if row.get(name) is None]
     if missing:
         raise TaskDataError(f"it lacks {', '.join(missing)}; it has {', '.join(map(str, row))}.")
@@ -148,50 +208,6 @@ def _document(row: Any) -> dict[str, Any]:
 def _half(key: str) -> str:
     """`train` or `test`, by a hash of the key."""
     return "test" if hashlib.sha256(key.encode()).digest()[0] % 2 else "train"
-
-
-def _json_lines(path: Path) -> Rows:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield f"line {number}", json.loads(line)
-            except ValueError as error:
-                yield f"line {number}", TaskDataError(f"not JSON: {error}.")
-
-
-def _csv_rows(path: Path) -> Rows:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, restkey="")
-        for row in reader:
-            where = f"line {reader.line_num}"
-            if "" in row:
-                yield where, TaskDataError(f"it has more cells than the {len(row) - 1} columns.")
-                continue
-            filled = {name: value for name, value in row.items() if value not in (None, "")}
-            try:
-                yield where, {name: _cell(name, value) for name, value in filled.items()}
-            except ValueError as error:
-                yield where, TaskDataError(f"a list that is not JSON: {error}.")
-
-
-def _cell(name: str, value: Any) -> Any:
-    """A cell's text, or the list that it writes as JSON."""
-    is_list = name in LISTS and isinstance(value, str) and value.lstrip().startswith("[")
-    return json.loads(value) if is_list else value
-
-
-def _parquet_rows(path: Path) -> Rows:
-    import pandas
-
-    try:
-        frame = pandas.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise TaskDataError(f"{path} is not a parquet file: {str(error)[:120]}.") from error
-    table = frame.astype(object).where(frame.notna(), None)
-    for number, row in enumerate(table.to_dict("records"), 1):
-        yield f"row {number}", row
 
 
 custom = CustomData("custom_circuit")

@@ -167,7 +167,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"name it with --metadata '\{\"pairs\": .*got None"):
         custom()
     for name, message in (
-        ("pairs.txt", r"ends in \.jsonl, \.csv, \.parquet"),
+        ("pairs.txt", r"ends in \.jsonl, \.csv, \.tsv, \.parquet"),
         ("none.jsonl", "There is no file of pairs"),
     ):
         with pytest.raises(TaskDataError, match=message):

@@ -1,0 +1,237 @@
+"""Files of pairs as programs really write them: encodings, separators, columns without a name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from helpers.tiny_tasks import evaluate
+from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
+
+import harness_circuits as hc
+from harness_circuits.commands import main
+from harness_circuits.errors import CircuitError, OptionError, PairError, TaskDataError
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.task_data import base
+from harness_circuits.task_data.columns import Columns
+from harness_circuits.task_data.custom import custom, read_pairs
+from harness_circuits.task_data.pair_file import read_text
+
+FILES = Path(__file__).parents[1] / "helpers" / "pair_files"  # of people with Excel and pandas
+WORDS = ("cat", "cats", "dog", "dogs", "one", "two", "three")
+ROWS = [
+    {"clean": f"The {a}", "corrupted": f"The {b}", "correct": " A", "incorrect": " B"}
+    for a in WORDS
+    for b in WORDS
+    if a != b
+]
+
+
+@pytest.fixture(autouse=True)
+def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
+
+
+def table(separator: str, **how: Any) -> str:
+    text: str = pd.DataFrame(ROWS).to_csv(sep=separator, **how)
+    return text
+
+
+def plain(path: Path) -> list[dict[str, Any]]:
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return read_pairs(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("first", ["", "sep={}\n"])
+def test_tables_of_every_kind_are_the_same_pairs(
+    tmp_path: Path, separator: str, encoding: str, index: bool, first: str
+) -> None:
+    path = tmp_path / "table.csv"
+    text = first.format(separator) + table(separator, index=index)
+    path.write_bytes(text.encode(encoding))
+    assert read_pairs(path) == plain(tmp_path / "plain.jsonl")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_lines_of_json_may_have_a_mark(tmp_path: Path, encoding: str) -> None:
+    wanted = plain(tmp_path / "plain.jsonl")
+    path = tmp_path / "marked.JSONL"
+    path.write_bytes((tmp_path / "plain.jsonl").read_text().encode(encoding))
+    assert read_pairs(path) == wanted
+
+
+@pytest.mark.parametrize("name", ["bom.csv", "pandas_index.csv"])
+def test_what_excel_and_pandas_write_is_read(name: str) -> None:
+    docs = read_pairs(FILES / name)
+    assert len(docs) == 6 and {doc["split"] for doc in docs} == {"train", "test"}
+    assert docs[0]["clean"] == "The capital of France is"
+    assert docs[0]["choices"] == [" Paris", " Rome"]
+
+
+def test_another_encoding_is_named_and_not_guessed(tmp_path: Path) -> None:
+    path = FILES / "ansi.csv"
+    with pytest.raises(TaskDataError) as caught:
+        read_pairs(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path} is not UTF-8: line 2 has a byte 0xe9 ")
+    assert "\n" not in message and '"encoding": "cp1252"' in message and "caf" in message
+    docs = read_pairs(path, encoding="cp1252")
+    assert docs[0]["clean"].startswith("At the café they said")
+    with pytest.raises(OptionError, match="one that Python knows, got 'cp1253x'"):
+        read_pairs(path, encoding="cp1253x")
+    with pytest.raises(OptionError, match="encoding is the name of one"):
+        custom.check({"pairs": str(path), "encoding": 3})
+    bare = tmp_path / "bare.csv"
+    bare.write_bytes(table(",").encode("utf-16-le"))
+    with pytest.raises(TaskDataError, match=r"zero bytes .* UTF-16 without .*utf-16-le"):
+        read_pairs(bare)
+    assert len(read_pairs(bare, encoding="utf-16-le")) == len(ROWS)
+
+
+def test_a_table_without_the_columns_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("prompt,answer\nThe cat, A\n")
+    with pytest.raises(
+        TaskDataError, match=r"no columns clean, corrupted.* it reads 'prompt,answer'"
+    ):
+        read_pairs(path)
+    path.write_text("clean,corrupted,correct,correct,incorrect\na,b,c,d,e\n")
+    with pytest.raises(TaskDataError, match="two columns are called 'correct'"):
+        read_pairs(path)
+    path.write_text("clean,corrupted,correct,incorrect\na,b,c," + "x" * 200_000 + "\n")
+    with pytest.raises(TaskDataError, match="line 2: not a row of a table: field larger"):
+        read_pairs(path)
+
+
+@given(st.binary(max_size=200), st.sampled_from([".csv", ".jsonl", ".tsv", ".parquet"]))
+def test_whatever_a_file_holds_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, kind: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{kind}"
+    path.write_bytes(data)
+    try:
+        assert read_pairs(path)
+    except CircuitError as error:
+        assert "\n" not in str(error).strip() or "rows that are no pairs" in str(error)
+
+
+def test_half_a_character_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(PairError, match="has half a character in it"):
+        hc.make_pairs(["a \ud800"], ["b"], ["c"], ["d"])
+    path = tmp_path / "half.jsonl"
+    path.write_text(json.dumps({**ROWS[0], "correct": " \udc00"}))
+    with pytest.raises(TaskDataError, match=r"line 1: .*half a character"):
+        read_pairs(path)
+
+
+def test_one_pair_or_one_split_says_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_text(json.dumps({**ROWS[0], "split": "test"}))
+    with pytest.raises(
+        TaskDataError, match=r"has 1 pair \(1 test\) and none for train: .*same_pairs"
+    ):
+        custom(pairs=str(path))
+    both = custom(pairs=str(path), same_pairs=True)
+    assert both["train"].to_list() == both["test"].to_list() and len(both["test"]) == 1
+    path.write_text("".join(json.dumps({**row, "split": "validation"}) + "\n" for row in ROWS[:3]))
+    with pytest.raises(TaskDataError, match=r"\(3 validation\) and none for train and test"):
+        custom(pairs=str(path))
+    with pytest.raises(OptionError, match="same_pairs is true or false, got 'yes'"):
+        custom.check({"pairs": str(path), "same_pairs": "yes"})
+
+
+def test_check_task_takes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(save_tiny_model(tmp_path / "model"))
+    path = tmp_path / "pairs.csv"
+    path.write_text(table(";"))
+    main.main(["check-task", str(path), "--pretrained", model])
+    assert "custom_circuit for model: " in capsys.readouterr().out
+
+
+IOI = (
+    ",clean,corrupted,corrupted_hard,correct_idx,incorrect_idx\n"
+    '470,"When Mary and John went, John gave a drink to",'
+    '"When Mary and John went, Anna gave a drink to",x,{mary},{john}\n'
+    '184,"When Tom and Mary went, Mary gave a drink to",'
+    '"When Tom and Mary went, Anna gave a drink to",x,{tom},{mary}\n'
+)
+IOI_COLUMNS = {"correct_token": "correct_idx", "incorrect_token": "incorrect_idx"}
+GREATER = "clean,corrupted,label\nThe one 1352 to 13,The one 1301 to 13,{}\n"
+
+
+def ids() -> dict[str, int]:
+    tokenizer = word_tokenizer()
+    names = ("Mary", "John", "Tom")
+    return {n.lower(): tokenizer.encode(f" {n}", add_special_tokens=False)[0] for n in names}
+
+
+def test_eap_igs_ids_of_tokens_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "ioi_tiny.csv"
+    path.write_text(IOI.format(**ids()))
+    splits = custom(pairs=str(path), columns=IOI_COLUMNS, same_pairs=True)
+    assert splits["train"]["choices"] == [[" Mary", " John"], [" Tom", " Mary"]]
+    assert splits["train"]["correct"] == [[0], [0]]
+    model = save_tiny_model(tmp_path / "model")
+    lm = CircuitLM(pretrained=str(model), method="EAP", sizes="0.5:1", bootstrap_iters=5)
+    metadata = {"pairs": str(path), "columns": IOI_COLUMNS, "same_pairs": True}
+    facts = evaluate(lm, ["custom_circuit"], metadata=metadata)["config"]["circuit"]["tasks"]
+    said = " ".join(facts["custom_circuit"]["warnings"])
+    assert "2 of 2 evaluation pairs are also training pairs" in said
+
+
+@pytest.mark.parametrize(("given", "last"), [("52", 52), ("4", 4), ("1352", 52), ("1304", 4)])
+def test_eap_igs_years_are_read(tmp_path: Path, given: str, last: int) -> None:
+    path = tmp_path / "greater.csv"
+    path.write_text(GREATER.format(given))
+    (doc,) = read_pairs(path, Columns.read({"year": "label"}))
+    assert [doc["choices"][at] for at in doc["correct"]] == [
+        f"{n:02}" for n in range(last + 1, 100)
+    ]
+    assert [doc["choices"][at] for at in doc["incorrect"]] == [f"{n:02}" for n in range(last + 1)]
+
+
+def test_ids_of_another_tokenizer_and_other_mistakes_are_told_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "ioi.csv"
+    for changes, message in (
+        ({"mary": 47764}, "line 2: token 47764 is none of the"),
+        ({"mary": "Mary"}, "line 2: not an id of a token, nor a list of ids: 'Mary'"),
+        ({"tom": 0}, "line 3: token 0 is '<end>'"),
+    ):
+        path.write_text(IOI.format(**{**ids(), **changes}))
+        try:
+            custom(pairs=str(path), columns=IOI_COLUMNS, same_pairs=True)
+        except TaskDataError as error:
+            assert message in str(error)
+        else:
+            assert "tom" in changes  # a token that the prompt may be continued with
+    path.write_text(GREATER.format("520"))
+    with pytest.raises(TaskDataError, match="line 2: not a year, nor its last two digits: '520'"):
+        custom(pairs=str(path), columns={"year": "label"})
+    with pytest.raises(OptionError, match=r"Unknown column 'years'.*Did you mean 'year'"):
+        custom.check({"pairs": str(path), "columns": {"years": "label"}})
+    with pytest.raises(OptionError, match="columns maps names of ours to those in the file"):
+        custom.check({"pairs": str(path), "columns": ["label"]})
+    with pytest.raises(TaskDataError, match="no columns clean, corrupted, jahr"):
+        custom(pairs=str(path), columns={"year": "jahr"})
+
+
+def test_any_column_may_have_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tsv"
+    frame = pd.DataFrame(ROWS).rename(columns={"clean": "question", "correct": "right"})
+    frame.to_csv(path, sep="\t")
+    docs = custom(pairs=str(path), columns={"clean": "question", "correct": "right"})
+    assert sum(map(len, docs.values())) == len(ROWS)
+
+
+def test_a_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffa".encode("utf-16-le"))
+    assert read_text(path) == "a" == read_text(path, "utf-16-le")
