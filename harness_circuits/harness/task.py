@@ -1,7 +1,7 @@
 """Circuit tasks: multiple-choice harness tasks whose documents also carry a corrupted prompt.
 
-With any model they report accuracy and the behavioural metric (`logit_diff` or `prob_diff`, from
-the log-likelihoods of the choices). With `--model circuit`, responses carry the evaluation of
+With any model they report accuracy and the behavioural metric (`loglikelihood_diff` or `prob_diff`,
+from the log-likelihoods of whole answers). With `--model circuit`, responses carry the evaluation of
 circuits, and the task aggregates it: means first, then ratios, then areas under curves.
 """
 
@@ -29,6 +29,7 @@ from harness_circuits.evaluation.summary import (
     table,
 )
 from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.records.whole_model import behaviour_of
 from harness_circuits.task_data import base
 from harness_circuits.task_data.base import TaskData
 from harness_circuits.task_data.hub import HubData
@@ -54,7 +55,6 @@ SPLITS_OF_OURS = {
 }
 SPLIT_KEYS = set(SPLITS_OF_OURS)
 
-BEHAVIOUR = {"logit_diff": "logit_diff", "prob_diff": "prob_diff"}
 LOWER_IS_BETTER = (*(name for name, area in AREAS.items() if not area.higher_is_better), "edges")
 WITHOUT_DIRECTION = ("full_metric", "corrupted_metric")
 
@@ -201,7 +201,7 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
     @property
     def behaviour(self) -> str:
         """Name of the metric that any model reports beside accuracy."""
-        return BEHAVIOUR.get(self.metric, "logit_diff")
+        return behaviour_of(self.metric)
 
     def process_results(
         self, doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]

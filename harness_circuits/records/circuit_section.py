@@ -41,6 +41,7 @@ from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.records.fields import Fields, ResultFileError
 from harness_circuits.records.run import CurveRecord, Run
 from harness_circuits.records.weights import read_weights
+from harness_circuits.records.whole_model import read_whole_model
 from harness_circuits.statistics.bootstrap import Interval
 
 RANKINGS = tuple(ranking.value for ranking in Ranking)
@@ -111,6 +112,7 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
         discovery_seconds=facts.number("discovery_seconds"),
         evaluation_seconds=facts.number("evaluation_seconds"),
         peak_bytes=_peak(facts),
+        whole_model=read_whole_model(top.child("results").child(task)),
         artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
     )
 

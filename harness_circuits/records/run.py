@@ -57,6 +57,7 @@ class Run:
         discovery_seconds: Time of discovery.
         evaluation_seconds: Time of evaluation.
         peak_bytes: Peak memory of discovery and evaluation beside the model; None if not measured.
+        whole_model: Published numbers of the whole model by name (`whole_model`).
         artifacts: Folder that scores and values per example were written to, as it was given.
     """
 
@@ -78,6 +79,7 @@ class Run:
     discovery_seconds: float
     evaluation_seconds: float
     peak_bytes: float | None
+    whole_model: Mapping[str, float]
     artifacts: str | None
 
     @property

@@ -29,7 +29,14 @@ from harness_circuits.report.drawing.curves import curves_figure
 from harness_circuits.report.drawing.draw_plotly import draw_figure
 from harness_circuits.report.drawing.layout import Drawing, edges_to_draw, lay_out
 from harness_circuits.report.scoring import Entry
-from harness_circuits.report.table import TEXT, TIED_SIGN, Leaderboard, accuracy_text, flat
+from harness_circuits.report.table import (
+    TEXT,
+    TIED_SIGN,
+    Leaderboard,
+    accuracy_text,
+    flat,
+    whole_model_texts,
+)
 
 DRAWN_EDGES = 120
 THEMES = {"light": "plotly_white", "dark": "plotly_dark"}
@@ -97,6 +104,7 @@ def _details(entry: Entry) -> dict[str, Any]:
     facts = {
         "task metric": run.metric,
         **({"whole model": accuracy_text(run)} if run.accuracy else {}),
+        **whole_model_texts(run),
         "pairs": f"{run.n_discovery} for discovery, {run.n_evaluation} for evaluation",
         "seconds": f"{run.discovery_seconds:.1f} discovery, {run.evaluation_seconds:.1f} evaluation",
         **flat({**run.model_details, **run.settings}),

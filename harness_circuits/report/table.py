@@ -119,6 +119,7 @@ def _row(board: Leaderboard, at: int) -> dict[str, object]:
     return row | {
         "model_accuracy": run.accuracy[0].value if run.accuracy else None,
         "chance": run.accuracy[1] if run.accuracy else None,
+        **{name: value for name, value in run.whole_model.items() if name != "acc"},
         "n_discovery": run.n_discovery,
         "n_evaluation": run.n_evaluation,
         "evaluation_pairs": run.evaluation_pairs,
@@ -164,6 +165,16 @@ def accuracy_text(run: Run) -> str:
     value, chance = run.accuracy
     text = f"accuracy {interval_text(value, digits=2)} on {run.n_evaluation} pairs, guessing {chance:.2f}"
     return f"{text}: near chance, its curves say nothing" if run.at_chance else text
+
+
+def whole_model_texts(run: Run) -> dict[str, str]:
+    """The whole model's metric and behaviour: what they are of, and the values."""
+    of = {"full_metric": run.metric, "corrupted_metric": f"{run.metric}, corrupted"}
+    return {
+        f"{name} ({of.get(name, 'whole answers')})": f"{value:.4g}"
+        for name, value in run.whole_model.items()
+        if name != "acc"
+    }
 
 
 def value_text(board: Leaderboard, at: int, metric: Column) -> str:

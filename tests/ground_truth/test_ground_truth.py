@@ -262,7 +262,7 @@ def test_the_task_reports_agreement_under_lm_eval() -> None:
     given = {**metadata, "pretrained": folder}
     behaviour = values(evaluate(plain, [task], metadata=given), task)
     assert behaviour["acc"] == 1
-    assert behaviour["logit_diff"] == pytest.approx(found["logit_diff"], abs=1e-4)
+    assert behaviour["loglikelihood_diff"] == pytest.approx(found["loglikelihood_diff"], abs=1e-4)
 
 
 def test_models_without_a_known_circuit_are_refused(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def results(model_folder: Path, task_folder: Path) -> dict[str, Any]:
 def test_every_metric_of_the_design_is_there_and_finite(results: dict[str, Any]) -> None:
     found = values(results)
     sizes = ("0.01", "0.1", "0.5", "1")
-    wanted = {"acc", "logit_diff", "full_metric", "corrupted_metric"}
+    wanted = {"acc", "loglikelihood_diff", "full_metric", "corrupted_metric"}
     for area in ("cpr", "cmd", "cmd_log"):
         wanted |= {area, f"{area}_ci95_low", f"{area}_ci95_high"}
     for size in sizes:
@@ -61,7 +61,7 @@ def test_every_metric_of_the_design_is_there_and_finite(results: dict[str, Any])
     assert found["faithfulness@1"] == pytest.approx(1, abs=1e-6)
     assert found["faithfulness_signed@1"] == pytest.approx(1, abs=1e-6)
     assert found["edges@1"] == 110
-    assert found["full_metric"] == pytest.approx(found["logit_diff"], abs=1e-5)
+    assert found["full_metric"] == pytest.approx(found["loglikelihood_diff"], abs=1e-5)
     for area in ("cpr", "cmd", "cmd_log"):
         assert found[f"{area}_ci95_low"] <= found[area] <= found[f"{area}_ci95_high"]
 
@@ -128,10 +128,10 @@ def test_behaviour_is_that_of_the_hf_model(
 ) -> None:
     hf = HFLM(pretrained=str(model_folder), device="cpu")
     found = values(evaluate(hf, [TASK], task_folder))
-    assert set(found) == {"acc", "logit_diff"}
+    assert set(found) == {"acc", "loglikelihood_diff"}
     ours = values(results)
     assert found["acc"] == ours["acc"]
-    assert found["logit_diff"] == pytest.approx(ours["logit_diff"], abs=1e-4)
+    assert found["loglikelihood_diff"] == pytest.approx(ours["loglikelihood_diff"], abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["EAP", "random"])

@@ -217,7 +217,7 @@ def test_it_runs_under_lm_eval(tmp_path: Path) -> None:
     plain = HFLM(pretrained=str(model), dtype="float32", device="cpu")
     behaviour = values(evaluate(plain, [TASK], metadata=metadata), TASK)
     assert behaviour["acc"] == found["acc"]
-    assert behaviour["logit_diff"] == pytest.approx(found["logit_diff"], abs=1e-4)
+    assert behaviour["loglikelihood_diff"] == pytest.approx(found["loglikelihood_diff"], abs=1e-4)
 
 
 def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

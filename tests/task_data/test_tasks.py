@@ -214,7 +214,7 @@ def both(model_folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
 @pytest.mark.parametrize("name", TASKS)
 def test_both_harness_models_agree(name: str, both: tuple[dict[str, Any], dict[str, Any]]) -> None:
     plain, circuit = (values(results, name) for results in both)
-    behaviour = "prob_diff" if "prob_diff" in plain else "logit_diff"
+    behaviour = "prob_diff" if "prob_diff" in plain else "loglikelihood_diff"
     assert set(plain) == {"acc", behaviour}
     assert plain["acc"] == circuit["acc"]
     assert plain[behaviour] == pytest.approx(circuit[behaviour], abs=1e-4)
@@ -260,3 +260,12 @@ def prefer(model: HFLM, docs: list[dict[str, Any]], right: bool) -> list[dict[st
 def test_the_readme_has_a_section_for_every_task(name: str) -> None:
     assert f"\n## `{name}`\n" in README
     assert f"| `{name}` | default |" in README
+
+
+def test_answers_of_several_tokens_have_two_differences(
+    both: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """The metric compares first tokens, the behaviour whole answers: two numbers, two names."""
+    found = values(both[1], "arithmetic_addition_circuit")
+    assert "logit_diff" not in found
+    assert found["full_metric"] != pytest.approx(found["loglikelihood_diff"], abs=1e-3)
