@@ -13,8 +13,8 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import SCORES_FILE, load_circuit_file, write_scores
-from harness_circuits.harness.options import Options
-from harness_circuits.harness.run_in_use import run_in_use
+from harness_circuits.harness.options import Options, task_to_discover
+from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import find_task
 from harness_circuits.models.circuit_model import CircuitModel
@@ -24,6 +24,44 @@ from harness_circuits.selection.given import Given
 from harness_circuits.task_data import base
 
 logger = logging.getLogger("lm_eval.circuit")
+
+
+class NamedCircuit:
+    """What `circuit=` names, for a model: the part of `CircuitLM` that its other parts ask.
+
+    Attributes:
+        name: As given; None without `circuit=`.
+        read: What is known when the model is loaded; None without `circuit=`, and where it says to
+            discover, which waits for the run's tasks.
+    """
+
+    def __init__(self, model: CircuitModel, options: Options) -> None:
+        """Read it, if it is to be read.
+
+        Raises:
+            CircuitError: It cannot be used.
+        """
+        name = options.run.get("circuit")
+        self.name: str | None = None if name is None else str(name)
+        self._model, self._options = model, options
+        self._task = task_to_discover(name)
+        self.read = None if self._task is not None else resolve_circuit(model, options)
+        self._discovered: tuple[RunInUse, Given] | None = None
+
+    @property
+    def given(self) -> Given | None:
+        """Where its circuits come from, discovered as soon as it is needed, for the run in use.
+
+        Raises:
+            CircuitError: It cannot be discovered.
+        """
+        if self._task is None:
+            return self.read
+        run = run_in_use()
+        if self._discovered is None or self._discovered[0] != run:
+            scores = discovered(self._model, self._task, self._options)
+            self._discovered = run, Given.of(scores)
+        return self._discovered[1]
 
 
 def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:

@@ -1,19 +1,17 @@
-"""Tasks without clean/corrupted pairs: lm-eval's HuggingFace machinery with a circuit as the model."""
+"""Tasks without clean/corrupted pairs: a circuit in the model's place, at a size after the other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+from torch import Tensor
 
 from harness_circuits.errors import OptionError
-from harness_circuits.harness.circuit_argument import discovered, resolve_circuit
-from harness_circuits.harness.options import Options, task_to_discover
+from harness_circuits.harness.circuit_argument import NamedCircuit
+from harness_circuits.harness.options import Options
 from harness_circuits.harness.ordinary_circuits import Standins, check_standins, make_standins
-from harness_circuits.harness.run_in_use import RunInUse, run_in_use
-from harness_circuits.harness.size_grid import watch_evaluator
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
@@ -21,48 +19,30 @@ from harness_circuits.passes.memory import memory_bound, rows_per_call
 from harness_circuits.selection.given import Given
 
 
-class CircuitHFLM(HFLM):  # type: ignore[misc]
-    """lm-eval's `hf` model, run as a circuit."""
+class OrdinaryTasks:
+    """The part of `CircuitLM` that puts a circuit in the model's place.
 
-    circuit_model: CircuitModel
-    options: Options
-    ranks: Ranks
+    Attributes:
+        model: The model.
+        options: What to do.
+        circuit: What `circuit=` named.
+        ranks: The processes that share the machine's memory.
+    """
 
-    def start_ordinary(self) -> None:
-        """Forget the circuits of earlier options."""
-        self._standins: Standins | None = None
+    def __init__(
+        self, model: CircuitModel, options: Options, circuit: NamedCircuit, ranks: Ranks
+    ) -> None:
+        """Hold what every task needs, checked where options say that there will be any.
+
+        Raises:
+            CircuitError: The circuit cannot be used with the options of tasks without pairs.
+        """
+        self.model, self.options, self.circuit, self.ranks = model, options, circuit, ranks
+        if options.for_ordinary:
+            check_standins(circuit.read, options)
+        self._standins: tuple[Given | None, Standins] | None = None
         self._bound: int | None = None
-        self._size: float | None = self.options.run.get("size")
-        if self.options.grid:
-            watch_evaluator()
-
-    def find_circuit(self) -> None:
-        """Read what `circuit=` names; what it says to discover waits for the run's tasks.
-
-        Raises:
-            CircuitError: It cannot be used, or not with the options of tasks without pairs.
-        """
-        self._discovered: tuple[RunInUse, Given] | None = None
-        self._to_discover = task_to_discover(self.options.run.get("circuit"))
-        wait = self._to_discover is not None
-        self._read = None if wait else resolve_circuit(self.circuit_model, self.options)
-        if self.options.for_ordinary:
-            check_standins(self._read, self.options)
-
-    @property
-    def given(self) -> Given | None:
-        """What `circuit=` names, discovered as soon as it is needed, for the run in use.
-
-        Raises:
-            CircuitError: It cannot be discovered.
-        """
-        if self._to_discover is None:
-            return self._read
-        run = run_in_use()
-        if self._discovered is None or self._discovered[0] != run:
-            scores = discovered(self.circuit_model, self._to_discover, self.options)
-            self._discovered, self._standins = (run, Given.of(scores)), None
-        return self._discovered[1]
+        self._size: float | None = self.single_size
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -78,30 +58,16 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
         """Choose the size that the next tasks without pairs run at; None for none."""
         self._size = size
 
-    def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[float]:
-        """Answer by the circuit."""
-        self.use_circuit()
-        found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
-        return found
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Generate with the circuit in the model's place at every step."""
-        self.use_circuit()
-        found: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
-        return found
-
-    def use_circuit(self) -> InstalledCircuit:
+    def in_use(self) -> InstalledCircuit:
         """The circuit in use; all of them are made when the first task without pairs comes.
 
         Raises:
             OptionError: There is none, or it cannot be used.
         """
-        given = self.given
-        if self._standins is None:
-            self._standins = make_standins(self.circuit_model, given, self.options)
-        circuits = self._standins.circuits
+        given = self.circuit.given
+        if self._standins is None or self._standins[0] is not given:
+            self._standins = given, make_standins(self.model, given, self.options)
+        circuits = self._standins[1].circuits
         key = None if None in circuits else self._size
         if key not in circuits:
             raise OptionError(
@@ -111,38 +77,54 @@ class CircuitHFLM(HFLM):  # type: ignore[misc]
             )
         return circuits[key]
 
-    def ordinary_facts(self) -> dict[str, Any] | None:
+    def facts(self) -> dict[str, Any] | None:
         """What the results say about the circuits in use, if any was used."""
-        return None if self._standins is None else self._standins.to_dict()
+        return None if self._standins is None else self._standins[1].to_dict()
 
-    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Logits by the circuit, as many rows at a time as `max_memory` allows."""
-        with self.use_circuit().installed():
-            parts = inps.split(self._rows_at_once(inps))
-            found = [super(CircuitHFLM, self)._model_call(x, *args, **kwargs) for x in parts]
+    def logits(self, ids: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
+        """What a call of the model returns with the circuit in its place.
+
+        Args:
+            ids: Tokens [row, position].
+            call: Runs the model on rows of them.
+
+        Returns:
+            What `call` does, from as many rows at a time as `max_memory` allows.
+        """
+        with self.in_use().installed():
+            found = [call(rows) for rows in ids.split(self._rows_at_once(ids))]
         return torch.cat(found) if len(found) > 1 else found[0]
 
-    def _model_generate(
-        self, context: torch.Tensor, max_length: int, stop: list[str], **how: Any
-    ) -> torch.Tensor:
-        """Generate by the circuit, as many rows at a time as `max_memory` allows."""
+    def generated(
+        self, context: Tensor, how: Mapping[str, Any], call: Callable[..., Tensor], pad: int
+    ) -> Tensor:
+        """What the model generates with the circuit in its place.
+
+        Args:
+            context: Prompts' tokens [row, position].
+            how: Options of `call`, of which `attention_mask` is by row.
+            call: Generates from rows of the prompts.
+            pad: The token behind rows that end before others.
+
+        Returns:
+            Tokens [row, position], from as many rows at a time as `max_memory` allows.
+        """
         n = self._rows_at_once(context)
-        found: list[torch.Tensor] = []
-        with self.use_circuit().installed():
+        found: list[Tensor] = []
+        with self.in_use().installed():
             for first in range(0, len(context), n):
                 rows = slice(first, first + n)
                 own = {k: v[rows] if k == "attention_mask" else v for k, v in how.items()}
-                found += super()._model_generate(context[rows], max_length, stop, **own)
+                found += call(context[rows], **own)
         # Rows of one call end together: those that stopped earlier are padded.
-        return torch.nn.utils.rnn.pad_sequence(found, True, self.tokenizer.pad_token_id)
+        return torch.nn.utils.rnn.pad_sequence(found, True, pad)
 
-    def _rows_at_once(self, ids: torch.Tensor) -> int:
+    def _rows_at_once(self, ids: Tensor) -> int:
         """How many rows go through the circuit together."""
-        circuit = self.use_circuit().circuit
+        circuit = self.in_use().circuit
         if circuit.n_kept == circuit.space.n_units:  # the model itself runs
             return len(ids)
         if self._bound is None:  # what is free is asked once, before any call takes of it
-            self._bound = memory_bound(
-                self.circuit_model, self.options.settings.max_memory, self.ranks.sharing
-            )
-        return rows_per_call(self.circuit_model, circuit, ids.shape[1], self._bound)
+            wanted = self.options.settings.max_memory
+            self._bound = memory_bound(self.model, wanted, self.ranks.sharing)
+        return rows_per_call(self.model, circuit, ids.shape[1], self._bound)

@@ -23,29 +23,17 @@ from harness_circuits.pairs.pair import Pair
 SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
-class SharedRun:
-    """What lm-eval's evaluator asks of a model about processes; to stand before `HFLM`."""
+def gather_objects(ranks: Ranks, obj: Any, dst: int) -> list[Any] | None:
+    """All processes' objects on one of them, None on the others, for lm-eval's evaluator.
 
-    ranks: Ranks
-    accelerator: Any
-
-    def _join(self, accelerator: Any) -> None:
-        """Take this process's place, which lm-eval does not do for a model that is loaded."""
-        if accelerator is not None:
-            self._rank, self._world_size = self.ranks.rank, self.ranks.size
-            self.accelerator = accelerator
-
-    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
-        """All processes' objects on one of them, None on the others.
-
-        The evaluator looks up every metric of a task in each of them: a process without documents
-        of the task has none, and gets empty lists.
-        """
-        if self.ranks.size == 1:
-            return [obj]
-        found = [None] * self.ranks.size if self.ranks.rank == dst else None
-        torch.distributed.gather_object(obj, found, dst=dst)
-        return None if found is None else [_with_empty_lists(part) for part in found]
+    The evaluator looks up every metric of a task in each of them: a process without documents of
+    the task has none, and gets empty lists.
+    """
+    if ranks.size == 1:
+        return [obj]
+    found = [None] * ranks.size if ranks.rank == dst else None
+    torch.distributed.gather_object(obj, found, dst=dst)
+    return None if found is None else [_with_empty_lists(part) for part in found]
 
 
 def _with_empty_lists(part: Any) -> Any:

@@ -21,7 +21,7 @@ Results = dict[str, Any]
 
 
 class Sized(Protocol):
-    """A model that can be told which size to run at."""
+    """The part of a model that can be told which size to run at (`OrdinaryTasks`)."""
 
     grid: tuple[float, ...]
     single_size: float | None
@@ -44,7 +44,8 @@ def watch_evaluator() -> None:
         bound = signature.bind(*args, **kwargs)
         tasks = dict(_tasks(bound.arguments["task_dict"]))
         ordinary = [name for name, task in tasks.items() if not isinstance(task, CircuitTask)]
-        if not getattr(bound.arguments["lm"], "grid", ()) or not ordinary:
+        part = getattr(bound.arguments["lm"], "ordinary", None)
+        if not getattr(part, "grid", ()) or not ordinary:
             return original(*args, **kwargs)
         return _evaluate_sizes(original, bound.arguments, tasks, ordinary)
 
@@ -67,26 +68,26 @@ def _evaluate_sizes(
     tasks: Mapping[str, Any],
     ordinary: Sequence[str],
 ) -> Results | None:
-    lm: Sized = arguments["lm"]
-    single = lm.single_size
-    sizes = sorted({*lm.grid, *([] if single is None else [single])}, reverse=True)
+    part: Sized = arguments["lm"].ordinary
+    single = part.single_size
+    sizes = sorted({*part.grid, *([] if single is None else [single])}, reverse=True)
     found: list[Results | None] = []
     try:
-        lm.use_size(sizes[0])  # the largest: what it has memory for, the others have
+        part.use_size(sizes[0])  # the largest: what it has memory for, the others have
         found.append(evaluate(**arguments))
         with _prompts_kept(tasks.values()):
             for size in sizes[1:]:
-                lm.use_size(size)
+                part.use_size(size)
                 found.append(evaluate(**{**arguments, "write_out": False}))
     finally:
-        lm.use_size(single)
+        part.use_size(single)
     by_size = {
         size: results for size, results in zip(sizes, found, strict=True) if results is not None
     }
     if len(by_size) < len(sizes):  # not the first of several processes
         return None
     base = by_size[sizes[0] if single is None else single]
-    return _merged(base, {size: by_size[size] for size in lm.grid}, ordinary, single is not None)
+    return _merged(base, {size: by_size[size] for size in part.grid}, ordinary, single is not None)
 
 
 @contextmanager

@@ -81,8 +81,8 @@ def test_calls_beyond_max_memory_are_run_in_parts(
     monkeypatch.setattr(InstalledCircuit, "__call__", noting)
     whole = lm(folder, "part", batch_size=4)
     expected = responses(whole, folder)
-    assert whole.given is not None and max(seen) > 32
-    (circuit,) = whole.given.fixed.values()
+    assert whole.circuit.given is not None and max(seen) > 32
+    (circuit,) = whole.circuit.given.fixed.values()
     per_token = installed_bytes_per_token(whole.circuit_model, circuit)
     seen.clear()
     found = responses(lm(folder, "part", batch_size=4, max_memory=per_token * 40), folder)

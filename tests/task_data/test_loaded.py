@@ -122,8 +122,8 @@ def test_a_circuit_is_discovered_on_what_the_metric_in_force_keeps(
     discover = f"discover:{folder / TASK}.yaml"
     for metric, n in (("prob_diff", 5), (None, 4)):
         model = lm(model_folder, circuit=discover, metric=metric)
-        assert model.given is not None
-        assert dict(model.given.provenance)["n_examples"] == n  # type: ignore[union-attr]
+        assert model.circuit.given is not None
+        assert dict(model.circuit.given.provenance)["n_examples"] == n  # type: ignore[union-attr]
 
 
 def task(folder: Path) -> CircuitTask:

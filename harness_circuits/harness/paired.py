@@ -1,0 +1,179 @@
+"""Circuit tasks: one experiment each, and what the results say about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.instance import Instance
+
+from harness_circuits.evaluation.agreement import agreement, overlap_with_known
+from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
+from harness_circuits.evaluation.result import Result, example_records
+from harness_circuits.experiment import Experiment
+from harness_circuits.harness.circuit_argument import NamedCircuit
+from harness_circuits.harness.options import Options, check_with_pairs
+from harness_circuits.harness.processes import all_documents, check_prompts
+from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
+from harness_circuits.machine.ranks import Ranks
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.records.artifacts import write_artifacts
+from harness_circuits.selection.given import Given
+
+logger = logging.getLogger("lm_eval.circuit")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One task whose requests can be answered.
+
+    Attributes:
+        task: The task.
+        requests: Its requests of this process.
+        documents: Its documents of all processes, by number.
+        experiment: Checked and not yet run; None where the requests have their answers already.
+    """
+
+    task: CircuitTask
+    requests: Sequence[Instance]
+    documents: Mapping[int, Mapping[str, Any]]
+    experiment: Experiment | None
+
+
+class PairedTasks:
+    """The part of `CircuitLM` that runs circuit tasks.
+
+    Attributes:
+        model: The model.
+        options: What to do.
+        circuit: What `circuit=` named.
+        ranks: The processes that share the work.
+        artifacts: Where scores and circuits are written; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        model: CircuitModel,
+        options: Options,
+        circuit: NamedCircuit,
+        ranks: Ranks,
+        artifacts: Path | None,
+    ) -> None:
+        """Hold what every task needs."""
+        self.model, self.options, self.circuit, self.ranks = model, options, circuit, ranks
+        self.artifacts = artifacts
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._tasks: dict[str, CircuitTask] = {}
+
+    def prepare(self, requests: Mapping[str, Sequence[Instance]]) -> dict[str, Prepared]:
+        """Check everything about some tasks, before any of them is run.
+
+        Args:
+            requests: By the task's name.
+
+        Raises:
+            CircuitError: A task cannot be run with this model and these options.
+        """
+        with self.ranks.together():
+            return {name: self._prepare(TASKS[name], own) for name, own in requests.items()}
+
+    def _prepare(self, task: CircuitTask, requests: Sequence[Instance]) -> Prepared:
+        if all(request.resps for request in requests):  # a further size of tasks without pairs
+            return Prepared(task, requests, {}, None)
+        name = task.config.task
+        check_with_pairs(self.options, name)
+        docs = all_documents(task, requests, self.ranks)
+        training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
+        evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")
+        check_prompts(task, requests, dict(zip(docs, evaluation, strict=True)))
+        experiment = Experiment(
+            self.model,
+            self.options.settings,
+            training,
+            evaluation,
+            task_metric=task.metric,
+            task=name,
+            given=self.circuit.given,
+            ranks=self.ranks,
+        )
+        return Prepared(task, requests, docs, experiment)
+
+    def answers(self, prepared: Prepared) -> Sequence[Any]:
+        """Responses to one task's requests: run its experiment and spread its values over them."""
+        task, requests = prepared.task, prepared.requests
+        if prepared.experiment is None:
+            return [request.resps[0] for request in requests]
+        with self.ranks.together():
+            result = prepared.experiment.run()
+            records = self._record(task, prepared.documents, result)
+        if task.stands_in:
+            return [(0.0, False)] * len(requests)
+        log_probs = dict(zip(prepared.documents, result.examples.log_probs, strict=True))
+        greedy = dict(zip(prepared.documents, result.examples.greedy, strict=True))
+        return [
+            ScoredChoice(log_probs[r.doc_id][r.idx], greedy[r.doc_id][r.idx], records[r.doc_id])
+            for r in requests
+        ]
+
+    def _record(
+        self, task: CircuitTask, docs: Mapping[int, Mapping[str, Any]], result: Result
+    ) -> Mapping[int, Any]:
+        """Keep and write what was found; its records by document."""
+        scores, settings, name = result.scores, self.options.settings, result.task
+        accuracy = accuracy_and_chance(
+            result.examples.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
+        )
+        model = self.model.name
+        chance = [near_chance_warning(accuracy, name, model)] if accuracy.near_chance else []
+        truth = task.true_circuit(self.model.graph)
+        records = example_records(
+            result,
+            list(docs),
+            iters=settings.bootstrap_iters,
+            seed=settings.seed,
+            agreement=agreement(scores, truth, whole_heads=task.whole_heads),
+        )
+        if self.artifacts is not None:
+            write_artifacts(self.artifacts, name, result, records.values())
+        found = self.circuit.given if scores is None else Given.of(scores)
+        self._tasks[name] = task
+        self._runs[name] = {
+            "metric": result.metric,
+            **result.facts,
+            "warnings": [*result.facts["warnings"], *chance],
+            "accuracy": asdict(accuracy),
+            "left_out": task.left_out,
+            "data": task.data_facts,
+            "processes": self.ranks.size,
+            "scores": dict(scores.provenance) if scores is not None else {},
+            "known_circuits": overlap_with_known(found, name),
+        }
+        self._log(result)
+        for warning in chance if self.ranks.rank == 0 else ():
+            logger.warning(warning)
+        return records
+
+    def facts(self) -> dict[str, Any]:
+        """What the results say about each task that was run, by name."""
+        return {name: {**run, "curves": self._curves(name)} for name, run in self._runs.items()}
+
+    def _curves(self, name: str) -> dict[str, Any]:
+        summary = self._tasks[name].summary
+        return {} if summary is None else summary.curves
+
+    def _log(self, result: Result) -> None:
+        graph, facts, settings = self.model.graph, result.facts, self.options.settings
+        what = f"{settings.method} at {settings.level} level"
+        if self.circuit.given is not None:
+            what = f"{self.circuit.given.space.level} scores or circuit from {self.circuit.name}"
+        circuits = sum(len(curve.circuits) for curve in result.curves)
+        logger.info(
+            f"{result.task}: {self.model.name}, {graph.n_src + 1} nodes and {graph.n_edges} edges, "
+            f"{what}; discovery on {facts['n_discovery']} pairs {facts['discovery_seconds']:.1f} s, "
+            f"evaluation of {circuits} circuits on {facts['n_evaluation']} pairs "
+            f"{facts['evaluation_seconds']:.1f} s"
+        )
