@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from harness_circuits.attribution import gradient
-from harness_circuits.harness.plugin import register
+from harness_circuits.harness.patches import register
 from harness_circuits.models.circuit_model import CircuitModel
 
 

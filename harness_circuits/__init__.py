@@ -24,7 +24,7 @@ _HOME = {  # public name: module that defines it
     "make_pairs": "harness_circuits.pairs.pair",
     "pairs_from_docs": "harness_circuits.pairs.pair",
     "pairs_from_frame": "harness_circuits.pairs.pair",
-    "register": "harness_circuits.harness.plugin",
+    "register": "harness_circuits.harness.patches",
     "save_circuit_file": "harness_circuits.formats",
     "select": "harness_circuits.api",
     "take_apart": "harness_circuits.loading.load",

@@ -97,25 +97,25 @@ def test_every_dependency_has_an_upper_bound(wheel: zipfile.ZipFile) -> None:
 
 
 def test_entry_point_and_plugin_name_the_same_class(wheel: zipfile.ZipFile) -> None:
-    from harness_circuits.harness import plugin
+    from harness_circuits.harness import patches
 
     points = ConfigParser()
     points.read_string(metadata_file(wheel, "entry_points.txt"))
-    assert dict(points["lm_eval.models"]) == {plugin.MODEL_NAME: plugin.MODEL_TARGET}
+    assert dict(points["lm_eval.models"]) == {patches.MODEL_NAME: patches.MODEL_TARGET}
 
 
-def test_the_hook_watches_what_the_plugin_changes() -> None:
+def test_the_hook_watches_what_the_patches_change() -> None:
     import harness_circuits_startup
-    from harness_circuits.harness import import_hook, plugin
+    from harness_circuits.harness import import_hook, patches
 
-    assert set(harness_circuits_startup.WATCHED) == set(import_hook.PLUGIN_FUNCTIONS)
-    for function in import_hook.PLUGIN_FUNCTIONS.values():
-        assert callable(getattr(plugin, function))
+    assert set(harness_circuits_startup.WATCHED) == set(import_hook.PATCHES)
+    for function in import_hook.PATCHES.values():
+        assert callable(getattr(patches, function))
 
 
 @pytest.mark.parametrize(
     "module",
-    ["harness_circuits", "harness_circuits.commands.main", "harness_circuits.harness.plugin"],
+    ["harness_circuits", "harness_circuits.commands.main", "harness_circuits.harness.patches"],
 )
 def test_import_is_light(module: str) -> None:
     heavy = "{'torch', 'transformers', 'transformer_lens', 'datasets', 'numpy', 'lm_eval'}"

@@ -15,7 +15,8 @@ from importlib import metadata
 
 from harness_circuits import __version__
 from harness_circuits.errors import CircuitError, shown
-from harness_circuits.harness import plugin
+from harness_circuits.harness.patches import register
+from harness_circuits.harness.plugin import readable_errors
 from harness_circuits.registry import unknown_name
 
 PROGRAM = "harness-circuits"
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with plugin.readable_errors():
+    with readable_errors():
         first = arguments[0] if arguments else "--help"
         if first in COMMANDS:
             return load_command(first)(arguments[1:]) or 0
@@ -85,7 +86,7 @@ def load_command(name: str) -> Command:
 
 def run_lm_eval(arguments: Sequence[str]) -> None:
     """Register the plugin and give the arguments to lm-eval, which reads them from `sys.argv`."""
-    plugin.register()
+    register()
     from lm_eval.__main__ import cli_evaluate
 
     before = sys.argv

@@ -1,16 +1,16 @@
 """What can be refused of a run of lm-eval with `--model circuit` before its model is loaded.
 
-`check_runs` wraps `lm_eval.simple_evaluate`, which the command line and Python both go through: there the
-arguments, the tasks and the harness's own options are known, and nothing has been loaded. Later checks
-stay, for models that are made first and tasks that are built by hand.
+`check_and_evaluate` is put around `lm_eval.simple_evaluate` (`patches.check_runs`), which the command
+line and Python both go through: there the arguments, the tasks and the harness's own options are
+known, and nothing has been loaded. Later checks stay, for models that are made first and tasks that
+are built by hand.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,28 +21,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lm_eval.circuit")
 
-_WATCHED = "_checked_by_harness_circuits"
+MODEL_NAME = "circuit"
 
 
-def check_runs(model_name: str) -> None:
-    """Have `simple_evaluate` check runs of our model first; safe to call again."""
-    from lm_eval import evaluator
-
-    original = evaluator.simple_evaluate
-    if hasattr(original, _WATCHED):
-        return
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def simple_evaluate(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        if bound.arguments.get("model") == model_name:
-            bound.apply_defaults()
-            check_run(bound.arguments)
-        return original(*bound.args, **bound.kwargs)
-
-    setattr(simple_evaluate, _WATCHED, True)
-    evaluator.simple_evaluate = simple_evaluate
+def check_and_evaluate(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What lm-eval's `simple_evaluate` does, with runs of our model checked first."""
+    bound = inspect.signature(original).bind(*args, **kwargs)
+    if bound.arguments.get("model") == MODEL_NAME:
+        bound.apply_defaults()
+        check_run(bound.arguments)
+    return original(*bound.args, **bound.kwargs)
 
 
 def check_run(run: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Calls the plugin when a module of lm-eval has been loaded, for the start-up hook.
+"""Calls a patch when a module of lm-eval has been loaded, for the start-up hook.
 
 `harness_circuits_startup` puts a finder on `sys.meta_path` and comes here when lm-eval imports one
-of the modules in `PLUGIN_FUNCTIONS`. The other finders say where the module is; its loader is
-wrapped, so that after the module has run, the function of `harness_circuits.harness.plugin` that
+of the modules in `PATCHES`. The other finders say where the module is; its loader is
+wrapped, so that after the module has run, the function of `harness_circuits.harness.patches` that
 belongs to it runs too. Whatever goes wrong in our code, lm-eval loads.
 """
 
@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 DISABLE_VARIABLE = "HARNESS_CIRCUITS_DISABLE_PLUGIN"
-PLUGIN_FUNCTIONS = {
+PATCHES = {
     "lm_eval.models": "register_model",
     "lm_eval.tasks.manager": "add_task_folder",
     "lm_eval._cli.harness": "shorten_errors",
@@ -24,10 +24,10 @@ PLUGIN_FUNCTIONS = {
 
 
 class WatchedLoader:
-    """Runs a module with its own loader, puts that loader back, then calls the plugin."""
+    """Runs a module with its own loader, puts that loader back, then calls our patch."""
 
     def __init__(self, loader: Any, function: str) -> None:
-        """Wrap a loader; `function` is the plugin's function to call."""
+        """Wrap a loader; `function` is the patch to call."""
         self._loader = loader
         self._function = function
 
@@ -40,7 +40,7 @@ class WatchedLoader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        _call_plugin(self._function)
+        _call_patch(self._function)
 
 
 def watched_spec(asking: object, name: str, path: Any, target: Any) -> ModuleSpec | None:
@@ -53,14 +53,14 @@ def watched_spec(asking: object, name: str, path: Any, target: Any) -> ModuleSpe
     else:
         return None
     if spec.loader is not None:
-        loader: Any = WatchedLoader(spec.loader, PLUGIN_FUNCTIONS[name])
+        loader: Any = WatchedLoader(spec.loader, PATCHES[name])
         spec.loader = loader
     return spec
 
 
-def _call_plugin(function: str) -> None:
+def _call_patch(function: str) -> None:
     try:
-        getattr(import_module("harness_circuits.harness.plugin"), function)()
+        getattr(import_module("harness_circuits.harness.patches"), function)()
     except Exception as error:
         warnings.warn(
             f"harness_circuits could not connect to lm-eval ({type(error).__name__}: {error}). "

@@ -28,6 +28,7 @@ from harness_circuits.harness.circuit_argument import NamedCircuit
 from harness_circuits.harness.options import Options, read_options, with_harness_flags
 from harness_circuits.harness.ordinary import OrdinaryTasks
 from harness_circuits.harness.paired import PairedTasks
+from harness_circuits.harness.patches import run_by_size
 from harness_circuits.harness.processes import (
     check_device_map,
     device_of,
@@ -35,7 +36,6 @@ from harness_circuits.harness.processes import (
     without_warnings,
 )
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
-from harness_circuits.harness.size_grid import watch_evaluator
 from harness_circuits.harness.task import TASKS
 from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.loading.load import load_model
@@ -100,7 +100,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         self.paired = PairedTasks(*shared, artifacts)
         self.ordinary = OrdinaryTasks(*shared)
         if options.grid:
-            watch_evaluator()
+            run_by_size()
 
     def with_arguments(self, **arguments: Any) -> CircuitLM:
         """The same loaded model under other arguments.

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from harness_circuits.circuits.sizes import size_name
 from harness_circuits.harness.task import CircuitTask
 
-WATCHED = "_watched_by_harness_circuits"
 Results = dict[str, Any]
 
 
@@ -30,27 +29,17 @@ class Sized(Protocol):
         """Run at this size from now on."""
 
 
-def watch_evaluator() -> None:
-    """Have lm-eval's `evaluate` run models with a grid of sizes once per size."""
-    from lm_eval import evaluator
-
-    original = evaluator.evaluate
-    if hasattr(original, WATCHED):
-        return
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def evaluate(*args: Any, **kwargs: Any) -> Results | None:
-        bound = signature.bind(*args, **kwargs)
-        tasks = dict(_tasks(bound.arguments["task_dict"]))
-        ordinary = [name for name, task in tasks.items() if not isinstance(task, CircuitTask)]
-        part = getattr(bound.arguments["lm"], "ordinary", None)
-        if not getattr(part, "grid", ()) or not ordinary:
-            return original(*args, **kwargs)
-        return _evaluate_sizes(original, bound.arguments, tasks, ordinary)
-
-    setattr(evaluate, WATCHED, True)
-    evaluator.evaluate = evaluate
+def evaluate_by_size(
+    original: Callable[..., Results | None], *args: Any, **kwargs: Any
+) -> Results | None:
+    """What lm-eval's `evaluate` does: run models with a grid of sizes once per size."""
+    bound = inspect.signature(original).bind(*args, **kwargs)
+    tasks = dict(_tasks(bound.arguments["task_dict"]))
+    ordinary = [name for name, task in tasks.items() if not isinstance(task, CircuitTask)]
+    part = getattr(bound.arguments["lm"], "ordinary", None)
+    if not getattr(part, "grid", ()) or not ordinary:
+        return original(*args, **kwargs)
+    return _evaluate_sizes(original, bound.arguments, tasks, ordinary)
 
 
 def _tasks(nested: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import OptionError
-from harness_circuits.harness.plugin import add_task_folder, tasks_folder
+from harness_circuits.harness.patches import add_task_folder
+from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.run_in_use import not_the_runs, run_in_use
 
 if TYPE_CHECKING:

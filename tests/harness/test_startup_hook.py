@@ -24,13 +24,13 @@ def environment(tmp_path: Path) -> Environment:
     return made
 
 
-def write_package(environment: Environment, plugin: str) -> None:
-    """Our package with another plugin."""
+def write_package(environment: Environment, patches: str) -> None:
+    """Our package with other patches."""
     folder = environment.packages / "harness_circuits" / "harness"
     folder.mkdir(parents=True)
     for name in ("__init__.py", "harness/__init__.py", "harness/import_hook.py"):
         (folder.parent / name).write_text((ROOT / "harness_circuits" / name).read_text())
-    (folder / "plugin.py").write_text(plugin)
+    (folder / "patches.py").write_text(patches)
 
 
 def test_the_plugin_runs_once_the_module_is_loaded(environment: Environment) -> None:

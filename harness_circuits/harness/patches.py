@@ -1,0 +1,159 @@
+"""Everything of lm-eval that we change, in one place, by one helper.
+
+The start-up hook (`import_hook`) calls the functions in `harness_circuits.harness.import_hook.PATCHES`
+one by one, each as soon as the part of lm-eval it changes has been loaded; `register` does the same at
+once, for code and commands that do not rely on the hook. Each is safe to call again, and none imports
+torch or transformers. What would make each unnecessary:
+
+- `register_model`: lm-eval 0.4.14, which finds models by entry points (its pull request 4013). It
+  stands aside by itself wherever lm-eval does so.
+- `add_task_folder`: a release with entry points for tasks (pull request 4015, open), once we declare
+  one; until then lm-eval finds our tasks only by this, whatever its version.
+- `shorten_errors`: none so far; lm-eval has no door for a model's errors.
+- `check_runs`: none so far; lm-eval asks a model nothing before it makes it.
+- `run_by_size`: none so far; lm-eval knows no model that is to be evaluated several times.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness_circuits.harness.before_loading import (
+    MODEL_NAME,
+    check_and_evaluate,
+    warn_of_unread_tasks,
+)
+from harness_circuits.harness.plugin import readable_errors, tasks_folder
+from harness_circuits.harness.run_in_use import note_manager
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lm_eval._cli.harness import HarnessCLI
+    from lm_eval.tasks.manager import TaskManager
+
+MODEL_TARGET = "harness_circuits.harness.lm:CircuitLM"
+MODELS_GROUP = "lm_eval.models"
+
+_CHANGED = "_changed_by_harness_circuits"
+
+
+def wrap_once(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    """Replace a function by one that hands it to a wrapper, unless that was done before.
+
+    Args:
+        owner: The class or module that the function is an attribute of.
+        name: Its name.
+        wrapper: Called with the original function and then its arguments (a method's `self` first).
+    """
+    original = getattr(owner, name)
+    if hasattr(original, _CHANGED):
+        return
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(original, *args, **kwargs)
+
+    setattr(wrapped, _CHANGED, True)
+    setattr(owner, name, wrapped)
+
+
+def register() -> None:
+    """Teach this process's lm-eval about `--model circuit` and the circuit tasks."""
+    register_model()
+    add_task_folder()
+    shorten_errors()
+    check_runs()
+
+
+def register_model() -> None:
+    """Add `circuit` to lm-eval's models, to be imported when it is asked for.
+
+    Nothing is done where lm-eval finds models by entry points, and ours is declared.
+    """
+    import lm_eval.models  # noqa: F401  the built-ins load only into an empty registry, so they go first
+    from lm_eval.api import registry
+
+    if hasattr(registry, "load_plugins") and metadata.entry_points(
+        group=MODELS_GROUP, name=MODEL_NAME
+    ):
+        return
+    if MODEL_NAME not in registry.model_registry:
+        registry.model_registry.register(MODEL_NAME, target=MODEL_TARGET)
+
+
+def add_task_folder() -> None:
+    """Have every `TaskManager` scan our tasks, after the built-in ones and before the user's.
+
+    What it is made with is noted, for tasks that a model builds itself (`run_in_use`).
+    """
+    from lm_eval.tasks.manager import TaskManager
+
+    wrap_once(TaskManager, "__init__", _scan_ours_too)
+    wrap_once(TaskManager, "load", _note_and_load)
+
+
+def _scan_ours_too(
+    original: Callable[..., None], manager: TaskManager, *args: Any, **kwargs: Any
+) -> None:
+    bound = inspect.signature(original).bind(manager, *args, **kwargs)
+    bound.apply_defaults()
+    asked = bound.arguments["include_path"]
+    if bound.arguments["include_defaults"]:
+        bound.arguments["include_path"] = [tasks_folder(), *_as_list(asked)]
+    original(*bound.args, **bound.kwargs)
+    manager.include_path = asked
+    note_manager(asked, manager.metadata)
+
+
+def _note_and_load(
+    original: Callable[..., Any], manager: TaskManager, *args: Any, **kwargs: Any
+) -> Any:
+    note_manager(manager.include_path, manager.metadata)
+    return original(manager, *args, **kwargs)
+
+
+def shorten_errors() -> None:
+    """Have lm-eval's command line print a `CircuitError` as one line instead of a traceback."""
+    from lm_eval._cli.harness import HarnessCLI
+
+    wrap_once(HarnessCLI, "execute", _execute)
+
+
+def _execute(
+    original: Callable[..., None], command: HarnessCLI, arguments: argparse.Namespace
+) -> None:
+    with readable_errors():
+        if getattr(arguments, "model", None) == MODEL_NAME:
+            check_runs()
+            warn_of_unread_tasks(getattr(arguments, "include_path", None))
+        original(command, arguments)
+
+
+def check_runs() -> None:
+    """Have `simple_evaluate` check runs of our model before it is loaded (`before_loading`)."""
+    from lm_eval import evaluator
+
+    wrap_once(evaluator, "simple_evaluate", check_and_evaluate)
+
+
+def run_by_size() -> None:
+    """Have lm-eval's `evaluate` run models with a grid of sizes once per size (`size_grid`)."""
+    from lm_eval import evaluator
+
+    from harness_circuits.harness.size_grid import evaluate_by_size
+
+    wrap_once(evaluator, "evaluate", evaluate_by_size)
+
+
+def _as_list(
+    paths: str | Path | list[str | Path] | tuple[str | Path, ...] | None,
+) -> list[str | Path]:
+    if not paths:
+        return []
+    return list(paths) if isinstance(paths, (list, tuple)) else [paths]
