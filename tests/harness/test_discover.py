@@ -15,7 +15,7 @@ from lm_eval.tasks import TaskManager
 
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.harness.plugin import register
+from harness_circuits.harness.patches import register
 from harness_circuits.harness.task_lookup import find_task
 
 OPTIONS = """
