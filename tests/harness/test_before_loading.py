@@ -20,7 +20,7 @@ from harness_circuits.harness.before_loading import circuit_tasks
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.model_arguments import HARNESS, WITHOUT_PAIRS
 from harness_circuits.harness.options import check_with_pairs, read_options, with_harness_flags
-from harness_circuits.harness.plugin import register
+from harness_circuits.harness.patches import register
 from harness_circuits.task_data.base import TaskData
 
 MISSING = "pretrained=/there/is/no/such/model"
