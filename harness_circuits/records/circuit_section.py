@@ -18,6 +18,7 @@
       discovery_peak_bytes, evaluation_peak_bytes
       accuracy           {value, low, high, chance, ...} of the whole model
       left_out           {reason: number of pairs}
+      warnings           what makes the numbers say less than they seem to, a line each
       data               where the pairs come from
       scores             provenance of the scores
       known_circuits     overlap with circuits of the literature
@@ -30,9 +31,12 @@ lm-eval has all metrics. Files of earlier versions have no `weights`, `accuracy`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import check_sizes
@@ -44,6 +48,7 @@ from harness_circuits.records.weights import read_weights
 from harness_circuits.records.whole_model import read_whole_model
 from harness_circuits.statistics.bootstrap import Interval
 
+AREA_TOLERANCE = 1e-6
 RANKINGS = tuple(ranking.value for ranking in Ranking)
 
 
@@ -89,6 +94,9 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
     circuit = config.child("circuit")
     facts = circuit.child("tasks").child(task)
     curves = facts.child("curves")
+    read = {Ranking(name): _curve(curves.child(name)) for name in curves.keys(RANKINGS)}
+    areas = _areas(top.child("results").child(task))
+    _check_areas(f"results.{task}", areas, read)
     return Run(
         file=path,
         date=top.number("date"),
@@ -101,8 +109,8 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
             "graph": dict(circuit.child("graph").data),
         },
         settings=_settings(circuit),
-        areas=_areas(top.child("results").child(task)),
-        curves={Ranking(name): _curve(curves.child(name)) for name in curves.keys(RANKINGS)},
+        areas=areas,
+        curves=read,
         metric=facts.text("metric"),
         accuracy=_accuracy(facts),
         n_discovery=int(facts.number("n_discovery")),
@@ -156,6 +164,23 @@ def _areas(results: Fields) -> dict[str, Interval]:
     }
 
 
+def _check_areas(
+    where: str, areas: Mapping[str, Interval], curves: Mapping[Ranking, CurveRecord]
+) -> None:
+    """Refuse a published area that is not the one under the published curve."""
+    for name, published in areas.items():
+        curve = curves.get(AREAS[name].ranking)
+        if curve is None:
+            continue
+        f = np.array([point.value for point in curve.points])
+        found = float(AREAS[name].function(curve.sizes, f))
+        if not math.isclose(found, published.value, rel_tol=AREA_TOLERANCE, abs_tol=AREA_TOLERANCE):
+            raise ResultFileError(
+                f"{where}: {name!r} is {published.value:g}, and its curve (curves."
+                f"{AREAS[name].ranking.value}.faithfulness) has {found:g}"
+            )
+
+
 def _curve(fields: Fields) -> CurveRecord:
     sizes = fields.numbers("sizes")
     try:
@@ -170,7 +195,7 @@ def _curve(fields: Fields) -> CurveRecord:
     points = zip(columns["faithfulness"], low, high, strict=True)
     return CurveRecord(
         sizes,
-        tuple(fields.ordered(*point) for point in points),
+        tuple(fields.ordered(*point, "faithfulness") for point in points),
         columns["accuracy"],
         columns["kept"],
         columns["edges"],

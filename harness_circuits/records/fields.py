@@ -11,6 +11,8 @@ from typing import Any
 from harness_circuits.errors import CircuitError
 from harness_circuits.statistics.bootstrap import Interval
 
+SLACK = 1e-9  # of numbers that were summed in another order
+
 
 class ResultFileError(CircuitError):
     """A file is no results file of `--model circuit`, or a part of it is missing or malformed."""
@@ -65,12 +67,19 @@ class Fields:
 
     def interval(self, value: str, low: str, high: str) -> Interval:
         """An interval from the names of its value and bounds."""
-        return self.ordered(self.number(value), self.number(low), self.number(high))
+        return self.ordered(self.number(value), self.number(low), self.number(high), value)
 
-    def ordered(self, value: float, low: float, high: float) -> Interval:
-        """An interval whose bounds must be in order."""
+    def ordered(self, value: float, low: float, high: float, name: str) -> Interval:
+        """An interval whose bounds must be in order, and around its value."""
         if low > high:
-            raise ResultFileError(f"{self.where}: an interval from {low:g} to {high:g}")
+            raise ResultFileError(
+                f"{self.where}: {name!r} has an interval from {low:g} to {high:g}"
+            )
+        slack = SLACK * max(1.0, abs(value))
+        if not low - slack <= value <= high + slack:
+            raise ResultFileError(
+                f"{self.where}: {name!r} is {value:g}, outside its own interval from {low:g} to {high:g}"
+            )
         return Interval(value, low, high)
 
     def _get(self, name: str) -> Any:

@@ -58,9 +58,13 @@ def weight_blocks(
 
 
 def interval(value: float, draws: Float[np.ndarray, "draw"], level: float = 0.95) -> Interval:
-    """Percentile interval of finite draws; the value itself where there are none."""
+    """Percentile interval of finite draws, widened to hold the value; that alone where there are none.
+
+    Resamples of |1 - f| lie above its estimate where f is near 1, and those of a ratio anywhere where
+    its denominator is near 0: an interval without its own estimate would be no interval of it.
+    """
     draws = draws[np.isfinite(draws)]
     if not len(draws):
         return Interval(float(value), float(value), float(value))
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high))
+    return Interval(float(value), min(float(low), value), max(float(high), value))

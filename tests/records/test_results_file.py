@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.environments import ROOT
 from helpers.result_files import SIZES, examples, result_json, write_run
 
 from harness_circuits.evaluation.summary import summarise
@@ -93,7 +94,29 @@ DAMAGE: list[tuple[Edit, str]] = [
     ),
     (
         lambda d: d["results"]["ioi_circuit"].update({"cmd_ci95_low,none": 9}),
-        "results.ioi_circuit: an interval from 9 to ",
+        "results.ioi_circuit: 'cmd,none' has an interval from 9 to ",
+    ),
+    (
+        lambda d: d["results"]["ioi_circuit"].update({"cpr_ci95_low,none": -9, "cpr,none": -8}),
+        "results.ioi_circuit: 'cpr' is -8, and its curve (curves.signed.faithfulness) has 0.",
+    ),
+    (
+        lambda d: d["results"]["ioi_circuit"].update({"cmd_log,none": 50}),
+        "results.ioi_circuit: 'cmd_log,none' is 50, outside its own interval from ",
+    ),
+    (
+        lambda d: facts(d)["curves"]["signed"]["faithfulness"].__setitem__(1, 40),
+        "curves.signed: 'faithfulness' is 40, outside its own interval from ",
+    ),
+    (
+        lambda d: facts(d)["accuracy"].update(value=0.1),
+        "tasks.ioi_circuit.accuracy: 'value' is 0.1, outside its own interval from 0.75 to 0.97",
+    ),
+    (
+        lambda d: facts(d)["curves"]["absolute"].update(
+            {x: [0.5] * 4 for x in ("faithfulness", "ci95_low", "ci95_high")}
+        ),
+        "and its curve (curves.absolute.faithfulness) has 0.495",
     ),
     (
         lambda d: d["results"]["ioi_circuit"].pop("cpr_ci95_high,none"),
@@ -133,3 +156,8 @@ def test_folders_are_searched_and_refused_files_named(tmp_path: Path) -> None:
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ResultFileError, match="There is no file or folder"):
         read_results([tmp_path / "nothing"])
+
+
+def test_the_results_of_this_repository_are_read() -> None:
+    reading = read_results([ROOT / "results"])
+    assert len(reading.runs) > 50 and not reading.damaged

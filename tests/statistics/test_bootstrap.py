@@ -81,7 +81,7 @@ def test_symmetric_data_lie_around_their_estimate(half: list[float], seed: int) 
 def test_interval_covers_the_share_of_draws_it_says(draws: list[float], level: float) -> None:
     found = interval(1.5, np.array(draws), level)
     assert found.value == 1.5
-    assert min(draws) <= found.low <= found.high <= max(draws)
+    assert min(*draws, 1.5) <= found.low <= 1.5 <= found.high <= max(*draws, 1.5)
     inside = np.mean([found.low - 1e-9 <= x <= found.high + 1e-9 for x in draws])
     assert inside >= level - 2 / len(draws)
 
@@ -108,3 +108,10 @@ def test_draws_without_a_denominator_are_left_out() -> None:
 def test_a_negative_number_of_resamples_is_refused() -> None:
     with pytest.raises(OptionError, match=r"^bootstrap_iters is at least 0, got -1\.$"):
         resample_weights(3, -1, 0)
+
+
+def test_an_interval_holds_its_own_estimate() -> None:
+    draws = np.linspace(0.2, 0.3, 101)
+    assert interval(0.1, draws).low == 0.1 and interval(0.5, draws).high == 0.5
+    inside = interval(0.25, draws)
+    assert (inside.low, inside.high) == pytest.approx((0.2025, 0.2975))
