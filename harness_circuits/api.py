@@ -24,11 +24,12 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, write_atomically
 from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
 from harness_circuits.discovery import Discovery, Setup
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, shown
 from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.records.run import CurveRecord
 from harness_circuits.selection import select as select_counts
@@ -83,12 +84,14 @@ class Faithfulness:
         """
         from harness_circuits.report.extras import needs_report
 
-        path = Path(path)
+        path = read_path(path, "path", "a picture file")
         if path.suffix == ".html":
             return write_atomically(path, self.figure().to_html(include_plotlyjs=True).encode())
         if path.suffix not in PICTURES:
             known = ", ".join((*PICTURES, ".html"))
-            raise OptionError(f"A curve is written to a file ending in {known}, not {path.name!r}.")
+            raise OptionError(
+                f"A curve is written to a file ending in {known}, not {shown(path.name)}."
+            )
         with needs_report():
             from harness_circuits.report.drawing.curves_static import curves_picture
         return write_atomically(path, curves_picture(self.curves, path.suffix[1:], title))

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
@@ -156,9 +156,9 @@ def make_ablation(
 def check_ablation(name: str, mean_over: str = "clean") -> None:
     """Raise `OptionError` for an unknown ablation or side."""
     if name not in ABLATIONS:
-        raise OptionError(f"Unknown ablation {name!r}. Known: {', '.join(ABLATIONS)}.")
+        raise OptionError(f"Unknown ablation {shown(name)}. Known: {', '.join(ABLATIONS)}.")
     if mean_over not in get_args(Side):
-        raise OptionError(f"mean_over is 'clean' or 'corrupted', got {mean_over!r}.")
+        raise OptionError(f"mean_over is 'clean' or 'corrupted', got {shown(mean_over)}.")
 
 
 def _over_ranks(totals: Totals, model: CircuitModel, ranks: Ranks) -> Totals:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from harness_circuits.errors import CircuitFileError, OptionError, UnknownNameError
+from harness_circuits.errors import CircuitFileError, OptionError, UnknownNameError, shown
 
 INPUT = "input"
 LOGITS = "logits"
@@ -202,11 +202,11 @@ class Graph:
         """
         source, arrow, destination = name.partition("->")
         if not arrow:
-            raise UnknownNameError(f"{name!r} is not an edge; expected 'source->destination'.")
+            raise UnknownNameError(f"{shown(name)} is not an edge; expected 'source->destination'.")
         src, dst = self.source_index(source), self.destination_index(destination)
         if src >= self.n_visible[dst]:
             raise UnknownNameError(
-                f"There is no edge {name!r}: {source} does not come before {destination}"
+                f"There is no edge {shown(name)}: {source} does not come before {destination}"
                 f"{' (attention and MLP run in parallel here)' if self.parallel else ''}."
             )
         return src, dst
@@ -228,10 +228,10 @@ class Graph:
         """
         fields = set(cls.__dataclass_fields__)
         if not isinstance(data, dict) or set(data) != fields:
-            raise CircuitFileError(f"Expected graph sizes {sorted(fields)}, got {data!r}.")
+            raise CircuitFileError(f"Expected graph sizes {sorted(fields)}, got {shown(data)}.")
         whole = all(type(data[field]) is int for field in fields - {"parallel"})
         if not whole or type(data["parallel"]) is not bool:
-            raise CircuitFileError(f"Graph sizes must be whole numbers, got {data!r}.")
+            raise CircuitFileError(f"Graph sizes must be whole numbers, got {shown(data)}.")
         try:
             return cls(**data)
         except OptionError as error:
@@ -240,6 +240,6 @@ class Graph:
     def _not_here(self, what: str, name: str) -> str:
         parallel = ", parallel attention and MLP" if self.parallel else ""
         return (
-            f"Unknown {what} {name!r} in a graph of {self.n_layers} layers with {self.n_heads} heads"
+            f"Unknown {what} {shown(name)} in a graph of {self.n_layers} layers with {self.n_heads} heads"
             f" ({self.n_kv_heads} key/value heads{parallel})."
         )

@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, shown
 
 
 class Ranking(StrEnum):
@@ -30,7 +30,7 @@ class Ranking(StrEnum):
         """
         if text not in tuple(cls):
             known = " or ".join(repr(member.value) for member in cls)
-            raise OptionError(f"ranking is {known}, got {text!r:.200}.")
+            raise OptionError(f"ranking is {known}, got {shown(text)}.")
         return cls(text)
 
     @property

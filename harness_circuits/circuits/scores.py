@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
-from harness_circuits.errors import MismatchError, NumericalError, OptionError
+from harness_circuits.errors import MismatchError, NumericalError, OptionError, shown
 
 if TYPE_CHECKING:
     from harness_circuits.circuits.circuit import Circuit
@@ -38,7 +38,7 @@ class ScoreSpace:
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
-            raise OptionError(f"Unknown level {self.level!r}. Known: {', '.join(LEVELS)}.")
+            raise OptionError(f"Unknown level {shown(self.level)}. Known: {', '.join(LEVELS)}.")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class ScoreSpace:
             OptionError: The size is not in (0, 1].
         """
         if not 0 < size <= 1:
-            raise OptionError(f"A circuit size is a fraction in (0, 1], got {size!r}.")
+            raise OptionError(f"A circuit size is a fraction in (0, 1], got {shown(size)}.")
         return max(1, int(size * self.n_units + 1e-9))
 
     def unit_name(self, *at: int) -> str:

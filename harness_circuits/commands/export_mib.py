@@ -8,7 +8,7 @@ from pathlib import Path
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.commands.parser import CommandParser, path_argument, text_argument
-from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.errors import CircuitFileError, OptionError, shown
 from harness_circuits.formats import (
     CIRCUITS_FILE,
     SCORES_FILE,
@@ -156,8 +156,8 @@ def _cell(path: Path, contribution: Contribution) -> Cell:
     task = str(facts.get("task", path.name)).removesuffix("_circuit").replace("_", "-")
     if model is None or task not in TASKS:
         raise OptionError(
-            f"{path}: task {facts.get('task')!r} on model {facts.get('model')!r} is none of MIB's. "
-            f"Say what it is to be called: TASK_MODEL={path}, for example ioi_gpt2={path}."
+            f"{path}: task {shown(facts.get('task'))} on model {shown(facts.get('model'))} is none "
+            f"of MIB's. Say what it is to be called: TASK_MODEL={path}, for example ioi_gpt2={path}."
         )
     return Cell(task, model)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.formats import eapig_json, eapig_pt, own
 from harness_circuits.formats.groups import expressible, fit
 from harness_circuits.formats.own import (
@@ -21,6 +21,7 @@ from harness_circuits.formats.own import (
     write_scores,
 )
 from harness_circuits.formats.parts import Format, choose, split
+from harness_circuits.options.paths import read_path
 
 FORMATS: dict[str, Format] = {".json": eapig_json, ".pt": eapig_pt, ".safetensors": own}
 SUFFIXES = tuple(FORMATS)
@@ -72,13 +73,13 @@ def save_circuit_file(path: str | Path, item: Scores | Circuit) -> Path:
         CircuitFileError: Edge scores over grouped key/value heads in a format that has none, or an
             unknown suffix.
     """
-    path = Path(path)
+    path = read_path(path, "FILE", "a circuit file")
     return _format(path).write(path, item)
 
 
 def _format(path: Path) -> Format:
     if path.suffix not in FORMATS:
         raise CircuitFileError(
-            f"{path}: a circuit file ends in {', '.join(SUFFIXES)}, not {path.suffix!r}."
+            f"{path}: a circuit file ends in {', '.join(SUFFIXES)}, not {shown(path.suffix)}."
         )
     return FORMATS[path.suffix]

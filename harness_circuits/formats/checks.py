@@ -11,7 +11,7 @@ import numpy as np
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.errors import CircuitFileError, shown
 
 # Limits where no graph says what a file may need, and for what is not an array.
 MAX_BYTES = 2 << 30
@@ -54,18 +54,19 @@ def graph_of_cfg(path: Path, cfg: object, expected: Graph | None) -> Graph:
         CircuitFileError: Sizes are missing or not numbers, or describe another model.
     """
     if not isinstance(cfg, Mapping):
-        raise CircuitFileError(f"{path}: 'cfg' must map names to sizes, got {cfg!r:.80}.")
+        raise CircuitFileError(f"{path}: 'cfg' must map names to sizes, got {shown(cfg, 80)}.")
     sizes: dict[str, Any] = {}
     for key in ("n_layers", "n_heads", "d_model"):
         sizes[key] = cfg.get(key)
         if type(sizes[key]) is not int or not 0 < sizes[key] < 1 << 20:
             raise CircuitFileError(
-                f"{path}: cfg[{key!r}] must be a positive whole number, got {cfg.get(key)!r:.80}."
+                f"{path}: cfg[{shown(key)}] must be a positive whole number, got "
+                f"{shown(cfg.get(key), 80)}."
             )
     parallel = cfg.get("parallel_attn_mlp")
     if type(parallel) is not bool:
         raise CircuitFileError(
-            f"{path}: cfg['parallel_attn_mlp'] must be true or false, got {parallel!r:.80}."
+            f"{path}: cfg['parallel_attn_mlp'] must be true or false, got {shown(parallel, 80)}."
         )
     graph = Graph(**sizes, n_kv_heads=sizes["n_heads"], parallel=parallel)
     if expected is not None and graph != ungrouped(expected):

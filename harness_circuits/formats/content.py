@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float
 from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.formats.checks import check_finite
 from harness_circuits.formats.groups import expand
 from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
@@ -159,8 +159,9 @@ def _noted(path: Path, content: Content) -> dict[str, str]:
     known = level in LEVELS and marks in LEVELS and kind in ("scores", "circuit")
     if not known or note.get("version") != 1:
         raise CircuitFileError(
-            f"{path}: the entry {NOTE!r} is damaged or of another version "
-            f"(version {note.get('version')!r:.80}, content {kind!r:.80}, level {level!r:.80})."
+            f"{path}: the entry {shown(NOTE)} is damaged or of another version "
+            f"(version {shown(note.get('version'), 80)}, content {shown(kind, 80)}, level "
+            f"{shown(level, 80)})."
         )
     return {str(kind): str(level)}
 

@@ -23,7 +23,7 @@ import numpy as np
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import INPUT, LOGITS, QKV, Graph
 from harness_circuits.circuits.scores import Scores, write_atomically
-from harness_circuits.errors import CircuitFileError, UnknownNameError
+from harness_circuits.errors import CircuitFileError, UnknownNameError, shown
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
 from harness_circuits.formats.parts import Parts
@@ -65,10 +65,10 @@ def read(path: Path, graph: Graph | None) -> Parts:
         raise CircuitFileError(f"{path} is not a JSON file: {error}.") from error
     for key in ("cfg", "nodes", "edges"):
         if not isinstance(data, dict) or not isinstance(data.get(key), dict):
-            raise CircuitFileError(f"{path} is not a circuit file: it has no mapping {key!r}.")
+            raise CircuitFileError(f"{path} is not a circuit file: it has no mapping {shown(key)}.")
     note = data.get(NOTE, {})
     if not isinstance(note, dict):
-        raise CircuitFileError(f"{path}: the entry {NOTE!r} is not a mapping.")
+        raise CircuitFileError(f"{path}: the entry {shown(NOTE)} is not a mapping.")
     found = graph_of_cfg(path, data["cfg"], graph)
     if len(data["nodes"]) > found.n_src + 1 or len(data["edges"]) > found.n_edges:
         raise CircuitFileError(
@@ -155,13 +155,15 @@ def _without_duplicates(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, A
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise CircuitFileError(f"{path} has two entries {twice!r:.80} in one mapping.")
+        raise CircuitFileError(f"{path} has two entries {shown(twice, 80)} in one mapping.")
     return result
 
 
 def _mapping(path: Path, value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise CircuitFileError(f"{path}: {what!r:.80} must be a mapping, got {value!r:.80}.")
+        raise CircuitFileError(
+            f"{path}: {shown(what, 80)} must be a mapping, got {shown(value, 80)}."
+        )
     return value
 
 
@@ -173,18 +175,20 @@ def _flag(path: Path, name: str, entry: Mapping[str, Any]) -> bool:
     flag = entry.get("in_graph")
     if type(flag) is not bool:
         raise CircuitFileError(
-            f"{path}: {name!r:.80} must have 'in_graph' true or false, got {flag!r:.80}."
+            f"{path}: {shown(name, 80)} must have 'in_graph' true or false, got {shown(flag, 80)}."
         )
     return flag
 
 
 def _number(path: Path, name: str, value: Any) -> float:
     if type(value) not in (int, float):
-        raise CircuitFileError(f"{path}: the score of {name!r:.80} is no number: {value!r:.80}.")
+        raise CircuitFileError(
+            f"{path}: the score of {shown(name, 80)} is no number: {shown(value, 80)}."
+        )
     try:
         return float(value)
     except OverflowError as error:
-        raise CircuitFileError(f"{path}: the score of {name!r:.80} is too large.") from error
+        raise CircuitFileError(f"{path}: the score of {shown(name, 80)} is too large.") from error
 
 
 def _read_edges(
@@ -243,7 +247,7 @@ def _read_nodes(path: Path, entries: dict[str, dict[str, Any]], graph: Graph) ->
             continue
         if len(having) != graph.n_src:
             raise CircuitFileError(
-                f"{path}: only {len(having)} of {graph.n_src} nodes have {key!r}."
+                f"{path}: only {len(having)} of {graph.n_src} nodes have {shown(key)}."
             )
         rows: list[Any] = [None] * graph.n_src
         for name in having:
@@ -264,11 +268,11 @@ def _neurons(path: Path, name: str, value: Any, graph: Graph, key: str) -> Seque
     if not isinstance(value, list) or len(value) != graph.d_model:
         length = len(value) if isinstance(value, list) else repr(value)[:80]
         raise CircuitFileError(
-            f"{path}: {key!r} of {name!r} must be {graph.d_model} values, got {length}."
+            f"{path}: {shown(key)} of {shown(name)} must be {graph.d_model} values, got {length}."
         )
     if key == "neurons":
         if any(type(flag) is not bool for flag in value):
-            raise CircuitFileError(f"{path}: {key!r} of {name!r} must be true or false.")
+            raise CircuitFileError(f"{path}: {shown(key)} of {shown(name)} must be true or false.")
         return value
     return [_number(path, f"{name}[{i}]", number) for i, number in enumerate(value)]
 

@@ -28,7 +28,7 @@ import numpy as np
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, write_atomically
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
 from harness_circuits.formats.eapig_json import cfg_of
@@ -93,7 +93,7 @@ def read(path: Path, graph: Graph | None) -> Parts:
     _check_names(path, "dst_nodes", data["dst_nodes"], found.destination_names)
     note = data.get(NOTE, {})
     if not isinstance(note, dict):
-        raise CircuitFileError(f"{path}: the entry {NOTE!r} is not a mapping.")
+        raise CircuitFileError(f"{path}: the entry {shown(NOTE)} is not a mapping.")
     edge_shape, node_shape = (found.n_src, found.n_dst), (found.n_src,)
     neuron_shape = (found.n_src, found.d_model)
     whole = Content(
@@ -157,11 +157,11 @@ def _load(path: Path) -> dict[str, Any]:
 def _check_names(path: Path, key: str, names: object, expected: tuple[str, ...]) -> None:
     if not isinstance(names, (list, tuple)) or len(names) != len(expected):
         length = len(names) if isinstance(names, (list, tuple)) else type(names).__name__
-        raise CircuitFileError(f"{path}: {key!r} must be {len(expected)} names, got {length}.")
+        raise CircuitFileError(f"{path}: {shown(key)} must be {len(expected)} names, got {length}.")
     for index, (name, right) in enumerate(zip(names, expected, strict=True)):
         if not isinstance(name, str) or name != right:
             raise CircuitFileError(
-                f"{path}: {key}[{index}] must be {right!r} in this graph, got {name!r:.80}."
+                f"{path}: {key}[{index}] must be {shown(right)} in this graph, got {shown(name, 80)}."
             )
 
 
@@ -170,13 +170,15 @@ def _tensor(path: Path, data: dict[str, Any], key: str, shape: tuple[int, ...]) 
 
     value = data[key]
     if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized:
-        raise CircuitFileError(f"{path}: {key!r} must be a tensor, got {type(value).__name__}.")
+        raise CircuitFileError(
+            f"{path}: {shown(key)} must be a tensor, got {type(value).__name__}."
+        )
     if tuple(value.shape) != shape:
         raise CircuitFileError(
-            f"{path}: {key!r} has shape {tuple(value.shape)}, its graph needs {shape}."
+            f"{path}: {shown(key)} has shape {tuple(value.shape)}, its graph needs {shape}."
         )
     if value.device.type != "cpu":
-        raise CircuitFileError(f"{path}: {key!r} has no values (device {value.device}).")
+        raise CircuitFileError(f"{path}: {shown(key)} has no values (device {value.device}).")
     return value.detach()
 
 
@@ -187,7 +189,7 @@ def _scores(
         return None
     tensor = _tensor(path, data, key, shape)
     if not tensor.is_floating_point():
-        raise CircuitFileError(f"{path}: {key!r} must be floating point, got {tensor.dtype}.")
+        raise CircuitFileError(f"{path}: {shown(key)} must be floating point, got {tensor.dtype}.")
     wide = tensor if tensor.dtype.itemsize == 8 else tensor.float()
     return np.array(wide.numpy())
 
@@ -195,8 +197,8 @@ def _scores(
 def _flags(path: Path, data: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
     tensor = _tensor(path, data, key, shape)
     if tensor.is_complex():
-        raise CircuitFileError(f"{path}: {key!r} must be boolean, got {tensor.dtype}.")
+        raise CircuitFileError(f"{path}: {shown(key)} must be boolean, got {tensor.dtype}.")
     flags = np.array(tensor.bool().numpy())
     if not np.array_equal(tensor.double().numpy(), flags):
-        raise CircuitFileError(f"{path}: {key!r} must be boolean, or numbers 0 and 1.")
+        raise CircuitFileError(f"{path}: {shown(key)} must be boolean, or numbers 0 and 1.")
     return flags

@@ -21,7 +21,7 @@ from pathlib import Path
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.circuits.sizes import MIB_SIZES
-from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.errors import CircuitFileError, OptionError, shown
 from harness_circuits.formats import save_circuit_file
 
 SIZES = MIB_SIZES[:-1]
@@ -110,7 +110,7 @@ def check_submission(cells: Mapping[Cell, Contribution]) -> list[str]:
     known = {"model": set(MODELS.values()) | {"interpbench"}, "task": set(TASKS)}
     for cell in cells:
         warnings += [
-            f"{cell.folder}: MIB has no {what} {getattr(cell, what)!r} (it has "
+            f"{cell.folder}: MIB has no {what} {shown(getattr(cell, what))} (it has "
             f"{', '.join(sorted(names))})."
             for what, names in known.items()
             if getattr(cell, what) not in names
@@ -133,7 +133,7 @@ def write_submission(
         CircuitFileError: Something cannot be written in MIB's format.
     """
     if file_format not in FORMATS:
-        raise OptionError(f"Unknown format {file_format!r}. Known: {', '.join(FORMATS)}.")
+        raise OptionError(f"Unknown format {shown(file_format)}. Known: {', '.join(FORMATS)}.")
     if folder.exists():
         raise OptionError(f"{folder} exists already; name a new folder.")
     check_submission(cells)

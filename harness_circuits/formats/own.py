@@ -22,7 +22,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace, write_atomically
-from harness_circuits.errors import CircuitError, CircuitFileError
+from harness_circuits.errors import CircuitError, CircuitFileError, shown
 from harness_circuits.formats.checks import check_finite, check_size
 from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
 
@@ -73,7 +73,7 @@ def read_scores(path: Path) -> Scores:
     if not {SCORES} <= set(arrays) <= {SCORES, "samples", IN_GRAPH}:
         raise CircuitFileError(
             f"{path} must hold an array 'scores', and 'samples' and 'in_graph' or nothing else; got "
-            f"{sorted(arrays)!r:.200}."
+            f"{shown(sorted(arrays))}."
         )
     values = arrays["scores"]
     if values.dtype not in (np.float16, np.float32, np.float64):
@@ -189,7 +189,7 @@ def _read(path: Path, kind: str) -> tuple[ScoreSpace, dict[str, np.ndarray], dic
     if header.get("format") != kind or header.get("version") != "1":
         raise CircuitFileError(
             f"{path} is not a {kind} file of version 1 (its header says "
-            f"{header.get('format')!r:.80}, version {header.get('version')!r:.20})."
+            f"{shown(header.get('format'), 80)}, version {shown(header.get('version'), 20)})."
         )
     space = _space(path, header)
     arrays = {}
@@ -201,7 +201,7 @@ def _read(path: Path, kind: str) -> tuple[ScoreSpace, dict[str, np.ndarray], dic
                 needed = owner.shape
                 if (shape[1:] if name == "samples" else shape) != needed:
                     raise CircuitFileError(
-                        f"{path}: {name!r:.80} has shape {shape}, its graph needs {needed}."
+                        f"{path}: {shown(name, 80)} has shape {shape}, its graph needs {needed}."
                     )
                 arrays[name] = file.get_tensor(name)
     except CircuitFileError:
@@ -215,7 +215,7 @@ def _space(path: Path, header: Mapping[str, str], of: str = "") -> ScoreSpace:
     """The units that a file is about, or (`circuit_`) those of the circuit beside its scores."""
     level = header.get(f"{of}level")
     if level not in LEVELS:
-        raise CircuitFileError(f"{path}: unknown level {level!r:.80}.")
+        raise CircuitFileError(f"{path}: unknown level {shown(level, 80)}.")
     try:
         graph = Graph.from_dict(_json(path, header, f"{of}graph"))
     except CircuitError as error:
@@ -228,7 +228,7 @@ def _samples(path: Path, header: Mapping[str, str], sums: np.ndarray | None) -> 
         return None
     sizes = _json(path, header, "sample_sizes")
     if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
-        raise CircuitFileError(f"{path}: sample_sizes are whole numbers, got {sizes!r:.80}.")
+        raise CircuitFileError(f"{path}: sample_sizes are whole numbers, got {shown(sizes, 80)}.")
     try:
         return Samples(sums, np.array(sizes, dtype=np.int64))
     except (CircuitError, OverflowError) as error:
@@ -239,7 +239,9 @@ def _json(path: Path, header: Mapping[str, str], name: str) -> Any:
     try:
         return json.loads(header[name])
     except (KeyError, ValueError, RecursionError) as error:
-        raise CircuitFileError(f"{path}: the header's {name!r} is missing or not JSON.") from error
+        raise CircuitFileError(
+            f"{path}: the header's {shown(name)} is missing or not JSON."
+        ) from error
 
 
 def _unreadable(path: Path, error: Exception) -> CircuitFileError:

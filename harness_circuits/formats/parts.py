@@ -18,6 +18,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError, UnknownNameError, shown
+from harness_circuits.options.paths import read_path
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -38,7 +39,7 @@ class Format(Protocol):
 
 def split(path: str | Path) -> tuple[Path, str | None]:
     """A file, and the part named after `#`, unless that belongs to the file's own name."""
-    whole = Path(path).expanduser()
+    whole = read_path(path, "FILE", "a circuit file")
     text, sign, name = str(whole).rpartition("#")
     if not sign or whole.exists():
         return whole, None

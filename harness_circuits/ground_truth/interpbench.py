@@ -25,7 +25,7 @@ from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.errors import CircuitFileError, UnsupportedModelError
+from harness_circuits.errors import CircuitFileError, UnsupportedModelError, shown
 from harness_circuits.formats.checks import NOTE_BYTES, check_size
 from harness_circuits.ground_truth.inert_pickle import Made, read_inert
 
@@ -141,7 +141,7 @@ def _config(path: Path, found: Mapping[str, Any]) -> CaseConfig:
 def _size(path: Path, name: str, value: Any) -> int:
     if type(value) is not int or not 0 < value < 1 << 20:
         raise CircuitFileError(
-            f"{path}: {name} must be a positive whole number, got {value!r:.80}."
+            f"{path}: {name} must be a positive whole number, got {shown(value, 80)}."
         )
     return value
 
@@ -161,7 +161,7 @@ def _check_supported(path: Path, found: Mapping[str, Any]) -> None:
         value = found.get(key, defaults.get(key))
         if value not in known:
             raise UnsupportedModelError(
-                f"{path}: a model with {key}={value!r:.60} cannot be run here; supported are "
+                f"{path}: a model with {key}={shown(value, 60)} cannot be run here; supported are "
                 f"{', '.join(map(str, known))}."
             )
 
@@ -208,7 +208,7 @@ def read_edges(folder: Path, graph: Graph) -> Circuit:
     names: set[str] = set()
     for edge in found:
         if not _is_edge(edge):
-            raise CircuitFileError(f"{path}: {edge!r:.100} is no pair of hook names.")
+            raise CircuitFileError(f"{path}: {shown(edge, 100)} is no pair of hook names.")
         names.update(_ours(path, edge[0], edge[1], graph))
     if not names:
         raise CircuitFileError(f"{path} has no edge between two nodes.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.harness.task_lookup import check_task, find_task
+from harness_circuits.options.paths import read_path
 
 MAX_DOCUMENTS = 200  # of a task without pairs, whose documents may be many
 FILES = (".txt", ".jsonl")
@@ -20,7 +20,7 @@ def check_source(source: str) -> None:
     Raises:
         OptionError: There is none.
     """
-    path = Path(source).expanduser()
+    path = read_path(source, "calibration", "a task, a .txt or a .jsonl file")
     if path.suffix not in FILES:
         check_task(source, f"calibration={source}")
     elif not path.is_file():
@@ -41,7 +41,7 @@ def read_texts(source: str, limit: int | None, metadata: Mapping[str, Any]) -> l
         TaskDataError: A line is malformed.
     """
     check_source(source)
-    path = Path(source).expanduser()
+    path = read_path(source, "calibration", "a task, a .txt or a .jsonl file")
     if path.suffix not in FILES:
         return _task_texts(source, limit, metadata)
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, shown
 from harness_circuits.harness.patches import add_task_folder
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.run_in_use import not_the_runs, run_in_use
+from harness_circuits.options.paths import read_path
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -43,12 +43,12 @@ def check_task(name: str, option: str) -> None:
         OptionError: There is none.
     """
     if name.endswith((".yaml", ".yml")):
-        known = Path(name).expanduser().is_file()
+        known = read_path(name, "task", "a task or its .yaml file").is_file()
     else:
         known = name in task_manager([name], run_in_use().include_path, {}).all_tasks
     if not known:
         raise OptionError(
-            f"{option}: there is no task {name!r}. `lm_eval ls tasks` lists all of them; a task of "
+            f"{option}: there is no task {shown(name)}. `lm_eval ls tasks` lists all of them; a task of "
             "your own is given as its .yaml file, or found under --include_path."
         )
 
@@ -67,7 +67,7 @@ def find_task(name: str, metadata: Mapping[str, Any]) -> Task:
 
     names, run = [name], run_in_use()
     if name.endswith((".yaml", ".yml")):
-        name, names = str(Path(name).expanduser()), []
+        name, names = str(read_path(name, "task", "a task or its .yaml file")), []
     manager = task_manager(names, run.include_path, {**metadata, **run.metadata})
     tasks_of_the_run = dict(TASKS)
     with not_the_runs():

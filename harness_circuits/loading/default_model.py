@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
 from harness_circuits.machine.cache import cache_folder, make_once
+from harness_circuits.options.paths import read_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,7 @@ def convert_gguf(path: str | Path) -> Path:
         GgufError: The file is missing, is not GGUF, or is of a kind transformers cannot read.
         CacheError: The cache folder cannot be written.
     """
-    source = _existing_gguf(Path(path).expanduser())
+    source = _existing_gguf(read_path(path, "path", "a GGUF file"))
     digest = _sha256(source)
     target = cache_folder() / "models" / f"{source.stem}-{digest[:16]}-v{FORMAT_VERSION}"
 

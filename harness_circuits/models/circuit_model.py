@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.errors import OptionError, UnsupportedModelError
+from harness_circuits.errors import OptionError, UnsupportedModelError, shown
 from harness_circuits.models.architecture import Names, component, read_architecture
 from harness_circuits.models.inputs import Inputs
 from harness_circuits.models.layer import Layer
@@ -64,7 +64,7 @@ class CircuitModel:
             UnsupportedModelError: The model has no decomposition we can patch.
         """
         if kv_heads not in ("ungrouped", "grouped"):
-            raise OptionError(f"kv_heads is 'ungrouped' or 'grouped', got {kv_heads!r}.")
+            raise OptionError(f"kv_heads is 'ungrouped' or 'grouped', got {shown(kv_heads)}.")
         components, names = read_architecture(hf)
         self.hf = hf.eval().requires_grad_(False)
         self.tokenizer = tokenizer

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness_circuits.errors import PairError, TaskDataError
+from harness_circuits.errors import PairError, TaskDataError, shown
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Pair:
     def __post_init__(self) -> None:
         problem = self._problem()
         if problem:
-            raise PairError(f"A pair cannot be used: {problem} (clean prompt {self.clean!r}).")
+            raise PairError(f"A pair cannot be used: {problem} (clean prompt {shown(self.clean)}).")
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Pair:
@@ -71,7 +71,7 @@ class Pair:
             return f"answer index {outside[0]} is not among its {n} choices"
         both = set(self.correct) & set(self.incorrect)
         if both:
-            return f"choice {self.choices[min(both)]!r} is both correct and incorrect"
+            return f"choice {shown(self.choices[min(both)])} is both correct and incorrect"
         return ""
 
     def _half_character(self) -> str:
@@ -88,11 +88,11 @@ class Pair:
         ):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not all(isinstance(x, kind) for x in values):
-                shown = list(values) if isinstance(values, tuple) else values
-                return f"{name} is not a list of {what}: {shown!r}"
+                given = list(values) if isinstance(values, tuple) else values
+                return f"{name} is not a list of {what}: {shown(given)}"
         for name in ("clean", "corrupted"):
             if not isinstance(getattr(self, name), str):
-                return f"{name} is not text: {getattr(self, name)!r}"
+                return f"{name} is not text: {shown(getattr(self, name))}"
         return ""
 
 

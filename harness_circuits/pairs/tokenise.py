@@ -20,7 +20,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from harness_circuits.errors import PairError
+from harness_circuits.errors import PairError, shown
 from harness_circuits.models.circuit_model import Inputs
 from harness_circuits.pairs.answer_tree import AnswerTree, answer_tree, tree_layout
 from harness_circuits.pairs.grouping import group_by_start, shared_tokens
@@ -147,13 +147,13 @@ def tokenise_pair(
     if len(clean) != len(corrupted):
         raise PairError(_length_message(tokenizer, name, clean, corrupted))
     if clean == corrupted:
-        raise PairError(f"{name}: clean and corrupted prompt are the same: {pair.clean!r}.")
+        raise PairError(f"{name}: clean and corrupted prompt are the same: {shown(pair.clean)}.")
     answers = tuple(own for own, _ in encode_answers(tokenizer, pair.clean, pair.choices))
     for choice, tokens in zip(pair.choices, answers, strict=True):
         if not tokens:
             raise PairError(
-                f"{name}: the answer {choice!r} has no token of its own after the prompt "
-                f"{pair.clean[-30:]!r}; the tokenizer drops it."
+                f"{name}: the answer {shown(choice)} has no token of its own after the prompt "
+                f"{shown(pair.clean[-30:])}; the tokenizer drops it."
             )
     return TokenPair(tuple(clean), tuple(corrupted), answers, pair.correct, pair.incorrect, index)
 
@@ -168,10 +168,10 @@ def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
     wrong = {pair.answers[index][0] for index in pair.incorrect}
     if right & wrong:
         token = min(right & wrong)
-        shown = repr(tokenizer.decode([token])) if tokenizer is not None else f"token {token}"
+        told = repr(tokenizer.decode([token])) if tokenizer is not None else f"token {token}"
         raise PairError(
             f"{where}, pair {pair.index}: a correct and an incorrect answer share their first token "
-            f"{shown}, so their logit difference says nothing. Use answers that differ in their "
+            f"{told}, so their logit difference says nothing. Use answers that differ in their "
             "first token, or a metric over whole answers (metric: prob_diff)."
         )
 

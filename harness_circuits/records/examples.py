@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.errors import CircuitError
+from harness_circuits.errors import CircuitError, shown
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.machine.outgoing import path_part
 from harness_circuits.records.results_file import EXAMPLES_FILE
@@ -89,7 +89,7 @@ def _read(path: Path, run: Run) -> Examples:
     except OSError as error:
         raise NoExamplesError(f"{path} is not readable: {error.strerror}") from error
     except (jsonlines.Error, ValueError, KeyError, TypeError) as error:
-        raise NoExamplesError(f"{path} is malformed: {error!r}") from error
+        raise NoExamplesError(f"{path} is malformed: {shown(error)}") from error
     uniform = np.full(len(rows), 1 / len(rows))
     for ranking, values in examples.curves.items():
         published = [point.value for point in run.curves[ranking].points]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.errors import CircuitError
+from harness_circuits.errors import CircuitError, shown
 from harness_circuits.statistics.bootstrap import Interval
 
 SLACK = 1e-9  # of numbers that were summed in another order
@@ -84,11 +84,13 @@ class Fields:
 
     def _get(self, name: str) -> Any:
         if not isinstance(self.data, dict) or name not in self.data:
-            raise ResultFileError(f"{self.where} has no {name!r}")
+            raise ResultFileError(f"{self.where} has no {shown(name)}")
         return self.data[name]
 
     def _wrong(self, name: str, expected: str, value: object) -> ResultFileError:
-        return ResultFileError(f"{self.where}: {name!r} is not {expected} but {value!r:.80}")
+        return ResultFileError(
+            f"{self.where}: {shown(name)} is not {expected} but {shown(value, 80)}"
+        )
 
 
 def read_json(path: Path) -> Any:
@@ -110,7 +112,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r:.80} is there twice in one object")
+        raise ValueError(f"the key {shown(twice, 80)} is there twice in one object")
     return found
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from harness_circuits.errors import CircuitError
+from harness_circuits.errors import CircuitError, shown
+from harness_circuits.options.paths import read_path
 
 MOST_BYTES, MOST_VALUES, MOST_DEPTH = 2**20, 100_000, 32
 MOST_WHOLE = 2**63
@@ -43,7 +44,7 @@ def read_yaml(path: str | Path) -> Any:
         YamlFileError: It cannot be read, is no YAML, or breaks a rule above; names the line.
     """
     try:
-        with Path(path).open("rb") as file:
+        with read_path(path, "FILE", "a YAML file").open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         text = content.decode("utf-8")
     except (OSError, ValueError) as error:
@@ -83,7 +84,9 @@ class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.YAMLError(f"a key is one value, not a collection{key.start_mark}")
             if (key.tag, key.value) in seen:
-                raise yaml.YAMLError(f"the key {key.value!r:.80} is there twice{key.start_mark}")
+                raise yaml.YAMLError(
+                    f"the key {shown(key.value, 80)} is there twice{key.start_mark}"
+                )
             seen.add((key.tag, key.value))
         return node
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, shown
 from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_file
 from harness_circuits.options.paths import read_path
 from harness_circuits.report.drawing.layout import Drawing, lay_out
@@ -77,6 +77,7 @@ def find_files(file: str, scores_file: str | None = None) -> tuple[str, str | No
     Raises:
         OptionError: A folder is none of artifacts, or holds several tasks'.
     """
+    read_path(file, "FILE", "a circuit file or a folder of artifacts")
     path, sign, name = file.partition("#")
     folder = read_path(path, "FILE")
     if not folder.is_dir():
@@ -119,7 +120,9 @@ def check_output(path: Path) -> None:
         OptionError: The suffix says nothing.
     """
     if path.suffix not in SUFFIXES:
-        raise OptionError(f"{path}: a drawing ends in {', '.join(SUFFIXES)}, not {path.suffix!r}.")
+        raise OptionError(
+            f"{path}: a drawing ends in {', '.join(SUFFIXES)}, not {shown(path.suffix)}."
+        )
 
 
 def default_output(file: str) -> Path:

@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.errors import OptionError, PairError, TaskDataError
+from harness_circuits.errors import OptionError, PairError, TaskDataError, shown
+from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair, make_pairs
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
 from harness_circuits.task_data.columns import Columns
@@ -98,22 +99,22 @@ class CustomData(TaskData):
         if not isinstance(given, str) or not given:
             raise OptionError(
                 f"{self.task} reads a file of pairs: name it with --metadata "
-                f'\'{{"pairs": "FILE.jsonl"}}\', got {given!r}.'
+                f'\'{{"pairs": "FILE.jsonl"}}\', got {shown(given)}.'
             )
-        return Path(given).expanduser()
+        return read_path(given, "pairs", "a file of pairs")
 
 
 def _encoding(metadata: Mapping[str, Any]) -> str | None:
     given = metadata.get("encoding")
     if given is not None and not isinstance(given, str):
-        raise OptionError(f"encoding is the name of one, such as cp1252, got {given!r:.60}.")
+        raise OptionError(f"encoding is the name of one, such as cp1252, got {shown(given, 60)}.")
     return given
 
 
 def _same_pairs(metadata: Mapping[str, Any]) -> bool:
     given = metadata.get("same_pairs", False)
     if not isinstance(given, bool):
-        raise OptionError(f"same_pairs is true or false, got {given!r:.60}.")
+        raise OptionError(f"same_pairs is true or false, got {shown(given, 60)}.")
     return given
 
 
@@ -180,7 +181,7 @@ def _document(row: Any, columns: Columns) -> dict[str, Any]:
     if isinstance(row, Exception):
         raise TaskDataError(str(row))
     if not isinstance(row, Mapping):
-        raise TaskDataError(f"not an object with columns, but {row!r:.60}.")
+        raise TaskDataError(f"not an object with columns, but {shown(row, 60)}.")
     row = columns.pair_row(row)
     missing = [name for name in NEEDED if row.get(name) is None]
     if missing:
@@ -194,7 +195,7 @@ def _document(row: Any, columns: Columns) -> dict[str, Any]:
         raise TaskDataError("clean and corrupted prompt are the same.")
     split = given.get("split") or _half(str(given.get("key", pair.clean)))
     if split not in SPLITS:
-        raise TaskDataError(f"split is {', '.join(SPLITS)}, or left out; got {split!r}.")
+        raise TaskDataError(f"split is {', '.join(SPLITS)}, or left out; got {shown(split)}.")
     return {
         "clean": pair.clean,
         "corrupted": pair.corrupted,

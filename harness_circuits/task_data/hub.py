@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.errors import OptionError, TaskDataError, shown
+from harness_circuits.options.paths import read_path
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
 
@@ -47,7 +48,7 @@ class RowReader:
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise TaskDataError(
                 f"{where}, row {number}: not as expected ({type(error).__name__}: {error}). It has "
-                f"the columns {sorted(row)}; the counterfactual is read from {column!r}."
+                f"the columns {sorted(row)}; the counterfactual is read from {shown(column)}."
             ) from error
 
 
@@ -150,7 +151,7 @@ def load_splits(task: str, path: str, name: str | None, revision: str) -> dict[s
     """
     from datasets import load_dataset
 
-    folder = Path(path).expanduser()
+    folder = read_path(path, "dataset_path", "a hub id or a folder")
     local = folder.is_dir()
     if not local and COMMIT.fullmatch(revision) is None:
         logger.warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness_circuits.errors import PairError, TaskDataError
+from harness_circuits.errors import PairError, TaskDataError, shown
 from harness_circuits.task_data.base import fit_in_use
 from harness_circuits.task_data.fit import Fit
 
@@ -25,7 +25,7 @@ def split_docs(config: Any, dataset: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if split not in dataset:
             raise TaskDataError(
-                f"{config.task}: {part}_split is {split!r}, and the data have the splits "
+                f"{config.task}: {part}_split is {shown(split)}, and the data have the splits "
                 f"{', '.join(map(str, dataset))}."
             )
         docs = dataset[split]

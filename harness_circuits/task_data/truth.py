@@ -9,7 +9,7 @@ import jsonlines
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.errors import CircuitFileError, TaskDataError, UnknownNameError
+from harness_circuits.errors import CircuitFileError, TaskDataError, UnknownNameError, shown
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.formats.parts import IN_GRAPH
 from harness_circuits.ground_truth import TruthFiles, truth_files
@@ -78,6 +78,6 @@ def _check_words(where: str, row: dict[str, Any], words: frozenset[str]) -> None
     unknown = [word for text in texts for word in str(text).split() if word not in words]
     if unknown:
         raise TaskDataError(
-            f"{where}: the model has no token for {unknown[0]!r}. Its words are "
+            f"{where}: the model has no token for {shown(unknown[0])}. Its words are "
             f"{', '.join(sorted(words)[:20])}{', ...' if len(words) > 20 else ''}."
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness_circuits.errors import OptionError, UnknownNameError
+from harness_circuits.errors import OptionError, UnknownNameError, shown
 from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.records.strict_yaml import YamlFileError, read_yaml
 from harness_circuits.registry import unknown_name
@@ -61,5 +61,5 @@ def read_thresholds(path: Path | None) -> Thresholds:
             raise UnknownNameError(f"{path}: {unknown_name('metric', str(key), KEYS)}")
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value < math.inf:
-            raise OptionError(f"{path}: {key} is a number from 0, got {value!r:.200}.")
+            raise OptionError(f"{path}: {key} is a number from 0, got {shown(value)}.")
     return Thresholds({key: float(value) for key, value in data.items()})
