@@ -17,6 +17,7 @@ from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import find_task
+from harness_circuits.machine.outgoing import path_part
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import fingerprint, pairs_from_docs
 from harness_circuits.records.artifacts import check_folder
@@ -115,7 +116,7 @@ def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     )
     folder = artifacts_folder(options)
     if folder is not None:
-        write_scores(folder / where / SCORES_FILE, scores)
+        write_scores(folder / path_part(where) / SCORES_FILE, scores)
     return scores
 
 

@@ -28,6 +28,7 @@ from harness_circuits.evaluation.summary import (
     summarise,
     table,
 )
+from harness_circuits.machine.outgoing import CleanMessages
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.records.whole_model import behaviour_of
 from harness_circuits.task_data import base
@@ -37,6 +38,7 @@ from harness_circuits.task_data.loaded import PARTS, align_splits, split_docs
 from harness_circuits.task_data.truth import TruthData
 
 logger = logging.getLogger("lm_eval.circuit")
+logger.addFilter(CleanMessages())  # of all modules that log under this name
 
 TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
 

@@ -8,6 +8,7 @@ folder. It is cleaned here, once, where it leaves.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import unicodedata
 
@@ -41,6 +42,15 @@ def spreadsheet_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     return f"'{clean(value)}" if _FORMULA.match(value) else clean(value)
+
+
+class CleanMessages(logging.Filter):
+    """Cleans what a logger says, which may quote names from files."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the message; nothing is left out."""
+        record.msg, record.args = clean_lines(record.getMessage()), ()
+        return True
 
 
 def path_part(name: str) -> str:
