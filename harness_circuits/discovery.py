@@ -50,7 +50,7 @@ class Setup:
     @property
     def metric_name(self) -> str:
         """Name of the metric that circuits are evaluated by."""
-        return self.settings.metric or self.task_metric
+        return self.settings.metric or self.settings.metric_in_force(self.task_metric)
 
     @property
     def metric(self) -> Metric:
@@ -74,7 +74,7 @@ class Setup:
             OptionError: They ask for another model.
         """
         graph = self.model.graph
-        if self.settings.compat == "mib" and graph.n_kv_heads != graph.n_heads:
+        if self.settings.published and graph.n_kv_heads != graph.n_heads:
             raise OptionError("compat=mib needs kv_heads=ungrouped: MIB scores every query head.")
 
     def check_discovery(self) -> None:
@@ -194,7 +194,7 @@ class Discovery:
             settings.level,  # type: ignore[arg-type]
             self.ablation,
             settings.n_samples,
-            raw_heads=settings.compat == "mib",
+            raw_heads=settings.published,
             ranks=setup.ranks,
         )
         settings.method_for(setup.attribution_metric)

@@ -130,7 +130,8 @@ class Experiment:
         """One circuit per ranking and size of what was found or given."""
         settings = self.setup.settings
         how = self.sizes, settings.rankings, settings.selection
-        return found.circuits(*how, **settings.chosen_selection_options())
+        options = settings.chosen_selection_options()
+        return found.circuits(*how, published=settings.published, **options)
 
     def with_stability(self, scores: Scores, curves: Sequence[Curve]) -> tuple[Curve, ...]:
         """Curves with the stability of their sizes' top-n units."""
@@ -191,5 +192,5 @@ def check_graph(model: CircuitModel, given: Given) -> None:
     Raises:
         MismatchError: They do.
     """
-    for space in (given.space, *(circuit.space for circuit in given.fixed.values())):
+    for space in (given.space, *(circuit.space for circuit in given.given_circuits)):
         check_same_graph(space, model.graph, model.name)

@@ -22,6 +22,8 @@ from harness_circuits.registry import unknown_name
 from harness_circuits.selection import SELECTORS, check_selection
 
 MIB_OPTIONS = {"sites": "reference"}
+MIB_SELECTION = {"information-flow-routes": "greedy"}  # of these methods; top-n of all others
+MIB_METRICS = dict.fromkeys(("normalised_logit", "normalized_logit"), "mib_normalized_logit")
 STABILITY_SAMPLES = 64  # groups of training pairs that `stability_resamples` has kept
 OWN_OPTIONS = ("method_options", "selection_options")  # given flat, beside the other keys
 
@@ -34,10 +36,12 @@ class Settings(SettingsFields):
         for name, option in SETTINGS.items():
             self._set(name, option.read(name, getattr(self, name)))
         method, selector = METHODS.get(self.method), SELECTORS.get(self.selection)
-        for metric in (self.metric, self.attribution_metric):
+        for name in ("metric", "attribution_metric"):
+            metric = getattr(self, name)
             if metric is not None:
-                METRICS.get(metric)
-        if self.compat == "mib" and (self.level, self.ablation) != ("edge", "patching"):
+                self._set(name, self.metric_in_force(metric))
+                METRICS.get(getattr(self, name))
+        if self.published and (self.level, self.ablation) != ("edge", "patching"):
             raise OptionError(
                 "compat=mib reproduces MIB's published protocol at level=edge with "
                 f"ablation=patching only, got level={self.level}, ablation={self.ablation}."
@@ -71,6 +75,15 @@ class Settings(SettingsFields):
         if self.n_samples and not METHODS.get(self.method).samples:
             wanted = wanted or "keep_samples"
             raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
+
+    @property
+    def published(self) -> bool:
+        """Whether everything is to be as MIB's code has it (`compat=mib`)."""
+        return self.compat == "mib"
+
+    def metric_in_force(self, name: str) -> str:
+        """The metric that a name stands for: MIB has one of its own under a name of ours."""
+        return MIB_METRICS.get(name, name) if self.published else name
 
     @property
     def rankings(self) -> tuple[Ranking, ...]:
@@ -125,7 +138,7 @@ class Settings(SettingsFields):
         """The method's options: defaults, the run's seed, and what was set."""
         defaults = METHODS.get(self.method).defaults
         seed = {"seed": self.seed} if "seed" in defaults else {}
-        published = MIB_OPTIONS if self.compat == "mib" else {}
+        published = MIB_OPTIONS if self.published else {}
         preset = {name: value for name, value in published.items() if name in defaults}
         return {**defaults, **seed, **preset, **self.method_options}
 
@@ -166,6 +179,10 @@ class Settings(SettingsFields):
                 raise OptionError(unknown_name("option", key, known))
         chosen = {key: value for key, value in arguments.items() if key in SETTINGS}
         method = METHODS.get(chosen.get("method", cls.method))
+        if chosen.get("compat") == "mib":
+            chosen.setdefault(
+                "selection", MIB_SELECTION.get(str(chosen.get("method")), cls.selection)
+            )
         selector = SELECTORS.get(chosen.get("selection", cls.selection))
         rest = {key: value for key, value in arguments.items() if key not in SETTINGS}
         for key in rest:

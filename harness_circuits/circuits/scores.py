@@ -61,15 +61,20 @@ class ScoreSpace:
         """Number of units that exist."""
         return self.graph.n_edges if self.level == "edge" else int(np.prod(self.shape))
 
-    def n_at(self, size: float) -> int:
-        """Number of units at a size, a fraction of all units: rounded down as MIB does, at least 1.
+    def n_at(self, size: float, *, published: bool = False) -> int:
+        """Number of units at a size, a fraction of all units: rounded down, and at least 1.
+
+        Args:
+            size: The fraction.
+            published: As MIB's code has it, which may be none at all, and one less where the
+                product lies just below a whole number (0.29 of 100 is 28).
 
         Raises:
             OptionError: The size is not in (0, 1].
         """
         if not 0 < size <= 1:
             raise OptionError(f"A circuit size is a fraction in (0, 1], got {shown(size)}.")
-        return max(1, int(size * self.n_units + 1e-9))
+        return int(size * self.n_units) if published else max(1, int(size * self.n_units + 1e-9))
 
     def unit_name(self, *at: int) -> str:
         """Name of the unit at an index: `a0.h1->m0`, `a0.h1`, or `a0.h1[5]` for its neuron 5."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.commands.parser import CommandParser, path_argument, text_argument
 from harness_circuits.errors import CircuitFileError, OptionError, shown
@@ -23,10 +24,13 @@ from harness_circuits.formats.mib_folder import (
     Cell,
     Contribution,
     check_submission,
+    curves_of,
     write_submission,
 )
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.paths import read_path
+
+BOTH = "both"
 
 _EPILOG = """\
 examples:
@@ -64,7 +68,8 @@ def read_source(source: str, ranking: str | None = None) -> dict[Cell, Contribut
     Args:
         source: `PATH` or `TASK_MODEL=PATH`; the path is a file, the artifacts folder of one task,
             or a folder of those.
-        ranking: `absolute` or `signed` takes the nine circuits of that ranking, None importances.
+        ranking: `absolute` or `signed` takes the nine circuits of that ranking, `both` nine of
+            each (folders `abs-True` and `abs-False`), None importances.
 
     Raises:
         OptionError: Nothing is there, or what is there cannot be named.
@@ -104,8 +109,9 @@ def _parser() -> CommandParser:
     parser.add_argument("--format", choices=FORMATS, default="json", help="default: json")
     parser.add_argument(
         "--circuits",
-        choices=("absolute", "signed"),
-        help="write the nine circuits of this ranking instead of importances",
+        choices=(*Ranking, BOTH),
+        help="write the nine circuits of this ranking instead of importances; of both, into "
+        "abs-True and abs-False",
     )
     return parser
 
@@ -140,10 +146,13 @@ def _scores(path: Path) -> Scores:
     return item
 
 
-def _circuits(path: Path, ranking: str) -> dict[float, Circuit]:
+def _circuits(path: Path, ranking: str) -> Contribution:
     circuits = read_circuits(path if path.is_file() else path / CIRCUITS_FILE)
-    names = {size: f"{ranking}@{size:g}" for size in SIZES}
-    return {size: circuits[name] for size, name in names.items() if name in circuits}
+    found = {}
+    for one in Ranking if ranking == BOTH else (Ranking.read(ranking),):
+        names = {size: f"{one}@{size:g}" for size in SIZES}
+        found[one] = {size: circuits[name] for size, name in names.items() if name in circuits}
+    return found if ranking == BOTH else found[one]
 
 
 def _cell(path: Path, contribution: Contribution) -> Cell:
@@ -165,4 +174,6 @@ def _cell(path: Path, contribution: Contribution) -> Cell:
 def _summary(contribution: Contribution) -> str:
     if isinstance(contribution, Scores):
         return f"importances of {contribution.space.n_units} {contribution.space.level}s"
-    return f"{len(contribution)} circuits"
+    curves = curves_of(contribution)
+    counts = (f"{len(circuits)} circuits {name}".rstrip() for name, circuits in curves.items())
+    return ", ".join(counts)

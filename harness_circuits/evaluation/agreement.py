@@ -15,11 +15,16 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.known import KNOWN_FOR_TASK, is_gpt2_small, known_circuit
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.evaluation.mib_auroc import mib_auroc
 from harness_circuits.selection.given import Given
 
 
 def agreement(
-    scores: Scores | None, truth: Circuit | None, *, whole_heads: bool = False
+    scores: Scores | None,
+    truth: Circuit | None,
+    *,
+    whole_heads: bool = False,
+    published: bool = False,
 ) -> dict[str, float]:
     """AUROC, area under precision-recall, and recall at the true size.
 
@@ -28,9 +33,10 @@ def agreement(
         truth: The true circuit, over edges of the same graph.
         whole_heads: Take edges into a head's query, key and value as one, with the largest of
             their absolute scores, which is true if any of the three is.
+        published: Add what MIB's code calls the AUROC of edge scores.
 
     Returns:
-        `auroc`, `auprc` and `recall@true_size`, or nothing.
+        `auroc`, `auprc`, `recall@true_size` and `mib_auroc`, or nothing.
     """
     if scores is None or truth is None or scores.space.level == "neuron":
         return {}
@@ -42,10 +48,13 @@ def agreement(
     if whole_heads and scores.space.level == "edge":
         real, wanted, sizes = (_by_node(scores.space.graph, x) for x in (real, wanted, sizes))
     labels, values = wanted[real], sizes[real]
+    published = published and scores.space.level == "edge"
+    own = {"mib_auroc": mib_auroc(scores, truth)} if published else {}
     return {
         "auroc": auroc(labels, values),
         "auprc": auprc(labels, values),
         "recall@true_size": recall_at_true_size(labels, values),
+        **own,
     }
 
 
@@ -126,7 +135,10 @@ def overlap_with_known(found: Given | None, task: str) -> dict[str, Any]:
     if not is_gpt2_small(graph):
         return {}
     known = known_circuit(name, graph)
-    circuit = list(found.fixed.values())[-1] if found.scores is None else _like(found.scores, known)
+    if found.scores is not None:
+        circuit = _like(found.scores, known)
+    else:  # the given circuit that is nearest in size
+        circuit = min(found.given_circuits, key=lambda given: abs(given.n_kept - known.n_kept))
     return {name: {"n_edges": known.n_kept, **overlap(circuit, known)}}
 
 

@@ -6,7 +6,13 @@
 
 A folder holds either one importance file or nine binary circuits, which keep at most .1, .2, .5, 1,
 2, 5, 10, 20 and 50% of the edges (MIB-circuit-track, "Submitting to the MIB Leaderboard"). JSON or
-`.pt`. At least two models and two tasks are asked for.
+`.pt`. At least two models and two tasks are asked for. Circuits by both rankings stand in folders
+`abs-True` (by |score|, scored for CMD) and `abs-False` (by signed score, scored for CPR) within the
+cell's folder, nine in each; without these, the same nine are scored for both.
+
+MIB evaluates nine circuits (`mttk/MIB-circuit-track-autoeval`) by what they keep, whatever their
+scores: it sorts them by their number of edges, takes them for the nine sizes above, and adds the
+whole model, whose faithfulness is 1. `read_cell` reads them so.
 """
 
 from __future__ import annotations
@@ -17,12 +23,16 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import CircuitFileError, OptionError, shown
-from harness_circuits.formats import save_circuit_file
+from harness_circuits.formats import load_circuit_file, save_circuit_file
+from harness_circuits.formats.parts import IN_GRAPH
 
 SIZES = MIB_SIZES[:-1]
 TASKS = (
@@ -81,7 +91,19 @@ class Cell:
         return f"{self.task}_{self.model}"
 
 
-Contribution = Scores | Mapping[float, Circuit]
+Circuits = Mapping[float, Circuit]
+Contribution = Scores | Circuits | Mapping[Ranking, Circuits]
+RANKING_FOLDERS = {"abs-True": Ranking.ABSOLUTE, "abs-False": Ranking.SIGNED}
+
+
+def curves_of(contribution: Contribution) -> dict[str, Circuits]:
+    """Circuits of a contribution, by the folder within the cell's; none of importances."""
+    if isinstance(contribution, Scores):
+        return {}
+    by_ranking: dict[Any, Any] = dict(contribution)
+    if set(Ranking) & set(by_ranking):
+        return {name: by_ranking.get(ranking, {}) for name, ranking in RANKING_FOLDERS.items()}
+    return {"": by_ranking}
 
 
 def check_submission(cells: Mapping[Cell, Contribution]) -> list[str]:
@@ -97,8 +119,8 @@ def check_submission(cells: Mapping[Cell, Contribution]) -> list[str]:
     if not cells:
         raise OptionError("There is nothing to export.")
     for cell, contribution in cells.items():
-        if not isinstance(contribution, Scores):
-            _check_circuits(cell, contribution)
+        for name, circuits in curves_of(contribution).items():
+            _check_circuits(f"{cell.folder}/{name}".rstrip("/"), circuits)
     warnings = []
     for what in ("model", "task"):
         names = sorted({getattr(cell, what) for cell in cells})
@@ -154,13 +176,72 @@ def write_submission(
 def _files(contribution: Contribution) -> dict[str, Scores | Circuit]:
     if isinstance(contribution, Scores):
         return {"importances": contribution}
-    return {f"circuit_{size:g}": circuit for size, circuit in sorted(contribution.items())}
+    return {
+        f"{folder}/circuit_{size:g}".lstrip("/"): circuit
+        for folder, circuits in curves_of(contribution).items()
+        for size, circuit in sorted(circuits.items())
+    }
 
 
-def _check_circuits(cell: Cell, circuits: Mapping[float, Circuit]) -> None:
+def read_cell(folder: Path, graph: Graph) -> Path | dict[Ranking, dict[float, Circuit]]:
+    """One cell's folder of a submission, of anybody's.
+
+    Args:
+        folder: The folder.
+        graph: The model's graph.
+
+    Returns:
+        The importance file, if it is the only file; or, per ranking, circuits by size, the whole
+        model among them as the largest.
+
+    Raises:
+        CircuitFileError: It holds neither one file nor nine circuits, or a circuit is too large.
+    """
+    names = [name for name in RANKING_FOLDERS if (folder / name).is_dir()]
+    files = _files_in(folder)
+    if names:
+        if files or len(names) != len(RANKING_FOLDERS):
+            raise CircuitFileError(
+                f"{folder}: circuits by both rankings stand in {' and '.join(RANKING_FOLDERS)}, and "
+                f"nowhere else; got {', '.join(names)} and {len(files)} files."
+            )
+        return {
+            ranking: _read_nine(folder / name, graph) for name, ranking in RANKING_FOLDERS.items()
+        }
+    if len(files) == 1:
+        return files[0]
+    return dict.fromkeys(Ranking, _read_nine(folder, graph))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in (".json", ".pt"))
+
+
+def _read_nine(folder: Path, graph: Graph) -> dict[float, Circuit]:
+    files = _files_in(folder)
+    if len(files) != len(SIZES):
+        raise CircuitFileError(
+            f"{folder} has {len(files)} .json and .pt files; MIB's folders hold one file of "
+            f"importances, or {len(SIZES)} circuits."
+        )
+    found = []
+    for file in files:
+        circuit = load_circuit_file(f"{file}#{IN_GRAPH}", graph)
+        assert isinstance(circuit, Circuit)
+        found.append(circuit)
+    levels = sorted({circuit.space.level for circuit in found})
+    if len(levels) > 1:
+        raise CircuitFileError(f"{folder} mixes circuits of levels {', '.join(levels)}.")
+    found.sort(key=lambda circuit: circuit.weighted_edges)
+    circuits = dict(zip(SIZES, found, strict=True))
+    _check_circuits(str(folder), circuits)
+    return {**circuits, MIB_SIZES[-1]: Circuit.full(found[0].space)}
+
+
+def _check_circuits(where: str, circuits: Circuits) -> None:
     if sorted(circuits) != list(SIZES):
         raise CircuitFileError(
-            f"{cell.folder}: MIB asks for circuits of the nine sizes "
+            f"{where}: MIB asks for circuits of the nine sizes "
             f"{', '.join(f'{size:g}' for size in SIZES)}; got "
             f"{', '.join(f'{size:g}' for size in sorted(circuits)) or 'none'}."
         )
@@ -168,6 +249,6 @@ def _check_circuits(cell: Cell, circuits: Mapping[float, Circuit]) -> None:
         allowed = size * circuit.space.graph.n_edges
         if circuit.weighted_edges > allowed:
             raise CircuitFileError(
-                f"{cell.folder}: the circuit of size {size:g} keeps {circuit.weighted_edges:g} "
+                f"{where}: the circuit of size {size:g} keeps {circuit.weighted_edges:g} "
                 f"edges; MIB allows {allowed:g} ({size:.1%} of {circuit.space.graph.n_edges})."
             )

@@ -13,6 +13,7 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import SCORES_FILE, load_circuit_file, write_scores
+from harness_circuits.formats.mib_folder import read_cell
 from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.harness.task import CircuitTask
@@ -76,7 +77,12 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
         return None
     if name in NAMES:
         return Given.of(known_circuit(name, model.graph))
-    return Given.of(load_circuit_file(str(name), model.graph))
+    path = Path(str(name)).expanduser()
+    found = read_cell(path, model.graph) if path.is_dir() else str(name)
+    if isinstance(found, dict):
+        logger.info("circuit=%s: nine circuits, and the whole model as the tenth", name)
+        return Given.of_curves(found)
+    return Given.of(load_circuit_file(found, model.graph))
 
 
 def discovered(model: CircuitModel, name: str, options: Options) -> Scores:

@@ -171,7 +171,7 @@ def _check_names(options: Options) -> None:
         options.discovery.check_discovery()
     elif circuit is None:
         options.settings.check_discovery()
-    elif not ((path := circuit_path(circuit)) and path.is_file()):
+    elif not ((path := circuit_path(circuit)) and path.exists()):
         raise OptionError(
             f"circuit={shown(circuit)}: there is no such file, and no known circuit of this name. "
             f"Known circuits: {', '.join(NAMES)}. discover:TASK discovers one."

@@ -63,6 +63,10 @@ def check_standins(given: Given | None, options: Options) -> None:
         )
     options.check_ordinary_ablation()
     if given is not None and given.scores is None:
+        if len(given.given_circuits) > 1:
+            raise OptionError(
+                f"circuit={name} holds circuits of several sizes; name one of its files."
+            )
         if size is not None:
             raise OptionError(f"size={size}: {name} is a circuit and has its size.")
         if options.grid:
@@ -126,7 +130,8 @@ def _chosen(given: Given, options: Options) -> dict[float | None, Circuit]:
     settings, size = options.settings, options.run.get("size")
     sizes = sorted({*options.grid, *([] if size is None else [float(size)])})
     ranking, how = _ranking(options), settings.chosen_selection_options()
-    circuits = given.circuits(sizes, (ranking,), settings.selection, **how)
+    way = (ranking,), settings.selection
+    circuits = given.circuits(sizes, *way, published=settings.published, **how)
     return dict(zip(sizes, circuits[ranking], strict=True))
 
 

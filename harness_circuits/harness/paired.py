@@ -130,12 +130,13 @@ class PairedTasks:
         model = self.model.name
         chance = [near_chance_warning(accuracy, name, model)] if accuracy.near_chance else []
         truth = task.true_circuit(self.model.graph)
+        how = {"whole_heads": task.whole_heads, "published": settings.published}
         records = example_records(
             result,
             list(docs),
             iters=settings.bootstrap_iters,
             seed=settings.seed,
-            agreement=agreement(scores, truth, whole_heads=task.whole_heads),
+            agreement=agreement(scores, truth, **how),
         )
         if self.artifacts is not None:
             write_artifacts(self.artifacts, name, result, records.values())

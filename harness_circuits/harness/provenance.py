@@ -52,7 +52,7 @@ def settings_in_force(
     if given is None or circuit is None:
         return {"settings": facts, "given": None}
     path = circuit_path(circuit)
-    content = given.content if path is None else path.read_bytes()
+    content = given.content if path is None or path.is_dir() else path.read_bytes()
     named = {
         "file": circuit,
         "sha256": hashlib.sha256(content).hexdigest(),

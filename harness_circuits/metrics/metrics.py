@@ -95,6 +95,11 @@ def _normalised_logit(logits: Logits, batch: Batch, clean: Logits | None) -> Per
     return _mean_over(values, batch.answers.correct) / logits[:, 0].std(-1)
 
 
+def _mib_normalized_logit(logits: Logits, batch: Batch, clean: Logits | None) -> PerExample:
+    values = first_token_logits(logits, batch.answers)
+    return _mean_over(values, batch.answers.correct) / logits[:, 0].amax(-1)
+
+
 def _kl(logits: Logits, batch: Batch, clean: Logits | None) -> PerExample:
     assert clean is not None
     log_p, log_q = clean[:, 0].log_softmax(-1), logits[:, 0].log_softmax(-1)
@@ -150,6 +155,13 @@ _add(
     Metric(
         function=_normalised_logit,
         description="correct logit, minus the mean over the vocabulary, over its standard deviation",
+    ),
+)
+_add(
+    "mib_normalized_logit",
+    Metric(
+        function=_mib_normalized_logit,
+        description="correct logit over the highest logit of all (MIB's `normalized_logit`)",
     ),
 )
 _add(

@@ -4,7 +4,8 @@
     weights            {source: path or hub id, fingerprint: hash of its files or commit}
     graph              n_layers, n_heads, n_kv_heads, d_model, parallel; n_nodes, n_edges
     settings           every setting in force (`Settings.to_dict`); method is null where a file was given
-    given              null, or what `circuit=` named: {file, sha256, kind, provenance}
+    given              null, or what `circuit=` named: {file, sha256, kind, provenance,
+                       beside: null, or which circuit stands beside the scores that were read}
     ordinary_tasks     null, or the circuits that stood in for the model on tasks without pairs
     versions           of this package and those that numbers depend on
     load_seconds       time to load the model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness_circuits.circuits.circuit import Circuit
@@ -21,6 +21,7 @@ class Given:
         scores: The scores that circuits are selected from; None where circuits were given.
         fixed: The given circuits by size, ascending; empty where scores were given.
         ranking: What the given circuits were selected by; scores know both rankings.
+        further: Given circuits of the other ranking, of the same sizes, where there are such.
         provenance: Where the scores come from; of circuits nothing is known.
     """
 
@@ -29,6 +30,7 @@ class Given:
     fixed: Mapping[float, Circuit] = field(default_factory=dict)
     ranking: Ranking = Ranking.ABSOLUTE
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    further: Mapping[Ranking, Mapping[float, Circuit]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, found: Scores | Circuit) -> Given:
@@ -44,6 +46,19 @@ class Given:
         """Circuits by size, ascending, at least one; of one level."""
         return cls(next(iter(circuits.values())).space, None, circuits, ranking)
 
+    @classmethod
+    def of_curves(cls, curves: Mapping[Ranking, Mapping[float, Circuit]]) -> Given:
+        """Circuits of the same sizes for one ranking or both; of one level."""
+        ranking, *others = curves
+        first = cls.of_circuits(curves[ranking], ranking)
+        return replace(first, further={other: curves[other] for other in others})
+
+    @property
+    def given_circuits(self) -> tuple[Circuit, ...]:
+        """All circuits that were given as such."""
+        curves = (self.fixed, *self.further.values())
+        return tuple(circuit for curve in curves for circuit in curve.values())
+
     @property
     def kind(self) -> str:
         """`scores` or `circuit`."""
@@ -54,14 +69,20 @@ class Given:
         """What stands for the file where there is none: of what was discovered in this run."""
         if self.scores is not None:
             return self.scores.values.tobytes()
-        return b"".join(circuit.kept.tobytes() for circuit in self.fixed.values())
+        return b"".join(circuit.kept.tobytes() for circuit in self.given_circuits)
 
     def sizes(self, wanted: tuple[float, ...]) -> tuple[float, ...]:
         """The sizes that there will be circuits of, where some are wanted: given ones have theirs."""
         return wanted if self.scores is not None else tuple(self.fixed)
 
     def circuits(
-        self, sizes: Sequence[float], rankings: Sequence[Ranking], selection: str, **options: Any
+        self,
+        sizes: Sequence[float],
+        rankings: Sequence[Ranking],
+        selection: str,
+        *,
+        published: bool = False,
+        **options: Any,
     ) -> dict[Ranking, list[Circuit]]:
         """One pruned circuit per ranking and size; given ones as they are.
 
@@ -69,14 +90,17 @@ class Given:
             sizes: Fractions of all units, ascending.
             rankings: What to rank units by.
             selection: A selector's name.
+            published: Count units as MIB's code does (see `ScoreSpace.n_at`).
             **options: The selector's own options.
 
         Raises:
             OptionError: The selector cannot work with the scores.
         """
         if self.scores is None:
-            return {self.ranking: list(self.fixed.values())}
-        counts = [self.space.n_at(size) for size in sizes]
+            found = {self.ranking: self.fixed, **self.further}
+            wanted = [ranking for ranking in found if ranking in rankings or not self.further]
+            return {ranking: list(found[ranking].values()) for ranking in wanted}
+        counts = [self.space.n_at(size, published=published) for size in sizes]
         return {
             ranking: select(self.scores, counts, selection, ranking=ranking, **options)
             for ranking in rankings

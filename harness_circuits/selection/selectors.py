@@ -87,8 +87,9 @@ def select(
             f"groups. Discover again with keep_samples={selector.samples} and at least 2 pairs."
         )
     chosen = {**selector.defaults, **read_options(selector.options, options, f"selection={name}")}
-    circuits = selector.function(scores, counts, ranking, **chosen)
-    return [circuit.prune() for circuit in circuits]
+    some = [n for n in counts if n]  # of no units there is one circuit, whatever the selector
+    found = iter(selector.function(scores, some, ranking, **chosen) if some else ())
+    return [next(found).prune() if n else Circuit.empty(scores.space) for n in counts]
 
 
 def check_selection(

@@ -19,10 +19,24 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.commands import main
 from harness_circuits.commands.export_mib import export_mib
-from harness_circuits.errors import CircuitFileError, OptionError
-from harness_circuits.formats import load_circuit_file, read_circuits, read_scores, write_scores
-from harness_circuits.formats.mib_folder import SIZES, Cell, check_submission, write_submission
+from harness_circuits.errors import CircuitFileError, OptionError, UnknownNameError
+from harness_circuits.formats import (
+    load_circuit_file,
+    read_circuits,
+    read_scores,
+    save_circuit_file,
+    write_circuits,
+    write_scores,
+)
+from harness_circuits.formats.mib_folder import (
+    SIZES,
+    Cell,
+    check_submission,
+    read_cell,
+    write_submission,
+)
 from harness_circuits.records.artifacts import write_artifacts
+from harness_circuits.selection.given import Given
 from harness_circuits.selection.selectors import circuit_of, ranked
 
 GRAPH = Graph(n_layers=4, n_heads=6, n_kv_heads=6, d_model=4)
@@ -199,3 +213,82 @@ def test_command_says_what_it_cannot_use(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         export_mib([out])
     assert not Path(out).exists()
+
+
+# --- reading a cell's folder as MIB evaluates it ---
+
+
+def test_a_folder_of_nine_circuits_is_read_as_a_curve(tmp_path: Path) -> None:
+    circuits = nine(random_scores())
+    cell = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): circuits}, "pt") / "ioi_gpt2"
+    for at, size in enumerate(reversed(SIZES)):  # names say nothing, the number of edges does
+        (cell / f"circuit_{size:g}.pt").rename(cell / f"{at}.pt")
+    (cell / "README.md").write_text("of no concern")
+    found = read_cell(cell, GRAPH)
+    assert isinstance(found, dict)
+    for ranking in Ranking:
+        assert tuple(found[ranking]) == MIB_SIZES
+        for size, circuit in circuits.items():
+            np.testing.assert_array_equal(found[ranking][size].kept, circuit.kept)
+        assert found[ranking][1.0].n_kept == GRAPH.n_edges
+
+
+def test_both_rankings_stand_in_folders_of_their_own(tmp_path: Path) -> None:
+    curves = {ranking: nine(random_scores(at)) for at, ranking in enumerate(Ranking)}
+    folder = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): curves}) / "ioi_gpt2"
+    assert len(tree(folder)) == 18
+    assert {path.split("/")[0] for path in tree(folder)} == {"abs-True", "abs-False"}
+    found = read_cell(folder, GRAPH)
+    assert isinstance(found, dict)
+    for ranking, circuits in curves.items():
+        for size, circuit in circuits.items():
+            np.testing.assert_array_equal(found[ranking][size].kept, circuit.kept)
+    given = Given.of_curves(found)
+    assert given.sizes((0.5,)) == MIB_SIZES
+    for wanted in ((Ranking.SIGNED,), tuple(Ranking)):
+        chosen = given.circuits(MIB_SIZES, wanted, "top-n")
+        assert set(chosen) == set(wanted)
+        for ranking in wanted:
+            assert chosen[ranking] == list(found[ranking].values())
+    (folder / "abs-True").rename(folder / "other")
+    with pytest.raises(
+        CircuitFileError, match=r"in abs-True and abs-False, .* got abs-False and 0"
+    ):
+        read_cell(folder, GRAPH)
+
+
+def test_what_is_no_cell_is_refused(tmp_path: Path) -> None:
+    circuits = nine(random_scores())
+    folder = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): circuits}) / "ioi_gpt2"
+    save_circuit_file(folder / "circuit_0.2.json", circuits[0.5])
+    with pytest.raises(
+        CircuitFileError, match=r"the circuit of size 0.2 keeps \d+ edges; MIB allows"
+    ):
+        read_cell(folder, GRAPH)
+    save_circuit_file(folder / "circuit_0.2.json", Circuit.empty(ScoreSpace(GRAPH, "node")))
+    with pytest.raises(CircuitFileError, match="mixes circuits of levels edge, node"):
+        read_cell(folder, GRAPH)
+    save_circuit_file(folder / "circuit_0.2.json", random_scores())
+    with pytest.raises(UnknownNameError, match=r"circuit_0.2.json has 1 part.* \(got 'in_graph'\)"):
+        read_cell(folder, GRAPH)
+    (folder / "circuit_0.2.json").unlink()
+    with pytest.raises(
+        CircuitFileError, match=r"has 8 .json and .pt files; MIB's folders hold one"
+    ):
+        read_cell(folder, GRAPH)
+    only = write_submission(tmp_path / "b", {Cell("ioi", "gpt2"): random_scores()}) / "ioi_gpt2"
+    assert read_cell(only, GRAPH) == only / "importances.json"
+
+
+def test_command_writes_both_rankings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = random_scores(model="gpt2", task="ioi")
+    named = {f"{r}@{size:g}": top(scores, size) for r in Ranking for size in SIZES}
+    write_circuits(tmp_path / "ioi" / "circuits.safetensors", named)
+    source = f"ioi_gpt2={tmp_path / 'ioi'}"
+    export_mib([str(tmp_path / "out"), source, "--circuits", "both"])
+    assert len(tree(tmp_path / "out" / "ioi_gpt2" / "abs-True")) == 9
+    assert len(tree(tmp_path / "out" / "ioi_gpt2" / "abs-False")) == 9
+    assert "ioi_gpt2: 9 circuits abs-True, 9 circuits abs-False" in capsys.readouterr().out
+    write_circuits(tmp_path / "ioi" / "circuits.safetensors", dict(list(named.items())[:9]))
+    with pytest.raises(CircuitFileError, match=r"ioi_gpt2/abs-False: MIB asks .*; got none"):
+        export_mib([str(tmp_path / "out2"), source, "--circuits", "both"])

@@ -1,0 +1,93 @@
+"""`circuit=` on the tiny model: files with scores and a circuit, and a folder of nine circuits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.tiny_tasks import TASK, evaluate, values, write_task
+from helpers.tiny_tokenizer import save_tiny_model
+
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import Scores
+from harness_circuits.errors import OptionError
+from harness_circuits.formats import load_circuit_file, save_circuit_file
+from harness_circuits.formats.mib_folder import SIZES, Cell, write_submission
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.selection import select
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model, a task, and scores of one on the other."""
+    folder = tmp_path_factory.mktemp("files")
+    save_tiny_model(folder / "model")
+    write_task(folder)
+    run(folder, artifacts=str(folder / "found"), method="EAP", n_discovery=4)
+    return folder
+
+
+def run(folder: Path, **arguments: Any) -> dict[str, Any]:
+    return evaluate(CircuitLM(pretrained=str(folder / "model"), **arguments), [TASK], folder)
+
+
+def scores_of(folder: Path) -> Scores:
+    found = load_circuit_file(folder / "found" / TASK / "scores.json")
+    assert isinstance(found, Scores)
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".json", ".pt"])
+def test_what_was_read_of_both_is_said_and_can_be_chosen(
+    folder: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scores = scores_of(folder)
+    (circuit,) = select(scores, [25], ranking=Ranking.ABSOLUTE)
+    file = save_circuit_file(folder / f"both{suffix}", replace(scores, circuit=circuit))
+    with caplog.at_level(logging.WARNING):
+        results = run(folder, circuit=str(file), sizes="0.1:1")
+    n, total = circuit.n_kept, scores.space.n_units
+    text = (
+        f"{n} of {total} edges are marked in_graph; the file has scores, which are used: circuit="
+    )
+    assert text in caplog.text
+    given = results["config"]["circuit"]["given"]
+    assert (given["kind"], given["beside"].startswith(text)) == ("scores", True)
+    caplog.clear()
+    results = run(folder, circuit=f"{file}#in_graph")
+    assert "in_graph;" not in caplog.text
+    given = results["config"]["circuit"]["given"]
+    assert (given["kind"], given["beside"]) == ("circuit", None)
+    alone = save_circuit_file(folder / f"alone{suffix}", circuit)
+    found, expected = values(results), values(run(folder, circuit=str(alone)))
+    assert found == expected
+    assert any(name.startswith("faithfulness@") for name in found)
+
+
+def test_a_folder_of_nine_circuits_is_a_curve(folder: Path) -> None:
+    scores = scores_of(folder)
+    counts = [int(size * scores.space.n_units) for size in SIZES]
+    curves = {
+        ranking: dict(zip(SIZES, select(scores, counts, ranking=ranking), strict=True))
+        for ranking in Ranking
+    }
+    cell = Cell("ioi", "gpt2")
+    both = write_submission(folder / "both_rankings", {cell: curves}) / cell.folder
+    expected = values(
+        run(folder, circuit=str(folder / "found" / TASK / "scores.json"), compat="mib")
+    )
+    found = values(run(folder, circuit=str(both), compat="mib"))
+    assert found == pytest.approx(expected, abs=1e-6)
+    one = write_submission(folder / "one", {cell: curves[Ranking.ABSOLUTE]}, "pt") / cell.folder
+    same = values(run(folder, circuit=str(one), compat="mib"))
+    for name in ("cmd", "cmd_log"):
+        assert same[name] == pytest.approx(found[name], abs=1e-6)
+    f = [same[f"faithfulness@{size:g}"] for size in (*SIZES, 1)]
+    steps = [b - a for a, b in zip(SIZES, (*SIZES[1:], 1), strict=True)]
+    area = sum(step * (a + b) / 2 for step, a, b in zip(steps, f, f[1:], strict=False))
+    assert same["cpr"] == pytest.approx(area, abs=1e-6)
+    with pytest.raises(OptionError, match="there is no such file"):
+        CircuitLM(pretrained=str(folder / "model"), circuit=str(folder / "nothing"))
