@@ -218,7 +218,9 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             "model_revision": options.model.get("revision", "main"),
             "model_sha": str(getattr(model.hf.config, "_commit_hash", None) or ""),
             "circuit": circuit_section(
-                model=model_facts(model, options.model.get("pretrained")),
+                model=model_facts(
+                    model, options.model.get("pretrained"), options.model.get("peft")
+                ),
                 settings=settings_in_force(options.settings, self.circuit.given, self.circuit.name),
                 ordinary_tasks=self.ordinary.facts(),
                 versions=versions(),

@@ -10,7 +10,7 @@ from typing import Any
 from harness_circuits import __version__
 from harness_circuits.formats.parts import what_was_read
 from harness_circuits.harness.options import circuit_path
-from harness_circuits.loading.fingerprint import folder_fingerprint
+from harness_circuits.loading.fingerprint import adapter_fingerprint, folder_fingerprint
 from harness_circuits.loading.load import resolve
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.selection.given import Given
@@ -25,19 +25,25 @@ def versions() -> dict[str, str]:
     return {"harness_circuits": __version__, **others}
 
 
-def model_facts(model: CircuitModel, pretrained: str | None) -> dict[str, Any]:
+def model_facts(
+    model: CircuitModel, pretrained: str | None, peft: str | None = None
+) -> dict[str, Any]:
     """Which model this was, and its graph.
 
     Args:
         model: The model.
         pretrained: What it was loaded from.
+        peft: The adapter that was merged into it.
     """
     graph, folder = model.graph, Path(resolve(pretrained)[0])
     commit = getattr(model.hf.config, "_commit_hash", None)
     fingerprint = folder_fingerprint(folder) if folder.is_dir() else str(commit or "")
+    source = str(pretrained or model.name)
+    if peft is not None:
+        source, fingerprint = f"{source}+{peft}", f"{fingerprint}+{adapter_fingerprint(peft)}"
     return {
         "model": model.name,
-        "weights": {"source": str(pretrained or model.name), "fingerprint": fingerprint},
+        "weights": {"source": source, "fingerprint": fingerprint},
         "architecture": type(model.hf).__name__,
         "device": str(model.device),
         "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},

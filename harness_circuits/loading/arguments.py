@@ -54,5 +54,8 @@ MODEL = {
     "kv_heads": Option(
         Choice(("ungrouped", "grouped")), "ungrouped", "key/value inputs: per query head, or shared"
     ),
+    "peft": Option(
+        FilePath("an adapter's folder or hub id"), None, "an adapter, merged on loading"
+    ),
     "trust_remote_code": Option(Switch(), False, "run Python code that comes with the model"),
 }

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import importlib.util
 import json
 import logging
@@ -201,10 +202,10 @@ def _sha256(path: Path) -> str:
 @contextmanager
 def _quiet_bars() -> Iterator[None]:
     """Switch off progress bars of transformers and its GGUF reader where nobody watches them."""
-    import transformers.modeling_gguf_pytorch_utils
     from transformers.utils import logging as transformers_logging
 
-    reader: Any = transformers.modeling_gguf_pytorch_utils
+    # As an attribute of transformers, which is lazy, the module is there only after some imports.
+    reader: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
     was_on, bar = transformers_logging.is_progress_bar_enabled(), reader.tqdm
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()

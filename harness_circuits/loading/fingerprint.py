@@ -22,3 +22,9 @@ def folder_fingerprint(folder: Path) -> str:
                 file.seek(max(READ_AT_ENDS, size - READ_AT_ENDS))
                 hashed.update(file.read())
     return hashed.hexdigest()[:16]
+
+
+def adapter_fingerprint(peft: str) -> str:
+    """The same for an adapter; one on the hub is told by its id."""
+    folder = Path(peft).expanduser()
+    return folder_fingerprint(folder) if folder.is_dir() else peft

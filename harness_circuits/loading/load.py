@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness_circuits.errors import OptionError, UnsupportedModelError, shown
+from harness_circuits.errors import OptionError, shown
 from harness_circuits.ground_truth import PREFIX, ground_truth_folder
 from harness_circuits.ground_truth.interpbench import is_case
 from harness_circuits.ground_truth.interpbench_folder import converted_case
 from harness_circuits.ground_truth.interpbench_model import add_unembedding
+from harness_circuits.loading.adapters import check_adapter, merge_adapter, refuse_adapter
 from harness_circuits.loading.arguments import DTYPES, MODEL
 from harness_circuits.loading.checks import check_model
 from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
+from harness_circuits.loading.reading import (
+    check_vocabulary,
+    first_line,
+    read_config,
+    read_tokenizer,
+    read_weights,
+)
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
 from harness_circuits.options import read_options
 from harness_circuits.options.paths import read_path
@@ -34,6 +42,7 @@ def load_model(
     device: str | None = None,
     kv_heads: KvHeads = "ungrouped",
     trust_remote_code: bool = False,
+    peft: str | None = None,
     **hf_options: Any,
 ) -> CircuitModel:
     """Load a model and its tokenizer, and check that circuits can be found in it.
@@ -46,36 +55,32 @@ def load_model(
         device: A torch device; by default CUDA if there is one, else the CPU.
         kv_heads: See `CircuitModel`.
         trust_remote_code: Whether Python code that comes with the model may run.
+        peft: An adapter's folder or hub id; it is merged into the model (extra `peft`).
         **hf_options: Further arguments of `from_pretrained`.
 
     Raises:
-        OptionError: The model cannot be found, or dtype or device cannot be used.
+        OptionError: The model, its tokenizer or the adapter cannot be found or read, or dtype or
+            device cannot be used.
         UnsupportedModelError: Its architecture has no decomposition we can patch.
         DefaultModelError: The default model is not installed.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     where = {"revision": revision, "trust_remote_code": trust_remote_code}
-    where = read_options(MODEL, where, "load_model")
+    where = read_options(MODEL, {**where, "kv_heads": kv_heads}, "load_model")
+    kv_heads = where.pop("kv_heads")
     chosen, target = check_dtype(dtype), check_device(device)
+    adapter = None if peft is None else check_adapter(peft)
     source, name = resolve(pretrained)
-    try:
-        config = AutoConfig.from_pretrained(source, **where)
-        if getattr(config, "is_encoder_decoder", False):
-            raise UnsupportedModelError(
-                f"{name} is an encoder-decoder model; circuits need a decoder-only one."
-            )
-        hf = AutoModelForCausalLM.from_pretrained(
-            source,
-            config=config,
-            dtype=chosen,
-            **{**attention_kernel(config), **where, **hf_options},
-        )
-    except (OSError, ValueError) as error:
-        raise OptionError(_not_loaded(name, revision, error)) from error
+    config = read_config(source, name, where)
+    tokenizer = read_tokenizer(source, where)
+    check_vocabulary(tokenizer, config, name)
+    options = {"dtype": chosen, **attention_kernel(config), **hf_options}
+    hf: Any = read_weights(source, name, config, where, **options)
     add_unembedding(hf, Path(source))
+    if adapter is not None:
+        hf = merge_adapter(hf, adapter, name)
+        name = f"{name}+{Path(adapter).name}"
     hf = place(hf, name, None if hf_options.get("device_map") else target)
-    return take_apart(hf, _tokenizer(source, where), kv_heads=kv_heads, name=name)
+    return take_apart(hf, tokenizer, kv_heads=kv_heads, name=name)
 
 
 def take_apart(
@@ -107,7 +112,7 @@ def load_tokenizer(pretrained: str | None = None, revision: str = "main") -> Any
     Raises:
         OptionError: There is none.
     """
-    return _tokenizer(resolve(pretrained)[0], {"revision": revision})
+    return read_tokenizer(resolve(pretrained)[0], {"revision": revision})
 
 
 def resolve(pretrained: str | None) -> tuple[str, str]:
@@ -126,12 +131,15 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         return str(ground_truth_folder(pretrained.removeprefix(PREFIX))), pretrained
     path = read_path(pretrained, "pretrained", "a hub id, a folder or a GGUF file")
     if path.is_dir():
+        refuse_adapter(path)
         source = converted_case(path) if is_case(path) else path
         return str(source), path.resolve().name
     if path.is_file():
         raise OptionError(
             f"pretrained={path} is a file; expected a folder, a .gguf file or a hub id."
         )
+    if path.is_absolute() or len(path.parts) > 2 or str(pretrained).startswith(("./", "../")):
+        raise OptionError(f"pretrained={path} does not exist.")  # an id on the hub is OWNER/NAME
     return str(pretrained), str(pretrained)
 
 
@@ -176,7 +184,7 @@ def check_device(device: Any) -> torch.device:
         torch.empty(1, device=wanted)
     except Exception as error:  # each backend that is missing raises something of its own
         raise OptionError(
-            f"device={shown(device)} is no device of this machine ({_first_line(error)}), such as "
+            f"device={shown(device)} is no device of this machine ({first_line(error)}), such as "
             f"{', '.join(_devices())}."
         ) from error
     if wanted.type == "meta":
@@ -206,30 +214,3 @@ def place(hf: Any, name: str, device: torch.device | None) -> Any:
             "dtype=bfloat16, or leave device_map out and use device=cpu."
         )
     return hf
-
-
-def _tokenizer(source: str, where: dict[str, Any]) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"{source} has no usable tokenizer: {_first_line(error)}") from error
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
-        raise OptionError(  # what transformers makes of a folder without tokenizer files
-            f"{source} has no usable tokenizer: its vocabulary holds special tokens only."
-        )
-    return tokenizer
-
-
-def _not_loaded(name: str, revision: str, error: Exception) -> str:
-    return (
-        f"pretrained={name} (revision {revision}) cannot be loaded: {_first_line(error)} Give a "
-        "folder with config.json and weights, a .gguf file, or the id of a model on the Hugging Face "
-        "hub (which needs a network, or the model in the local cache)."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

