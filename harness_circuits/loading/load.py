@@ -64,7 +64,7 @@ def load_model(
         UnsupportedModelError: Its architecture has no decomposition we can patch.
         DefaultModelError: The default model is not installed.
     """
-    where = {"revision": revision, "trust_remote_code": trust_remote_code}
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     where = read_options(MODEL, {**where, "kv_heads": kv_heads}, "load_model")
     kv_heads = where.pop("kv_heads")
     chosen, target = check_dtype(dtype), check_device(device)
