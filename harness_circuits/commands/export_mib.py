@@ -21,7 +21,7 @@ from harness_circuits.formats.mib_folder import (
     MODELS,
     SIZES,
     TASKS,
-    Cell,
+    MibCell,
     Contribution,
     check_submission,
     curves_of,
@@ -48,7 +48,7 @@ def export_mib(arguments: Sequence[str]) -> None:
         CircuitFileError: A file cannot be read, or not be written in MIB's format.
     """
     options = _parser().parse_args(arguments)
-    cells: dict[Cell, Contribution] = {}
+    cells: dict[MibCell, Contribution] = {}
     for source in options.sources:
         for cell, contribution in read_source(source, options.circuits).items():
             if cell in cells:
@@ -62,7 +62,7 @@ def export_mib(arguments: Sequence[str]) -> None:
         print(clean(f"warning: {warning}"))
 
 
-def read_source(source: str, ranking: str | None = None) -> dict[Cell, Contribution]:
+def read_source(source: str, ranking: str | None = None) -> dict[MibCell, Contribution]:
     """What one source on the command line contributes.
 
     Args:
@@ -76,7 +76,7 @@ def read_source(source: str, ranking: str | None = None) -> dict[Cell, Contribut
         CircuitFileError: A file cannot be read.
     """
     name, path = _split(source)
-    cells: dict[Cell, Contribution] = {}
+    cells: dict[MibCell, Contribution] = {}
     for folder_or_file in _places(path):
         contribution = _circuits(folder_or_file, ranking) if ranking else _scores(folder_or_file)
         cell = name or _cell(folder_or_file, contribution)
@@ -116,11 +116,11 @@ def _parser() -> CommandParser:
     return parser
 
 
-def _split(source: str) -> tuple[Cell | None, Path]:
+def _split(source: str) -> tuple[MibCell | None, Path]:
     name, sign, path = source.partition("=")
     if not sign or Path(source).exists():
         return None, read_path(source, "PATH")
-    return Cell.parse(name), read_path(path, source)
+    return MibCell.parse(name), read_path(path, source)
 
 
 def _places(path: Path) -> list[Path]:
@@ -155,7 +155,7 @@ def _circuits(path: Path, ranking: str) -> Contribution:
     return found if ranking == BOTH else found[one]
 
 
-def _cell(path: Path, contribution: Contribution) -> Cell:
+def _cell(path: Path, contribution: Contribution) -> MibCell:
     """MIB's names of task and model, from what the scores say about themselves."""
     beside = path / SCORES_FILE
     if not isinstance(contribution, Scores) and beside.is_file():
@@ -168,7 +168,7 @@ def _cell(path: Path, contribution: Contribution) -> Cell:
             f"{path}: task {shown(facts.get('task'))} on model {shown(facts.get('model'))} is none "
             f"of MIB's. Say what it is to be called: TASK_MODEL={path}, for example ioi_gpt2={path}."
         )
-    return Cell(task, model)
+    return MibCell(task, model)
 
 
 def _summary(contribution: Contribution) -> str:

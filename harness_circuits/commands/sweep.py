@@ -18,7 +18,7 @@ from harness_circuits.sweep.cost import (
     measured_speed,
     operations_per_second,
 )
-from harness_circuits.sweep.job import Job
+from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.local import LocalWorkers
 from harness_circuits.sweep.plan import Plan, make_plan
 from harness_circuits.sweep.ray_workers import RayWorkers
@@ -109,7 +109,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(
-    jobs: list[Job], plan: Plan, state: State, options: argparse.Namespace
+    jobs: list[PlannedCell], plan: Plan, state: State, options: argparse.Namespace
 ) -> Counter[str] | None:
     """Run jobs; returns how they ended, or None after Ctrl-C."""
     if not jobs:
@@ -161,7 +161,7 @@ def _dry_run(plan: Plan, state: State) -> list[str]:
     return lines
 
 
-def _overview(plan: Plan, skipped: Sequence[Job]) -> Iterable[str]:
+def _overview(plan: Plan, skipped: Sequence[PlannedCell]) -> Iterable[str]:
     for cell, failure in plan.refused:
         yield f"failed: {cell.label}: {failure.error}"
     for job in skipped:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -46,11 +47,29 @@ class CurveValues:
         self, weights: Float[np.ndarray, "*draw example"]
     ) -> Float[np.ndarray, "*draw size"]:
         """Faithfulness per size under example weights that add up to 1."""
-        full, empty = weights @ self.full, weights @ self.empty
-        gap = (full - empty)[..., None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            result: np.ndarray = (weights @ self.circuits.T - empty[..., None]) / gap
-        return result
+        full, empty = (weights @ self.full)[..., None], (weights @ self.empty)[..., None]
+        return faithfulness(weights @ self.circuits.T, full, empty)
+
+
+def faithfulness(
+    metric: Float[np.ndarray, "*points"],
+    full: Float[np.ndarray, "*#points"] | np.floating[Any],
+    empty: Float[np.ndarray, "*#points"] | np.floating[Any],
+) -> Float[np.ndarray, "*points"]:
+    """Faithfulness (m(C) - m(empty)) / (m(full) - m(empty)), from means over examples.
+
+    Args:
+        metric: Mean metric m(C) of circuits.
+        full: That of the full model.
+        empty: That of the empty circuit.
+
+    Returns:
+        1 for a circuit like the model, 0 for one like the empty circuit; not finite where the two
+        are alike.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: np.ndarray = (metric - empty) / (full - empty)
+    return result
 
 
 def cpr(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[np.ndarray, "*draw"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import size_name
-from harness_circuits.evaluation.curve import CurveValues, areas_of
+from harness_circuits.evaluation.curve import CurveValues, areas_of, faithfulness
 from harness_circuits.evaluation.null_circuits import null_facts
 from harness_circuits.statistics.bootstrap import interval, weight_blocks
 
@@ -143,7 +143,7 @@ def _controls(
         full = np.mean([record.full for record in records])
         empty = np.mean([record.empty for record in records])
         metric = np.mean([record.null[ranking] for record in records], axis=0)
-        null = (metric - empty) / (full - empty)
+        null = faithfulness(metric, full, empty)
         controls["null"] = null_facts(ranking, f, null, header.null_kept[ranking])
     if ranking in header.stability:
         controls["stability"] = header.stability[ranking]

@@ -55,7 +55,7 @@ FORMATS = ("json", "pt")
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
+class MibCell:
     """One task on one model, under MIB's names.
 
     Attributes:
@@ -76,7 +76,7 @@ class Cell:
                 )
 
     @classmethod
-    def parse(cls, name: str) -> Cell:
+    def parse(cls, name: str) -> MibCell:
         """Read a folder's name, `ioi_gpt2`.
 
         Raises:
@@ -106,7 +106,7 @@ def curves_of(contribution: Contribution) -> dict[str, Circuits]:
     return {"": by_ranking}
 
 
-def check_submission(cells: Mapping[Cell, Contribution]) -> list[str]:
+def check_submission(cells: Mapping[MibCell, Contribution]) -> list[str]:
     """Check what is to be submitted.
 
     Returns:
@@ -141,7 +141,7 @@ def check_submission(cells: Mapping[Cell, Contribution]) -> list[str]:
 
 
 def write_submission(
-    folder: Path, cells: Mapping[Cell, Contribution], file_format: str = "json"
+    folder: Path, cells: Mapping[MibCell, Contribution], file_format: str = "json"
 ) -> Path:
     """Write a submission, all or nothing.
 

@@ -3,9 +3,7 @@
 Prompts of equal token length are batched together, so that nothing is ever padded.
 
 Answers of several tokens (years digit by digit, rare names) are scored exactly in the same pass:
-their tokens but the last are appended to the prompt as a tree. Every appended token sees the prompt
-and its own ancestors only (a 4D attention mask) and has the position it would have in its own
-continuation, so that the logits at each tree node are those of that continuation alone.
+their tokens but the last are appended to the prompt as a tree (`answer_tree`).
 """
 
 from __future__ import annotations

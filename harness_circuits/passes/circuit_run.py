@@ -17,11 +17,12 @@ from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.graph import QKV
+from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.layer import Layer
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.mixers import EdgeMixer, NodeMixer
-from harness_circuits.passes.native import PerHead, Residual
+from harness_circuits.passes.native import Residual
 from harness_circuits.passes.readings import Reading
 
 Scale = Float[Tensor, "*row batch pos 1"]

@@ -21,8 +21,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
-from harness_circuits.passes.native import NativeRun, PerHead, Residual, Tapped
+from harness_circuits.passes.native import NativeRun, Residual, Tapped
 
 MetricFunction = Callable[[Float[Tensor, "batch read vocab"]], Float[Tensor, "batch"]]
 RunType = Callable[..., NativeRun]

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.models.attention_core import PerHead
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.edge_plan import Sums, edge_plan
-from harness_circuits.passes.native import PerHead, Residual
+from harness_circuits.passes.native import Residual
 from harness_circuits.passes.readings import Reading
 
 InputRows = Float[Tensor, "row batch pos model"]

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 
 Residual = Float[Tensor, "batch pos model"]
-PerHead = Float[Tensor, "batch pos head d_head"]
 
 OUTPUTS = ("block_in", "mixed", "mlp")  # what source nodes are made of
 

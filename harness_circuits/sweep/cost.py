@@ -19,7 +19,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.loading.load import resolve
 from harness_circuits.settings import Settings
-from harness_circuits.sweep.job import Job
+from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.tasks import TaskFacts
 
 CHARACTERS_PER_TOKEN = 4
@@ -110,7 +110,7 @@ def operations_per_second() -> float:
     return 2 * 512**3 * count / seconds
 
 
-def measured_speed(root: Path, jobs: Iterable[Job]) -> dict[str, float]:
+def measured_speed(root: Path, jobs: Iterable[PlannedCell]) -> dict[str, float]:
     """Operations per second that finished jobs reached, by model."""
     spent: dict[str, list[float]] = {}
     for job in jobs:
@@ -125,7 +125,7 @@ def measured_speed(root: Path, jobs: Iterable[Job]) -> dict[str, float]:
     return {model: sum(speeds) / len(speeds) for model, speeds in spent.items()}
 
 
-def estimated_seconds(job: Job, measured: dict[str, float], speed: float) -> float | None:
+def estimated_seconds(job: PlannedCell, measured: dict[str, float], speed: float) -> float | None:
     """How long a job will take; None where nothing is known about its model."""
     rate = measured.get(job.cell.value("model").label, speed * EFFICIENCY)
     return job.cost / rate if job.cost else None

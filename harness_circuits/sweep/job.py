@@ -37,7 +37,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedCell:
     """A planned cell.
 
     Attributes:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from harness_circuits.sweep.job import Job, Outcome, Setup
+from harness_circuits.sweep.job import Outcome, PlannedCell, Setup
 from harness_circuits.sweep.runner import Runner
 
 NO_BARS = "TQDM_DISABLE"  # read by tqdm when it is imported
@@ -31,7 +31,7 @@ class LocalWorkers:
         self._slots: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._busy: dict[int, float] = {}
 
-    def submit(self, slot: int, job: Job) -> None:
+    def submit(self, slot: int, job: PlannedCell) -> None:
         """Send a job to a slot's process."""
         if slot not in self._slots:
             ours, theirs = self._context.Pipe()

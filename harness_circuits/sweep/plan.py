@@ -20,7 +20,7 @@ from harness_circuits.sweep.identity import (
     model_fingerprint,
     unplanned_identity,
 )
-from harness_circuits.sweep.job import Job, Setup
+from harness_circuits.sweep.job import PlannedCell, Setup
 from harness_circuits.sweep.runner import one_line
 from harness_circuits.sweep.state import Failure, State
 from harness_circuits.sweep.tasks import TaskFacts, task_facts
@@ -42,8 +42,8 @@ class Plan:
     """
 
     setup: Setup
-    jobs: tuple[Job, ...]
-    present: tuple[Job, ...]
+    jobs: tuple[PlannedCell, ...]
+    present: tuple[PlannedCell, ...]
     refused: tuple[tuple[Cell, Failure], ...]
 
 
@@ -64,8 +64,8 @@ def make_plan(config: SweepConfig, results: str | None = None) -> Plan:
         folder, tasks, config.include_path, config.task_metadata, config.limit, config.artifacts
     )
     state, reader = State(Path(folder)), _Reader(setup)
-    jobs: list[Job] = []
-    present: list[Job] = []
+    jobs: list[PlannedCell] = []
+    present: list[PlannedCell] = []
     refused: list[tuple[Cell, Failure]] = []
     for cell in cells:
         try:
@@ -86,7 +86,7 @@ class _Reader:
         self.setup = setup
         self._known: dict[Any, Any] = {}
 
-    def job(self, cell: Cell) -> Job:
+    def job(self, cell: Cell) -> PlannedCell:
         """Make a cell's job.
 
         Raises:
@@ -100,7 +100,7 @@ class _Reader:
         identity = cell_identity(cell, model, task.fingerprint, self.setup.limit)
         facts = {"model_fingerprint": model, "documents": task.fingerprint}
         cost = 0.0 if size is None else cell_cost(cell.settings, size, task)
-        return Job(cell, identity, file_name(cell, identity), facts, cost)
+        return PlannedCell(cell, identity, file_name(cell, identity), facts, cost)
 
     def _task(self, cell: Cell) -> TaskFacts:
         pretrained, revision = cell.model.get("pretrained"), cell.model.get("revision", "main")

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness_circuits.errors import OptionError
 from harness_circuits.machine.extras import how_to_install
-from harness_circuits.sweep.job import Job, Outcome, Setup
+from harness_circuits.sweep.job import Outcome, PlannedCell, Setup
 from harness_circuits.sweep.local import NO_BARS
 from harness_circuits.sweep.runner import Runner
 
@@ -23,7 +23,7 @@ class RayRunner:
             os.chdir(folder)
         self._runner = Runner(setup)
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: PlannedCell) -> Outcome:
         """Run a job."""
         return self._runner.run(job)
 
@@ -96,7 +96,7 @@ class RayWorkers:
         rooms += [have.get("GPU", 0) / gpus] if gpus else []
         return int(min(rooms)) if rooms else 1
 
-    def submit(self, slot: int, job: Job) -> None:
+    def submit(self, slot: int, job: PlannedCell) -> None:
         """Send a job to a slot's actor."""
         if slot not in self.actors:
             self.actors[slot] = self._actor.remote(self._setup, os.getcwd())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness_circuits.errors import CircuitError
 from harness_circuits.harness.task_lookup import task_manager
 from harness_circuits.records.results_file import EXAMPLES_FILE
-from harness_circuits.sweep.job import Job, Outcome, Setup
+from harness_circuits.sweep.job import Outcome, PlannedCell, Setup
 from harness_circuits.sweep.state import State
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Runner:
         self._lm: CircuitLM | None = None
         self._loaded: dict[str, Any] | None = None
 
-    def run(self, job: Job) -> Outcome:
+    def run(self, job: PlannedCell) -> Outcome:
         """Run a job, unless it has a result or is being run elsewhere. Errors become outcomes."""
         started = time.perf_counter()
         with self.state.claim(job.identity) as ours:
@@ -47,7 +47,7 @@ class Runner:
                 return Outcome("failed", seconds, one_line(error), traceback.format_exc())
         return Outcome("done", time.perf_counter() - started)
 
-    def _evaluate(self, job: Job) -> None:
+    def _evaluate(self, job: PlannedCell) -> None:
         from lm_eval import simple_evaluate
 
         arguments = {**job.cell.model, **job.cell.options}
@@ -77,7 +77,7 @@ class Runner:
         results["config"]["sweep"] = {"identity": job.identity, **job.facts}
         self.state.write_result(job.file, results)
 
-    def _model(self, job: Job, arguments: dict[str, Any]) -> CircuitLM:
+    def _model(self, job: PlannedCell, arguments: dict[str, Any]) -> CircuitLM:
         from harness_circuits.harness.lm import CircuitLM
 
         if self._lm is None or self._loaded != job.cell.model:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness_circuits.sweep.job import Job, Outcome
+from harness_circuits.sweep.job import Outcome, PlannedCell
 from harness_circuits.sweep.state import Failure, State
 from harness_circuits.sweep.view import View
 from harness_circuits.sweep.workers import Workers
@@ -34,8 +34,8 @@ class Schedule:
     state: State
     workers: Workers
     view: View
-    waiting: list[Job]
-    running: dict[int, Job] = field(default_factory=dict)
+    waiting: list[PlannedCell]
+    running: dict[int, PlannedCell] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
     busy: Counter[str] = field(default_factory=Counter)
@@ -62,7 +62,7 @@ class Schedule:
         self.models[slot] = _model(job)
         self.workers.submit(slot, job)
 
-    def _ended(self, job: Job, outcome: Outcome) -> None:
+    def _ended(self, job: PlannedCell, outcome: Outcome) -> None:
         attempts = 1
         if outcome.status == "died":
             self.deaths[job.identity] += 1
@@ -86,7 +86,9 @@ class Schedule:
         self.view.ended(job, outcome)
 
 
-def next_job(waiting: Sequence[Job], loaded: str | None, elsewhere: set[str]) -> Job:
+def next_job(
+    waiting: Sequence[PlannedCell], loaded: str | None, elsewhere: set[str]
+) -> PlannedCell:
     """The job that costs a slot the least loading.
 
     The first of the model that the slot has loaded; else of one that no other slot is at; else of
@@ -100,5 +102,5 @@ def next_job(waiting: Sequence[Job], loaded: str | None, elsewhere: set[str]) ->
     return next(job for job in waiting if _model(job) == model)
 
 
-def _model(job: Job) -> str:
+def _model(job: PlannedCell) -> str:
     return job.cell.value("model").label

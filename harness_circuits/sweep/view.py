@@ -11,7 +11,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from harness_circuits.machine.outgoing import clean
-from harness_circuits.sweep.job import Job, Outcome
+from harness_circuits.sweep.job import Outcome, PlannedCell
 
 WORDS = {
     "done": "done",
@@ -49,7 +49,7 @@ class View:
             bar_format=form,
         )
 
-    def show(self, running: Iterable[Job]) -> None:
+    def show(self, running: Iterable[PlannedCell]) -> None:
         """Bring the bar up to date."""
         if not self._terminal:
             return
@@ -58,7 +58,7 @@ class View:
         shown += f": {'; '.join(labels[:2])}" if labels else ""
         self._bar.set_postfix_str(f"{shown}, {self._left()}", refresh=True)
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
+    def ended(self, job: PlannedCell, outcome: Outcome) -> None:
         """Tell that a job ended for good."""
         self._ended[outcome.status] += 1
         if outcome.status in ("done", "failed"):
@@ -85,7 +85,7 @@ class View:
         """Leave the bar as it is."""
         self._bar.close()
 
-    def _weight(self, job: Job) -> float:
+    def _weight(self, job: PlannedCell) -> float:
         return job.cost or self._cost / max(1, self._total)
 
     def _left(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from harness_circuits.sweep.job import Job, Outcome, Setup
+from harness_circuits.sweep.job import Outcome, PlannedCell, Setup
 from harness_circuits.sweep.runner import Runner
 
 
@@ -13,7 +13,7 @@ class Workers(Protocol):
 
     n: int
 
-    def submit(self, slot: int, job: Job) -> None:
+    def submit(self, slot: int, job: PlannedCell) -> None:
         """Start a job in a free slot."""
 
     def wait(self, seconds: float) -> list[tuple[int, Outcome]]:
@@ -30,9 +30,9 @@ class OwnProcess:
         """Make the slot."""
         self.n = 1
         self._runner = Runner(setup)
-        self._job: Job | None = None
+        self._job: PlannedCell | None = None
 
-    def submit(self, slot: int, job: Job) -> None:
+    def submit(self, slot: int, job: PlannedCell) -> None:
         """Take a job; it runs in `wait`."""
         self._job = job
 

@@ -54,7 +54,7 @@ class CustomData(TaskData):
                 that `n_train`, `n_validation` and `n_test` are by default all that there are.
 
         Raises:
-            OptionError: No file is named, or a number of pairs is none.
+            OptionError: No file is named, or what is given is not a number of pairs.
             TaskDataError: The file is missing or of another kind, rows of it are malformed, or a
                 split has no pair that fits the tokenizer.
         """

@@ -30,7 +30,7 @@ from harness_circuits.formats import (
 )
 from harness_circuits.formats.mib_folder import (
     SIZES,
-    Cell,
+    MibCell,
     check_submission,
     read_cell,
     write_submission,
@@ -73,9 +73,9 @@ def tree(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-CELLS: Mapping[Cell, Scores] = {
-    Cell("ioi", "gpt2"): random_scores(0),
-    Cell("arc_easy", "llama3"): random_scores(1),
+CELLS: Mapping[MibCell, Scores] = {
+    MibCell("ioi", "gpt2"): random_scores(0),
+    MibCell("arc_easy", "llama3"): random_scores(1),
 }
 
 
@@ -94,7 +94,7 @@ def test_importances_one_file_per_cell(tmp_path: Path, file_format: str) -> None
 
 def test_nine_circuits_per_cell(tmp_path: Path) -> None:
     circuits = nine(random_scores())
-    folder = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): circuits}, "pt")
+    folder = write_submission(tmp_path / "out", {MibCell("ioi", "gpt2"): circuits}, "pt")
     assert tree(folder) == sorted(f"ioi_gpt2/circuit_{size:g}.pt" for size in SIZES)
     for size, circuit in circuits.items():
         found = load_circuit_file(folder / f"ioi_gpt2/circuit_{size:g}.pt", GRAPH)
@@ -103,14 +103,14 @@ def test_nine_circuits_per_cell(tmp_path: Path) -> None:
 
 
 def test_one_model_or_task_and_unknown_names_are_warnings() -> None:
-    one, two, three = check_submission({Cell("ioi", "gpt3"): random_scores()})
+    one, two, three = check_submission({MibCell("ioi", "gpt3"): random_scores()})
     assert one.startswith("MIB asks for at least 2 models; there is only gpt3.")
     assert two.startswith("MIB asks for at least 2 tasks; there is only ioi.")
     assert three.startswith("ioi_gpt3: MIB has no model 'gpt3' (it has gemma2, gpt2,")
 
 
 def test_what_is_no_submission_is_refused(tmp_path: Path) -> None:
-    cell = Cell("ioi", "gpt2")
+    cell = MibCell("ioi", "gpt2")
     circuits = nine(random_scores())
     with pytest.raises(CircuitFileError, match=r"nine sizes 0.001, .*, 0.5; got 0.001"):
         check_submission({cell: {0.001: circuits[0.001]}})
@@ -122,14 +122,14 @@ def test_what_is_no_submission_is_refused(tmp_path: Path) -> None:
         write_submission(tmp_path / "out", CELLS, "csv")
     for name in ("ioi", "_gpt2", "ioi_", "../x_gpt2", ".ioi_gpt2"):
         with pytest.raises(OptionError, match="is no folder name of the kind TASK_MODEL"):
-            Cell.parse(name)
-    assert Cell.parse("arithmetic_addition_llama3").folder == "arithmetic-addition_llama3"
+            MibCell.parse(name)
+    assert MibCell.parse("arithmetic_addition_llama3").folder == "arithmetic-addition_llama3"
 
 
 def test_all_or_nothing(tmp_path: Path) -> None:
     grouped = random_scores(0, replace(GRAPH, n_kv_heads=2))
     with pytest.raises(CircuitFileError, match="cannot be written for EAP-IG or MIB"):
-        write_submission(tmp_path / "out", {**CELLS, Cell("mcqa", "gpt2"): grouped})
+        write_submission(tmp_path / "out", {**CELLS, MibCell("mcqa", "gpt2"): grouped})
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "out").mkdir()
     with pytest.raises(OptionError, match="out exists already; name a new folder"):
@@ -220,7 +220,7 @@ def test_command_says_what_it_cannot_use(tmp_path: Path) -> None:
 
 def test_a_folder_of_nine_circuits_is_read_as_a_curve(tmp_path: Path) -> None:
     circuits = nine(random_scores())
-    cell = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): circuits}, "pt") / "ioi_gpt2"
+    cell = write_submission(tmp_path / "out", {MibCell("ioi", "gpt2"): circuits}, "pt") / "ioi_gpt2"
     for at, size in enumerate(reversed(SIZES)):  # names say nothing, the number of edges does
         (cell / f"circuit_{size:g}.pt").rename(cell / f"{at}.pt")
     (cell / "README.md").write_text("of no concern")
@@ -235,7 +235,7 @@ def test_a_folder_of_nine_circuits_is_read_as_a_curve(tmp_path: Path) -> None:
 
 def test_both_rankings_stand_in_folders_of_their_own(tmp_path: Path) -> None:
     curves = {ranking: nine(random_scores(at)) for at, ranking in enumerate(Ranking)}
-    folder = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): curves}) / "ioi_gpt2"
+    folder = write_submission(tmp_path / "out", {MibCell("ioi", "gpt2"): curves}) / "ioi_gpt2"
     assert len(tree(folder)) == 18
     assert {path.split("/")[0] for path in tree(folder)} == {"abs-True", "abs-False"}
     found = read_cell(folder, GRAPH)
@@ -259,7 +259,7 @@ def test_both_rankings_stand_in_folders_of_their_own(tmp_path: Path) -> None:
 
 def test_what_is_no_cell_is_refused(tmp_path: Path) -> None:
     circuits = nine(random_scores())
-    folder = write_submission(tmp_path / "out", {Cell("ioi", "gpt2"): circuits}) / "ioi_gpt2"
+    folder = write_submission(tmp_path / "out", {MibCell("ioi", "gpt2"): circuits}) / "ioi_gpt2"
     save_circuit_file(folder / "circuit_0.2.json", circuits[0.5])
     with pytest.raises(
         CircuitFileError, match=r"the circuit of size 0.2 keeps \d+ edges; MIB allows"
@@ -276,7 +276,7 @@ def test_what_is_no_cell_is_refused(tmp_path: Path) -> None:
         CircuitFileError, match=r"has 8 .json and .pt files; MIB's folders hold one"
     ):
         read_cell(folder, GRAPH)
-    only = write_submission(tmp_path / "b", {Cell("ioi", "gpt2"): random_scores()}) / "ioi_gpt2"
+    only = write_submission(tmp_path / "b", {MibCell("ioi", "gpt2"): random_scores()}) / "ioi_gpt2"
     assert read_cell(only, GRAPH) == only / "importances.json"
 
 

@@ -16,7 +16,7 @@ from helpers.sweep_files import result_files, start_sweep, sweep_data, write_swe
 from harness_circuits.commands.sweep import sweep_command
 from harness_circuits.sweep import schedule
 from harness_circuits.sweep.config import SweepConfig
-from harness_circuits.sweep.job import Job, Outcome
+from harness_circuits.sweep.job import Outcome, PlannedCell
 from harness_circuits.sweep.local import LocalWorkers, how_it_ended
 from harness_circuits.sweep.plan import Plan, make_plan
 from harness_circuits.sweep.schedule import Schedule, next_job
@@ -107,7 +107,7 @@ class Fake:
         self.started: list[tuple[int, str]] = []
         self.running: dict[int, str] = {}
 
-    def submit(self, slot: int, job: Job) -> None:
+    def submit(self, slot: int, job: PlannedCell) -> None:
         assert slot not in self.running
         self.running[slot] = job.cell.settings.method
         self.started.append((slot, job.cell.settings.method))
