@@ -36,7 +36,9 @@ def _device(value: Any) -> str | int:
 
 
 def _device_map(value: Any) -> Any:
-    return name_or_number(value) if isinstance(value, (str, int)) else mapping(value)
+    if isinstance(value, (str, int)):
+        return name_or_number(value)
+    return {module: _device(where) for module, where in mapping(value).items()}
 
 
 DTYPE = Checked(f"one of auto, {', '.join(DTYPES)}", _dtype)

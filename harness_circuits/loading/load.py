@@ -123,6 +123,8 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         GgufError: A GGUF file cannot be read.
         CircuitFileError: A folder of InterpBench's cannot be read.
     """
+    if pretrained is not None:
+        pretrained = str(MODEL["pretrained"].read("pretrained", pretrained))
     if pretrained is None or pretrained == DISPLAY_NAME:
         return str(default_model_folder()), DISPLAY_NAME
     if str(pretrained).endswith(".gguf"):
@@ -179,6 +181,7 @@ def check_device(device: Any) -> torch.device:
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = MODEL["device"].read("device", device)
     try:
         wanted = torch.device(device)
         torch.empty(1, device=wanted)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.hostile import TEXTS, accepted, texts, values
-from hypothesis import HealthCheck, given, settings
+from helpers.hostile import TEXTS, accepted, endless, texts, values
+from hypothesis import HealthCheck, example, given, settings
 
 from harness_circuits.attribution import METHODS
 from harness_circuits.errors import CircuitError
@@ -37,6 +37,16 @@ FLAT = {**Settings.known(), **MODEL, **HARNESS, **RUN}
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
+WORST = ({"a": {"b": []}}, {"": []}, "y " * 300, "x" * 300, 10**5000, endless(), "\ud800")
+
+
+def with_the_worst(test: Any) -> Any:
+    """A property that is always tried with the values that slipped through before."""
+    for value in WORST:
+        test = example(value=value)(test)
+    return test
+
+
 def every_declaration() -> Iterator[tuple[str, Option]]:
     tables: list[Mapping[str, Option]] = [SETTINGS, MODEL, HARNESS, RUN, *OWNERS.values()]
     for table in tables:
@@ -52,6 +62,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("name", "option"), DECLARED)
+@with_the_worst
 @given(value=values)
 def test_a_declared_kind_accepts_or_refuses(name: str, option: Option, value: Any) -> None:
     accepted(lambda: option.read(name, value), value)
@@ -81,6 +92,7 @@ def test_switches_know_two_words(name: str, option: Option) -> None:
 
 @pytest.mark.parametrize("key", sorted(FLAT))
 @FEW
+@with_the_worst
 @given(value=values)
 def test_model_args_are_accepted_or_refused(key: str, value: Any) -> None:
     """All the way to a model that is not there: nothing before it may fall over."""
@@ -110,12 +122,14 @@ def test_unknown_arguments_are_refused(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("key", sorted({*MODEL, "device"}))
 @FEW
+@with_the_worst
 @given(value=values)
 def test_the_loader_accepts_or_refuses(key: str, value: Any) -> None:
     assert not accepted(lambda: load_model(**{"pretrained": MISSING, key: value}), value)
 
 
 @FEW
+@with_the_worst
 @given(value=values)
 def test_a_tokenizer_that_is_not_there_is_one_line(value: Any) -> None:
     if value not in (None, "default"):
@@ -124,6 +138,7 @@ def test_a_tokenizer_that_is_not_there_is_one_line(value: Any) -> None:
 
 @pytest.mark.parametrize("key", sorted({*SETTINGS}))
 @FEW
+@with_the_worst
 @given(value=values)
 def test_settings_from_python(key: str, value: Any) -> None:
     accepted(lambda: Settings(**{key: value}), value)
@@ -153,6 +168,7 @@ PLACES = [
 
 @pytest.mark.parametrize("at", range(len(PLACES)))
 @FEW
+@with_the_worst
 @given(value=values)
 def test_a_sweep_is_accepted_or_refused(at: int, value: Any) -> None:
     found = PLACES[at](value)
