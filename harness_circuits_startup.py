@@ -1,35 +1,31 @@
-"""Connects harness_circuits to lm-eval in every Python process, lazily.
+"""Connects harness_circuits to lm-eval, lazily: see harness_circuits/harness/import_hook.py."""
 
-`harness_circuits_startup.pth`, beside this module, calls `install` each time Python starts, which
-puts one finder on `sys.meta_path`. When one of three modules of lm-eval is imported, the finder
-hands over to `harness_circuits.harness.import_hook`. Every Python process pays for this file, so it is
-short, imports nothing new, and lies outside the package, whose `__init__` it does not run.
-Set HARNESS_CIRCUITS_DISABLE_PLUGIN=1 to switch it off.
-"""
-
+# Every Python process compiles this where no bytecode may be kept: it is as short as can be.
 import os
 import sys
 
-WATCHED = ("lm_eval.models", "lm_eval.tasks.manager", "lm_eval._cli.harness")
+WATCHED = "lm_eval.models", "lm_eval.tasks.manager", "lm_eval._cli.harness"
 
 
 class LmEvalFinder:
     """Stands aside for all modules but those in `WATCHED`."""
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+    def find_spec(self, name, path=None, target=None):
         """Return a spec that calls our plugin once the module is loaded, or None."""
-        if name not in WATCHED:
-            return None
-        try:
-            from harness_circuits.harness.import_hook import watched_spec
-        except ImportError:  # uninstalled, with this file left behind
-            return None
-        return watched_spec(self, name, path, target)
+        if name in WATCHED:
+            try:
+                from harness_circuits.harness.import_hook import watched_spec
+
+                return watched_spec(self, name, path, target)
+            except ModuleNotFoundError:  # uninstalled, with this file left behind
+                pass
+            except Exception as error:
+                text = "harness_circuits could not connect to lm-eval (%s: %s)\n"
+                sys.stderr.write(text % (type(error).__name__, error))
 
 
-def install() -> None:
+def install():
     """Put the finder first on `sys.meta_path`, once, unless the environment forbids it."""
-    if os.environ.get("HARNESS_CIRCUITS_DISABLE_PLUGIN", "0") in ("", "0") and not any(
-        isinstance(finder, LmEvalFinder) for finder in sys.meta_path
-    ):
-        sys.meta_path.insert(0, LmEvalFinder())  # type: ignore[arg-type]
+    off = os.environ.get("HARNESS_CIRCUITS_DISABLE_PLUGIN", "0") not in ("", "0")
+    if not off and LmEvalFinder not in map(type, sys.meta_path):
+        sys.meta_path.insert(0, LmEvalFinder())

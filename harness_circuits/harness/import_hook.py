@@ -9,7 +9,6 @@ belongs to it runs too. Whatever goes wrong in our code, lm-eval loads.
 from __future__ import annotations
 
 import sys
-import warnings
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -61,10 +60,9 @@ def watched_spec(asking: object, name: str, path: Any, target: Any) -> ModuleSpe
 def _call_patch(function: str) -> None:
     try:
         getattr(import_module("harness_circuits.harness.patches"), function)()
-    except Exception as error:
-        warnings.warn(
-            f"harness_circuits could not connect to lm-eval ({type(error).__name__}: {error}). "
-            f"lm-eval works without it; set {DISABLE_VARIABLE}=1 to silence this.",
-            RuntimeWarning,
-            stacklevel=2,
+    except Exception as error:  # printed, as a warning may be made an error (-W error)
+        text = " ".join(str(error).split())
+        sys.stderr.write(
+            f"harness_circuits could not connect to lm-eval ({type(error).__name__}: {text}). "
+            f"lm-eval works without it; set {DISABLE_VARIABLE}=1 to silence this.\n"
         )
