@@ -17,7 +17,6 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from benchmarks.measure import interleaved
-from harness_circuits.ablation.ablations import zeros
 from harness_circuits.api import discover, select
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
@@ -26,6 +25,7 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.passes.installed import InstalledCircuit
+from harness_circuits.passes.native import zero_outputs
 from harness_circuits.task_data import base
 
 BATCH, LENGTH, NEW, ROUNDS = 4, 64, 8, 3
@@ -73,7 +73,7 @@ def main() -> None:
     plain = calls(model, None)
     stages = {("full", kind): call for kind, call in plain.items()}
     for name, circuit in circuits(model).items():
-        own = calls(model, InstalledCircuit(model, circuit, zeros(model, 1)))
+        own = calls(model, InstalledCircuit(model, circuit, zero_outputs(model, 1)))
         stages |= {(name, kind): call for kind, call in own.items()}
     times = interleaved({"|".join(key): call for key, call in stages.items()}, ROUNDS)
     print("| circuit | scoring | generation |\n|---|---|---|")

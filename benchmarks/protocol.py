@@ -17,7 +17,8 @@ from scipy.stats import spearmanr
 
 import harness_circuits as hc
 from benchmarks.task_accuracy import load
-from harness_circuits.ablation.ablations import Mean, make_ablation
+from harness_circuits.ablation import make_ablation
+from harness_circuits.ablation.mean import Mean
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.cases import Case, load, pairs
-from harness_circuits.ablation.ablations import Patching
+from harness_circuits.ablation.patching import Patching
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness_circuits.ablation.ablations import Ablation, make_ablation
+from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError, TaskDataError

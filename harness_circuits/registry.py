@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from harness_circuits.errors import UnknownNameError, shown
@@ -53,6 +55,17 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
+
+
+def import_all(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, so that each registers what it holds.
+
+    Args:
+        package: The package's name.
+        path: Its `__path__`.
+    """
+    for module in sorted(info.name for info in pkgutil.iter_modules(path)):
+        import_module(f"{package}.{module}")
 
 
 def unknown_name(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness_circuits.ablation.ablations import check_ablation
+from harness_circuits.ablation import check_ablation
 from harness_circuits.attribution import METHODS, Method, check_method, no_samples
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import OptionError

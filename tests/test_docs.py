@@ -10,7 +10,7 @@ import pytest
 import yaml
 from helpers.environments import ROOT
 
-from harness_circuits.ablation.ablations import ABLATIONS
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import METHODS
 from harness_circuits.commands.compare import compare_parser
 from harness_circuits.commands.main import COMMANDS

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from harness_circuits.ablation.means import MeanSums
 from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
@@ -63,8 +64,7 @@ def calibration_means(
 
 
 def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
-    totals: dict[str, Tensor] = {}
-    count = 0
+    sums = MeanSums(model)
     assert model.tokenizer is not None
     for text in texts:
         ids = model.tokenizer(text)["input_ids"]
@@ -73,11 +73,9 @@ def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
             part = ids[first : first + min(room, MAX_TOKENS)]
             inputs = Inputs(torch.tensor([part]), torch.tensor([len(part) - 1]))
             seen, _ = record(model, inputs)
-            for name, x in _named(outputs_of(model, inputs, seen)).items():
-                total = x.to(model.sum_dtype).sum((0, 1))[None, None]
-                totals[name] = totals[name] + total if name in totals else total
-            count += len(part)
-    return {name: (total / count).to(model.dtype) for name, total in totals.items()}
+            sums.add_tokens(outputs_of(model, inputs, seen), len(part))
+    (means,) = sums.means().values()
+    return _named(means)
 
 
 def _named(outputs: Outputs) -> dict[str, Tensor]:

@@ -19,17 +19,19 @@ Neurons are not defined here: the effect of a query input is not a sum over its 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Scores
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
@@ -175,6 +177,24 @@ def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
     return np.append(np.repeat(np.arange(graph.n_layers), graph.destinations_per_layer), -1)
 
 
+def passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+    """Both runs, a run with gradients per dropped layer, and patched attention for every source."""
+    n_layers = space.graph.n_layers
+    return 2 + 3 * (n_layers if options["grad_drop"] else 1) + n_layers * options["qk_fix"]
+
+
+def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
+    """What GradDrop keeps: bytes per token, and bytes whatever the batch.
+
+    For each dropped layer, the gradients at all layers' mixed values; and score sums of the batch,
+    of the discovery, and their sizes at the end, in float64.
+    """
+    graph = model.graph
+    width = max(graph.d_model, graph.n_heads * model.layers[0].d_head)
+    per_token = graph.n_layers**2 * width * (torch.finfo(model.dtype).bits // 8)
+    return per_token, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
+
+
 METHODS.register("AtP-star", also=("AtP*",))(
     Method(
         function=atp_star,
@@ -185,8 +205,10 @@ METHODS.register("AtP-star", also=("AtP*",))(
         levels=("edge", "node"),
         clean_only=True,
         samples=False,
+        passes=passes,
         needs=lambda level, options: Needs(
-            patched=options["qk_fix"], grad_drop=options["grad_drop"]
+            patched=options["qk_fix"],
+            more=(grad_drop_bytes,) if options["grad_drop"] else (),
         ),
         source="Kramar et al. 2024, arXiv 2403.00745",
     )

@@ -8,7 +8,8 @@ patching only. Three forward and two backward passes per batch.
 from __future__ import annotations
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.passes.memory import Needs
 
@@ -21,7 +22,8 @@ def clean_corrupted(job: Job) -> Scores:
 METHODS.register("clean-corrupted")(
     Method(
         function=clean_corrupted,
-        ablations=("patching",),
+        only=("patching",),
+        passes=lambda space, options: 7,
         needs=lambda level, options: Needs(runs=2),
         source="code of Hanna et al. 2024, arXiv 2403.17806",
     )

@@ -7,7 +7,8 @@ and one backward pass per batch.
 from __future__ import annotations
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 
 
@@ -17,5 +18,10 @@ def eap(job: Job) -> Scores:
 
 
 METHODS.register("EAP", also=("AtP", "attribution-patching", "edge-attribution-patching"))(
-    Method(function=eap, clean_only=True, source="Syed et al. 2023, arXiv 2310.10348")
+    Method(
+        function=eap,
+        clean_only=True,
+        passes=lambda space, options: 4,
+        source="Syed et al. 2023, arXiv 2310.10348",
+    )
 )

@@ -17,9 +17,10 @@ EAP-IG's code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,28 +28,15 @@ from torch import Tensor
 
 from harness_circuits.attribution.eap_ig_inputs import IG_STEPS, ig_rule_option, path_needs
 from harness_circuits.attribution.gradient import PathPoint, even_points
-from harness_circuits.attribution.job import METHODS, Job, Method
-from harness_circuits.circuits.scores import Scores
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
-from harness_circuits.passes.contract import (
-    Delta,
-    contract_edges,
-    contract_outputs,
-    delta_between,
-)
-from harness_circuits.passes.gradients import (
-    DESTINATION_POINTS,
-    OUTPUT_POINTS,
-    DestinationGradients,
-    GradientPass,
-    OutputGradients,
-    RunType,
-    add_destination_gradients,
-    add_output_gradients,
-    run_with_gradients,
-)
+from harness_circuits.passes.contract import Delta, delta_between
+from harness_circuits.passes.gradient_sums import GradientSums, Weighted
+from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
 from harness_circuits.passes.native import NativeRun, Residual, Tapped, outputs_of, record
 from harness_circuits.passes.sites import Site, SiteRun, sites_of
 
@@ -75,14 +63,6 @@ def eap_ig_activations(job: Job, *, ig_steps: int, ig_rule: str, sites: str) -> 
     return job.scores(sums)
 
 
-@dataclass(frozen=True)
-class _Weighted:
-    """A run with gradients, and the weight of these."""
-
-    run: GradientPass
-    weight: float
-
-
 class _SiteBatch:
     """The work for one batch."""
 
@@ -92,48 +72,43 @@ class _SiteBatch:
         seen, self.logits = record(self.model, batch.clean)
         self.clean = outputs_of(self.model, batch.clean, seen)
         self.block_in = seen["block_in"]
-        self.edges = job.level == "edge"
-        post_norm = self.model.layers[0].post_attention is not None
-        self.post_norm = post_norm and not job.raw_heads
-        wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
-        self.points = (*wanted, "attention") if self.edges and self.post_norm else wanted
+        self.sums = GradientSums(job.model, job.level, job.raw_heads)
         self.delta: Delta = delta_between(self.clean, self.replacement, self.model.sum_dtype)
 
     def score(self, points: Sequence[PathPoint], *, own: bool, without_first: bool = False) -> None:
         """Add this batch's score sums."""
         sites = sites_of(self.model.graph)
-        everything = slice(0, self.model.graph.n_src)
         if not own:
             share = 1 / len(sites)
             for site in sites:
                 runs = self._path(site, points, share, first=0)
                 if site.point == "block_in" and without_first:
                     runs = map(self._without_first_inputs, runs)
-                self._add(runs, everything)
+                self._add(runs, None)
             return
         clean_weight = sum(point.weight for point in points if point.alpha == 1)
         if clean_weight:
-            self._add(iter([_Weighted(self._run(None), clean_weight)]), everything)
+            self._add(iter([Weighted(self._run(None), clean_weight)]), None)
         inner = [point for point in points if point.alpha != 1]
         for site in sites if inner else ():
             self._add(self._path(site, inner, 1.0, first=site.layer), site.sources)
 
     def _path(
         self, site: Site, points: Sequence[PathPoint], share: float, *, first: int
-    ) -> Iterator[_Weighted]:
+    ) -> Iterator[Weighted]:
         for point in points:
             value = self._between(site, point.alpha)
             how: tuple[Residual, RunType] = (value, NativeRun)
             if site.point != "block_in":
                 how = (self.block_in[first], partial(SiteRun, first=first, site=site, value=value))
             # Not named, as a run that this function held would be kept through the next one.
-            yield _Weighted(self._run(*how), share * point.weight)
+            yield Weighted(self._run(*how), share * point.weight)
 
-    def _without_first_inputs(self, item: _Weighted) -> _Weighted:
+    def _without_first_inputs(self, item: Weighted) -> Weighted:
         """The gradients without those at the inputs of the first layer, which the reference loses."""
         gradients = {name: dict(layers) for name, layers in item.run.gradients.at.items()}
         lost = ("q", "k", "v", "mlp_in") if self.model.graph.parallel else ("q", "k", "v")
-        for name in lost if self.edges else ():
+        for name in lost if self.job.level == "edge" else ():
             gradients[name][0] = torch.zeros_like(gradients[name][0])
         return replace(item, run=replace(item.run, gradients=Tapped(gradients)))
 
@@ -153,45 +128,26 @@ class _SiteBatch:
             return self.job.metric(logits, self.batch, self.logits)
 
         inputs = self.batch.clean
-        return run_with_gradients(self.model, inputs, metric, self.points, start, run_type=run_type)
-
-    def _add(self, runs: Iterator[_Weighted], sources: slice) -> None:
-        """Contract some runs' gradients with the differences of some sources."""
-        gradients: DestinationGradients | None = None
-        outputs: OutputGradients | None = None
-        for item in runs:
-            if not self.edges:
-                outputs = add_output_gradients(outputs, self.model, item.run, item.weight)
-                del item  # it would be kept through the next run otherwise
-                continue
-            gradients = gradients or DestinationGradients()
-            add_destination_gradients(gradients, self.model, item.run, item.weight)
-            if self.post_norm:
-                self._contract(gradients, sources, item.run.seen["attention"])
-                gradients = None
-            del item
-        if gradients is not None:
-            self._contract(gradients, sources, None)
-        if outputs is not None:
-            neurons = self.job.level == "neuron"
-            out = contract_outputs(self.model, self.delta, outputs, neurons=neurons)
-            self.total[sources] += out[sources]
-
-    def _contract(
-        self,
-        gradients: DestinationGradients,
-        sources: slice,
-        attention: dict[int, Tensor] | None,
-    ) -> None:
-        raw = self.job.raw_heads
-        contract_edges(
-            self.model, self.delta, gradients, self.total, attention, sources, raw_heads=raw
+        return run_with_gradients(
+            self.model, inputs, metric, self.sums.points, start, run_type=run_type
         )
+
+    def _add(self, runs: Iterator[Weighted], sources: slice | None) -> None:
+        """Contract some runs' gradients with the differences of some sources."""
+        self.sums.add(runs, lambda: self.delta, self.total, sources)
+
+
+def passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+    """Both runs, and a run with gradients per site and step; a site's own starts at its layer."""
+    n_layers, steps = space.graph.n_layers, options["ig_steps"]
+    sites = 1 + n_layers if options["sites"] == "own" else 1 + 2 * n_layers
+    return 2 + 3 * steps * sites
 
 
 METHODS.register("EAP-IG-activations")(
     Method(
         function=eap_ig_activations,
+        passes=passes,
         needs=path_needs,
         options={
             "ig_steps": IG_STEPS,

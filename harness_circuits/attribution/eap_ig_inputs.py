@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness_circuits.attribution.gradient import even_points, path_attribution
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice, Whole
@@ -46,8 +47,9 @@ METHODS.register("EAP-IG-inputs", also=("EAP-IG", "integrated-gradients"))(
     Method(
         function=eap_ig_inputs,
         options={"ig_steps": IG_STEPS, "ig_rule": ig_rule_option("left")},
+        passes=lambda space, options: 2 + 3 * options["ig_steps"],
         needs=path_needs,
-        ablations=("patching", "mean", "mean-positional"),
+        without=("zero",),
         source="Hanna et al. 2024, arXiv 2403.17806",
     )
 )

@@ -15,15 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from harness_circuits.attribution.job import (
-    METHODS,
-    Job,
-    Method,
-    attribute,
-    no_samples,
-)
+from harness_circuits.attribution.job import Job, attribute
+from harness_circuits.attribution.methods import METHODS, Method, no_samples
 from harness_circuits.circuits.samples import Samples
-from harness_circuits.circuits.scores import Scores
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError, shown
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Checked, Choice
@@ -101,6 +96,12 @@ def ensemble_needs(level: str, options: Mapping[str, Any]) -> Needs:
     return Needs.of_all(member.needs(level, member.defaults) for member in members)
 
 
+def ensemble_passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+    """What all members run."""
+    members = (METHODS.get(name) for name in _names(options["methods"]))
+    return sum(member.passes(space, member.defaults) for member in members)
+
+
 def _given(methods: Any) -> Any:
     if not _names(methods):
         raise ValueError
@@ -153,6 +154,7 @@ METHODS.register("ensemble")(
         },
         gradients=False,
         check=check_ensemble,
+        passes=ensemble_passes,
         needs=ensemble_needs,
         members=lambda options: _names(options["methods"]),
         source="Mondorf et al. 2025, arXiv 2510.06811",

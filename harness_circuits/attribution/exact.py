@@ -14,16 +14,18 @@ orders of magnitude dearer than any gradient method.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import QKV, Graph
-from harness_circuits.circuits.scores import Scores
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.machine.progress import progress
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.changes import Changes
@@ -158,10 +160,16 @@ def _output_point(graph: Graph, source: int) -> Point:
     return layer, "mlp" if part == graph.n_heads else "attention", 0
 
 
+def passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+    """The clean and the corrupted run, and half of one per unit: each starts at its own layer."""
+    return 2 + space.n_units / 2
+
+
 METHODS.register("exact", also=("activation-patching",))(
     Method(
         function=exact,
         gradients=False,
+        passes=passes,
         needs=lambda level, options: Needs(patched=True),
         source="Wang et al. 2023, arXiv 2211.00593; Conmy et al. 2023, arXiv 2304.14997",
     )

@@ -5,9 +5,8 @@ replaced to the clean one, and the gradients found there enter with a weight:
 
 1. Record the replacement's and the clean run's node outputs.
 2. At every point, run with gradients.
-3. Contract output differences with the weighted sum of the gradients, once per batch. In post-norm
-   models a head's difference passes through the Jacobian of its post-norm, which differs from
-   point to point, so there every point is contracted on its own.
+3. Contract output differences with the weighted sum of the gradients, once per batch
+   (`harness_circuits.passes.gradient_sums`).
 """
 
 from __future__ import annotations
@@ -23,23 +22,9 @@ from harness_circuits.attribution.job import Job
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
-from harness_circuits.passes.contract import (
-    Delta,
-    contract_edges,
-    contract_outputs,
-    delta_between,
-)
-from harness_circuits.passes.gradients import (
-    DESTINATION_POINTS,
-    OUTPUT_POINTS,
-    DestinationGradients,
-    GradientPass,
-    OutputGradients,
-    RunType,
-    add_destination_gradients,
-    add_output_gradients,
-    run_with_gradients,
-)
+from harness_circuits.passes.contract import Delta, delta_between
+from harness_circuits.passes.gradient_sums import GradientSums, Weighted
+from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
 from harness_circuits.passes.native import (
     OUTPUTS,
     NativeRun,
@@ -93,9 +78,7 @@ class _PathBatch:
     ) -> None:
         self.job, self.batch, self.points, self.run_type = job, batch, points, run_type
         self.model: CircuitModel = job.model
-        self.edges = job.level == "edge"
-        post_norm = self.model.layers[0].post_attention is not None
-        self.post_norm = post_norm and not job.raw_heads
+        self.sums = GradientSums(job.model, job.level, job.raw_heads)
         self.replacement: Outputs | None = job.ablation.replacement(self.model, batch)
         self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
         self.clean: _Clean | None = None
@@ -105,31 +88,10 @@ class _PathBatch:
         if self.points[0].alpha != 1 or self.job.metric.needs_clean:
             seen, self.clean_logits = record(self.model, self.batch.clean)
             self._take_clean(seen)
-        gradients: DestinationGradients | None = None
-        outputs: OutputGradients | None = None
-        for point in self.points:
-            run = self._run(point)
-            if not self.edges:
-                outputs = add_output_gradients(outputs, self.model, run, point.weight)
-                del run  # it would be kept through the next run otherwise
-                continue
-            gradients = gradients or DestinationGradients()
-            add_destination_gradients(gradients, self.model, run, point.weight)
-            if self.post_norm:
-                contract_edges(self.model, self._delta(), gradients, total, run.seen["attention"])
-                gradients = None
-            del run  # it would be kept through the next run otherwise
-        if outputs is not None:
-            neurons = self.job.level == "neuron"
-            total += contract_outputs(self.model, self._delta(), outputs, neurons=neurons)
-        elif gradients is not None:
-            raw = self.job.raw_heads
-            contract_edges(self.model, self._delta(), gradients, total, raw_heads=raw)
+        runs = (Weighted(self._run(point), point.weight) for point in self.points)
+        self.sums.add(runs, self._delta, total)
 
     def _run(self, point: PathPoint) -> GradientPass:
-        wanted = DESTINATION_POINTS if self.edges else OUTPUT_POINTS
-        if self.edges and self.post_norm:
-            wanted = (*wanted, "attention")
         is_clean = self.clean is None  # the clean point comes first, and is then the clean run too
         keep = OUTPUTS if is_clean else ()
         start = None if is_clean else self._between(point.alpha)
@@ -137,9 +99,8 @@ class _PathBatch:
         def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
             return self.job.metric(logits, self.batch, self.clean_logits)
 
-        run = run_with_gradients(
-            self.model, self.batch.clean, metric, wanted, start, keep=keep, run_type=self.run_type
-        )
+        how = self.batch.clean, metric, self.sums.points, start
+        run = run_with_gradients(self.model, *how, keep=keep, run_type=self.run_type)
         if is_clean:
             self._take_clean(run.seen)
         return run

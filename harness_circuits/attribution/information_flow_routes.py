@@ -26,7 +26,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
@@ -115,6 +116,7 @@ METHODS.register("information-flow-routes", also=("IFR", "IFRs"))(
         levels=("edge",),
         gradients=False,
         whole_prompts=True,
+        passes=lambda space, options: 1,
         source="Ferrando and Voita 2024, arXiv 2403.00824",
     )
 )

@@ -1,12 +1,11 @@
-"""What every attribution method is given, and the registry of methods."""
+"""What every attribution method is given, and the one way to run one."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.ablation.ablations import Ablation, Patching
+from harness_circuits.ablation import ABLATIONS, Ablation
+from harness_circuits.ablation.patching import Patching
+from harness_circuits.attribution.methods import METHODS, check_method, no_samples
 from harness_circuits.attribution.sums import ScoreSums
 from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import NumericalError, OptionError
@@ -22,11 +23,9 @@ from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.options import Option, defaults_of, read_options
+from harness_circuits.options import read_options
 from harness_circuits.pairs.tokenise import Batch
-from harness_circuits.passes.memory import NOTHING_MORE, Needs
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
-from harness_circuits.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Job:
 
     def _prepared(self, batch: Batch) -> Batch:
         """A batch as methods get it: what its prompts share is run already, where that is enough."""
-        if self.whole_prompts or not self.ablation.follows_corrupted:
+        if self.whole_prompts or not ABLATIONS.get(self.ablation.name).follows_corrupted:
             return batch
         return behind_shared_prefix(self.model, batch)
 
@@ -130,110 +129,6 @@ class Job:
         return scores
 
 
-def _no_check(**options: Any) -> None:
-    """Each value on its own is all there is to check."""
-
-
-def _nothing_more(level: str, options: Mapping[str, Any]) -> Needs:
-    """A run with gradients is all."""
-    return NOTHING_MORE
-
-
-def _no_members(options: Mapping[str, Any]) -> Sequence[str]:
-    """A method of its own."""
-    return ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """One attribution method.
-
-    Attributes:
-        function: (job, **options) to scores.
-        options: Its options by name.
-        check: (**options): raises `OptionError` for values it cannot work with, before any run;
-            `attribute` and `Settings` call it.
-        levels: Levels it is defined at.
-        ablations: Ablations it is defined for.
-        gradients: Whether it needs a differentiable metric.
-        clean_only: Whether all its gradients are taken on the clean run, where a divergence from
-            that run has none.
-        samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
-        whole_prompts: Whether it reads what clean and corrupted prompts share, and not only where
-            replaced and clean outputs differ.
-        needs: (level, options): what it holds in memory.
-        members: (options): the methods that it runs.
-        source: The paper.
-    """
-
-    function: Callable[..., Scores]
-    options: Mapping[str, Option] = field(default_factory=dict)
-    check: Callable[..., None] = _no_check
-    levels: tuple[Level, ...] = ("edge", "node", "neuron")
-    ablations: tuple[str, ...] = ("patching", "zero", "mean", "mean-positional")
-    gradients: bool = True
-    clean_only: bool = False
-    samples: bool = True
-    whole_prompts: bool = False
-    needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
-    members: Callable[[Mapping[str, Any]], Sequence[str]] = _no_members
-    source: str
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """Its options at their defaults."""
-        return defaults_of(self.options)
-
-
-METHODS: Registry[Method] = Registry("attribution method")
-
-
-def check_method(
-    name: str,
-    level: str,
-    ablation: str,
-    metric: Metric,
-    options: Mapping[str, Any] = MappingProxyType({}),
-) -> Method:
-    """Return a method, if it and all its members are defined for this level, ablation and metric.
-
-    Args:
-        name: The method's name.
-        level: `edge`, `node` or `neuron`.
-        ablation: The ablation's name.
-        metric: What is to be differentiated.
-        options: Those of the method's options that are not at their defaults.
-
-    Raises:
-        UnknownNameError: There is no such method.
-        OptionError: The combination is not defined.
-    """
-    method = METHODS.get(name)
-    if level not in method.levels:
-        raise OptionError(
-            f"method={name} is not defined at level={level}; it is at {', '.join(method.levels)}."
-        )
-    if ablation not in method.ablations:
-        raise OptionError(
-            f"method={name} is not defined for ablation={ablation}; it is for "
-            f"{', '.join(method.ablations)}."
-        )
-    if method.gradients and not metric.differentiable:
-        raise OptionError(
-            f"method={name} needs a metric with gradients: {metric.description} has none. "
-            "Set attribution_metric=logit_diff, prob_diff, kl, js or normalised_logit."
-        )
-    if method.clean_only and metric.needs_clean:
-        raise OptionError(
-            f"method={name} takes its gradients on the clean run, where the metric "
-            f"({metric.description}) has none. Use method=EAP-IG-inputs, or "
-            "attribution_metric=logit_diff."
-        )
-    for member in method.members({**method.defaults, **options}):
-        check_method(member, level, ablation, metric)
-    return method
-
-
 def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     """Score every unit of a job with a named method.
 
@@ -270,13 +165,4 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
         n_examples=job.n_examples,
         passes=dict(sorted(passes.items())),
         **chosen,
-    )
-
-
-def no_samples(name: str) -> str:
-    """The message for a method whose scores are not a mean over examples."""
-    able = ", ".join(other for other in METHODS if METHODS.get(other).samples)
-    return (
-        f"method={name} does not score example by example, so its scores cannot be resampled. "
-        f"Methods that can: {able}."
     )

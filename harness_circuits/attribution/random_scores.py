@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import SEED
@@ -23,6 +24,7 @@ METHODS.register("random")(
         options={"seed": Option(SEED, 0, "seed of the scores; the run's by default")},
         gradients=False,
         samples=False,
+        passes=lambda space, options: 0,
         source="floor",
     )
 )

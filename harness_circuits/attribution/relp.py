@@ -13,7 +13,8 @@ from __future__ import annotations
 from functools import partial
 
 from harness_circuits.attribution.gradient import PathPoint, path_attribution
-from harness_circuits.attribution.job import METHODS, Job, Method
+from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Switch
@@ -42,6 +43,7 @@ METHODS.register("RelP")(
     Method(
         function=relp,
         clean_only=True,
+        passes=lambda space, options: 4,
         options={
             "ln_rule": Option(Switch(), True, "the scale of norms is a constant"),
             "identity_rule": Option(Switch(), True, "act(x) / x of activations is a constant"),

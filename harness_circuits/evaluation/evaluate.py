@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from harness_circuits.ablation.ablations import Ablation
+from harness_circuits.ablation import ABLATIONS, Ablation
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
@@ -146,7 +146,7 @@ def _evaluate_batch(
     metric: Metric,
     ablation: Ablation,
 ) -> _Part:
-    if ablation.follows_corrupted:
+    if ABLATIONS.get(ablation.name).follows_corrupted:
         batch = behind_shared_prefix(model, batch)
     clean = model.forward(batch.clean)
     stream = AblatedStream(model, batch.clean, ablation.replacement(model, batch))

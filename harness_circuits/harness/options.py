@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.formats.parts import split
@@ -25,7 +26,6 @@ from harness_circuits.loading.load import names_a_hub_model
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
-ORDINARY_ABLATIONS = ("zero", "mean")
 DISCOVER = "discover:"
 
 
@@ -67,11 +67,12 @@ class Options:
             OptionError: It is not.
         """
         ablation = self.settings.ablation
-        if ablation not in ORDINARY_ABLATIONS:
+        kind = ABLATIONS.get(ablation)
+        if kind.constant is None:
+            able = [name for name in ABLATIONS if ABLATIONS.get(name).constant is not None]
             raise OptionError(
-                f"ablation={ablation} cannot be used for tasks without pairs: patching needs "
-                "corrupted prompts, mean-positional prompts of the training prompts' lengths. "
-                "Use ablation=mean or ablation=zero."
+                f"ablation={ablation} cannot be used for tasks without pairs: it needs "
+                f"{kind.why_pairs}. Use ablation={' or ablation='.join(able)}."
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness_circuits.ablation.ablations import zeros
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.ablation.calibration import calibration_means
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.known import NAMES
@@ -152,8 +152,22 @@ def _constant(
     model: CircuitModel, given: Given, options: Options
 ) -> tuple[Outputs, dict[str, Any] | None]:
     """Replacements of one position, and where means come from."""
-    if options.settings.ablation == "zero":
-        return zeros(model, 1), None
+    constant = ABLATIONS.get(options.settings.ablation).constant
+    assert constant is not None, "options.check_ordinary_ablation lets no other pass"
+    facts: dict[str, Any] = {}
+
+    def means() -> Outputs:
+        found, said = _calibrated(model, given, options)
+        facts.update(said)
+        return found
+
+    return constant(model, means), facts or None
+
+
+def _calibrated(
+    model: CircuitModel, given: Given, options: Options
+) -> tuple[Outputs, dict[str, Any]]:
+    """Means over calibration texts, and what the results say about them."""
     source = _source(given, options)
     texts = read_texts(source, options.settings.n_discovery, task_metadata(options))
     path = circuit_path(options.run["circuit"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -29,12 +29,13 @@ class Needs:
         runs: Runs with gradients per batch whose norm corrections are kept together, as scores of
             edges need. (Models with post-norms keep one at a time, and are not told apart.)
         patched: Units are patched one by one, `PATCHED_TOKENS` a pass whatever the batch.
-        grad_drop: AtP-star's GradDrop runs, which keeps gradients and sums for every layer.
+        more: What else it keeps: each gives, for a model, bytes per token and bytes whatever the
+            batch.
     """
 
     runs: int = 1
     patched: bool = False
-    grad_drop: bool = False
+    more: tuple[Callable[[CircuitModel], tuple[int, int]], ...] = ()
 
     @staticmethod
     def of_all(several: Iterable[Needs]) -> Needs:
@@ -43,7 +44,7 @@ class Needs:
         return Needs(
             runs=max(needs.runs for needs in found),
             patched=any(needs.patched for needs in found),
-            grad_drop=any(needs.grad_drop for needs in found),
+            more=tuple(dict.fromkeys(one for needs in found for one in needs.more)),
         )
 
 
@@ -74,10 +75,10 @@ def pairs_per_pass(
     per_pair = longest * bytes_per_token(model, longest, needs.runs)
     contracted = longest * _contracted(model)
     fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if needs.patched else 0
-    if needs.grad_drop:
-        kept, sums = grad_drop_bytes(model)
-        per_pair += longest * kept
-        fixed += sums
+    for more in needs.more:
+        per_token, whatever = more(model)
+        per_pair += longest * per_token
+        fixed += whatever
     room = int(bound * SHARE_USED) - fixed
     # The contraction takes as much as its tokens need, or a full chunk.
     n = max(room // (per_pair + contracted), (room - CHUNK_BYTES) // per_pair)
@@ -150,17 +151,6 @@ def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.r
     corrections = graph.n_layers * 2 * runs * graph.d_model * _sum_bytes(model)
     most = max(_bytes(model) * evaluation, _bytes(model) * discovery + corrections)
     return most + _bytes(model) * (2 * vocabulary // length)
-
-
-def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
-    """What GradDrop keeps: bytes per token, and bytes whatever the batch.
-
-    For each dropped layer, the gradients at all layers' mixed values; and score sums of the batch,
-    of the discovery, and their sizes at the end, in float64.
-    """
-    graph = model.graph
-    per_token = graph.n_layers**2 * _width(model) * _bytes(model)
-    return per_token, 3 * 8 * graph.n_layers * graph.n_src * graph.n_dst
 
 
 def patched_bytes_per_token(model: CircuitModel, length: int) -> int:

@@ -134,3 +134,14 @@ def outputs_of(model: CircuitModel, inputs: Inputs, seen: Tapped) -> Outputs:
         mixed=[seen["mixed"][layer] for layer in layers],
         mlp=[seen["mlp"][layer] for layer in layers],
     )
+
+
+def zero_outputs(model: CircuitModel, n_pos: int) -> Outputs:
+    """Zero outputs of all sources, of batch size 1."""
+    graph, layer = model.graph, model.layers[0]
+    like, shape = model.hf.get_input_embeddings().weight.new_zeros, (1, n_pos)
+    return Outputs(
+        like((*shape, graph.d_model)),
+        [like((*shape, graph.n_heads, layer.d_head)) for _ in model.layers],
+        [like((*shape, graph.d_model)) for _ in model.layers],
+    )

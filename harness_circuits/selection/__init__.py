@@ -1,8 +1,8 @@
 """Selectors: one file each, all registered in `SELECTORS`."""
 
-from harness_circuits.selection import bootstrap_filter, greedy, ilp, pnr, threshold, top_n
+from harness_circuits.registry import import_all
 from harness_circuits.selection.selectors import SELECTORS, Selector, check_selection, select
 
-__all__ = ["SELECTORS", "Selector", "check_selection", "select"]
+import_all(__name__, __path__)  # every file that registers a selector
 
-del bootstrap_filter, greedy, ilp, pnr, threshold, top_n
+__all__ = ["SELECTORS", "Selector", "check_selection", "select"]

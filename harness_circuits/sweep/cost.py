@@ -1,7 +1,7 @@
 """What a cell will roughly cost, for `--dry-run` and the time that is left.
 
 A forward pass costs 2 floating-point operations per parameter and token, a backward pass twice that
-(Kaplan et al. 2020, arXiv 2001.08361); how many of each a method makes stands in docs/methods.md.
+(Kaplan et al. 2020, arXiv 2001.08361); how many of each a method makes, its own file says.
 The unit is operations; seconds follow from results of the same model that are there, or else from
 the speed of a matrix product on this machine.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.loading.load import resolve
@@ -66,34 +67,12 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     """Floating-point operations of a cell, roughly."""
     n_training = min(task.n_training, settings.n_discovery or task.n_training)
     circuits = len(settings.rankings) * len(settings.sizes) * (1 + settings.null_circuits)
-    passes = n_training * discovery_passes(settings.method, settings, size.graph)
+    space = ScoreSpace(size.graph, settings.level)  # type: ignore[arg-type]
+    method = METHODS.get(settings.method)
+    passes = n_training * method.passes(space, settings.chosen_method_options())
     passes += task.n_evaluation * (2 + CIRCUIT * circuits)
     tokens = max(1.0, task.characters / CHARACTERS_PER_TOKEN)
     return 2.0 * size.n_parameters * tokens * passes
-
-
-def discovery_passes(method: str, settings: Settings, graph: Graph) -> float:
-    """Forward passes per training pair, or as long; a backward pass counts as two."""
-    options = settings.method_options
-    steps = int(options.get("ig_steps", 5))
-    units = ScoreSpace(graph, settings.level).n_units  # type: ignore[arg-type]
-    if method == "ensemble":
-        from harness_circuits.attribution import METHODS
-
-        members = options.get("methods", METHODS.get(method).defaults["methods"])
-        names = [name for name in str(members).split(":") if name in METHODS and name != method]
-        return sum(discovery_passes(name, settings, graph) for name in names)
-    return {
-        "EAP": 4,
-        "RelP": 4,
-        "EAP-IG-inputs": 2 + 3 * steps,
-        "EAP-IG-activations": 2 + 3 * steps * (2 * graph.n_layers + 1),
-        "clean-corrupted": 7,
-        "information-flow-routes": 1,
-        "exact": 1 + CIRCUIT * units,
-        "AtP-star": 2 + 2 * graph.n_layers,
-        "random": 0,
-    }.get(method, 4)
 
 
 def operations_per_second() -> float:

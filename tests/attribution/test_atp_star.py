@@ -14,7 +14,7 @@ from helpers.reference_cases import CASES, PAIRS, Case, clean, exact_case
 from helpers.tiny_models import random_hf, token_batches
 from torch import Tensor
 
-from harness_circuits.ablation.ablations import ABLATIONS
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.atp_star import DropRun
 from harness_circuits.circuits.graph import Graph

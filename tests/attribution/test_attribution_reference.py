@@ -13,7 +13,7 @@ from helpers.reference import gate_gradient, gated_metric, logit_diff
 from helpers.reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact_case
 from helpers.tiny_models import ARCHITECTURES, tiny_model, token_batches, token_pairs
 
-from harness_circuits.ablation.ablations import ABLATIONS
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.errors import NumericalError, OptionError

@@ -12,7 +12,8 @@ from helpers.tiny_models import tiny_model, token_batches
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_circuits.attribution import Job, attribute, ensemble
+from harness_circuits.attribution import Job, attribute
+from harness_circuits.attribution.ensemble import ensemble
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitError, NumericalError, OptionError, UnknownNameError

@@ -12,7 +12,7 @@ from helpers.reference import exact_scores
 from helpers.reference_cases import CASES, exact_case
 from helpers.tiny_models import tiny_model, token_batches
 
-from harness_circuits.ablation.ablations import ABLATIONS
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, Level

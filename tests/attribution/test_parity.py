@@ -19,7 +19,7 @@ from helpers.parity_fixtures import ARCHITECTURES, FOLDER, needs_parity
 from helpers.reference import exact_scores, gate_gradient
 from transformers import AutoModelForCausalLM
 
-from harness_circuits.ablation.ablations import make_ablation
+from harness_circuits.ablation import make_ablation
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking

@@ -18,7 +18,7 @@ from helpers.tiny_models import (
 )
 from torch import Tensor
 
-from harness_circuits.ablation.ablations import ABLATIONS
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.gradient import even_points
 from harness_circuits.circuits.scores import LEVELS, Level

@@ -16,7 +16,8 @@ from helpers.reference_layers import Function, LayerReader
 from helpers.tiny_models import ARCHITECTURES, random_hf, tiny_model, token_batches
 from torch import Tensor, nn
 
-from harness_circuits.ablation.ablations import ABLATIONS, Zero
+from harness_circuits.ablation import ABLATIONS
+from harness_circuits.ablation.zero import Zero
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import LEVELS, Level
 from harness_circuits.errors import UnsupportedModelError

@@ -11,7 +11,7 @@ from helpers.tiny_models import tiny_model, token_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_circuits.ablation.ablations import make_ablation
+from harness_circuits.ablation import make_ablation
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from helpers.defined import METHODS, few_steps
 from helpers.tiny_tasks import documents
 
 from harness_circuits.experiment import Experiment
@@ -24,21 +25,15 @@ from harness_circuits.settings import Settings
 
 SIZES = "0.05:0.3:1"
 RUNS: dict[str, dict[str, Any]] = {
-    "EAP-IG-inputs": {},
+    **{name: {"method": name, "n_discovery": 3, **few_steps(name)} for name in METHODS},
+    "defaults": {},
     "EAP, mean": {"method": "EAP", "ablation": "mean"},
     "EAP, mean-positional, node": {
         "method": "EAP",
         "ablation": "mean-positional",
         "level": "node",
     },
-    "EAP-IG-activations": {"method": "EAP-IG-activations", "ig_steps": 2},
-    "clean-corrupted": {"method": "clean-corrupted"},
-    "information-flow-routes": {"method": "information-flow-routes"},
-    "exact": {"method": "exact", "n_discovery": 3},
-    "AtP-star": {"method": "AtP-star"},
-    "RelP": {"method": "RelP", "ablation": "zero"},
-    "random": {"method": "random"},
-    "ensemble": {"method": "ensemble"},
+    "RelP, zero": {"method": "RelP", "ablation": "zero"},
     "resampled, random circuits": {"stability_resamples": 5, "null_circuits": 2},
     "bootstrap filter": {"selection": "bootstrap-filter", "keep_samples": 3},
     "a pair per pass": {"pairs_per_pass": 1},

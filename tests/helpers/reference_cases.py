@@ -14,7 +14,7 @@ from helpers.reference import Reference, exact_float64
 from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, tiny_model, token_pairs
 from torch import Tensor
 
-from harness_circuits.ablation.ablations import Ablation, make_ablation
+from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
 

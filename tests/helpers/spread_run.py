@@ -16,12 +16,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from accelerate import dispatch_model
+from helpers.defined import RUNS_THE_MODEL
 from helpers.tiny_models import random_hf, token_batches
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from harness_circuits.ablation.ablations import Patching, zeros
+from harness_circuits.ablation.patching import Patching
 from harness_circuits.attribution import METHODS, Job
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace
@@ -31,7 +32,7 @@ from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.installed import InstalledCircuit
-from harness_circuits.passes.native import record
+from harness_circuits.passes.native import record, zero_outputs
 
 EMBEDDINGS = ("wte", "wpe", "embed_in", "embed_tokens", "rotary_emb")
 GPU = "gpu:0"
@@ -115,7 +116,7 @@ def run_circuits(model: CircuitModel, batch: Batch) -> Iterator[str]:
         replacement = Patching().replacement(model, batch)
         stream = AblatedStream(model, batch.clean, replacement)
         assert run_circuit(model, circuit, batch.clean, stream).device == model.device
-        with InstalledCircuit(model, circuit, zeros(model, 1)).installed():
+        with InstalledCircuit(model, circuit, zero_outputs(model, 1)).installed():
             first = model.hf(input_ids=batch.clean.ids.to(model.device), use_cache=True)
             step = torch.zeros((2, 1), dtype=torch.long, device=model.device)
             model.hf(input_ids=step, past_key_values=first.past_key_values)
@@ -140,7 +141,7 @@ def main(cases: str, *methods: str) -> None:
     """
     _setup_privateuseone_for_python_backend("gpu")
     (batch,) = token_batches(2)
-    names = methods or tuple(name for name in METHODS if name not in ("ensemble", "random"))
+    names = methods or tuple(name for name in RUNS_THE_MODEL if name != "ensemble")
     for case in cases.split():
         architecture, near = case.split("@")
         far = "cpu" if near == GPU else GPU

@@ -13,7 +13,8 @@ from helpers.reference_cases import CASES, PAIRS, Case, clean, corrupted, exact_
 from helpers.tiny_models import tiny_model, token_batches, token_pairs
 from torch import Tensor
 
-from harness_circuits.ablation.ablations import ABLATIONS, Patching, make_ablation
+from harness_circuits.ablation import ABLATIONS, make_ablation
+from harness_circuits.ablation.patching import Patching
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace

@@ -10,6 +10,7 @@ from helpers.tiny_models import tiny_model, token_pairs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness_circuits.attribution.atp_star import grad_drop_bytes
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError
@@ -20,7 +21,6 @@ from harness_circuits.passes.memory import (
     Needs,
     bytes_per_token,
     free_memory,
-    grad_drop_bytes,
     installed_bytes_per_token,
     pairs_per_pass,
     patched_bytes_per_token,
@@ -83,15 +83,15 @@ def test_grad_drop_needs_more() -> None:
     assert per_token == 2 * 2 * 32 * 4  # dropped layer x layer x width x float32
     assert fixed == 3 * 2 * (1 + 2 * 5) * (2 * 13 + 1) * 8
     bound = 2**24
-    dropping = Needs(grad_drop=True)
+    dropping = Needs(more=(grad_drop_bytes,))
     assert pairs_per_pass(model, PAIRS, bound, 1, dropping) < pairs_per_pass(model, PAIRS, bound)
 
 
 def test_settings_say_what_their_method_needs() -> None:
     atp = {"method": "AtP-star"}
-    assert Settings(**atp).needs == Needs(patched=True, grad_drop=True)
+    assert Settings(**atp).needs == Needs(patched=True, more=(grad_drop_bytes,))
     assert Settings(**atp, method_options={"grad_drop": False}).needs == Needs(patched=True)
-    assert Settings(**atp, method_options={"qk_fix": False}).needs == Needs(grad_drop=True)
+    assert Settings(**atp, method_options={"qk_fix": False}).needs == Needs(more=(grad_drop_bytes,))
     assert Settings(method="exact").needs == Needs(patched=True)
     assert Settings(method="EAP").needs == Needs()
     steps = {"method_options": {"ig_steps": 40}}

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from helpers.defined import DEFINED, few_steps
 from helpers.tiny_models import tiny_model, token_batches
 
-from harness_circuits.ablation.ablations import Patching
-from harness_circuits.attribution import Job, attribute
+from harness_circuits.ablation import make_ablation
+from harness_circuits.ablation.patching import Patching
+from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import Level
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
@@ -54,3 +57,19 @@ def test_a_curve_takes_one_clean_one_corrupted_and_a_pass_per_circuit(level: str
     evaluate_circuits(model, BATCHES, circuits, METRIC, Patching())
     assert len(circuits) == 10
     assert 2 * 3 <= model.counts["forward"] <= 2 * (2 + 10)
+
+
+@pytest.mark.parametrize(("method", "level", "ablation"), DEFINED, ids=map(str, DEFINED))
+def test_methods_run_about_what_they_say(method: str, level: Level, ablation: str) -> None:
+    """Within a factor of two, as plans of sweeps need it: forwards, twice the backwards, and units."""
+    model = fresh()
+    how = make_ablation(ablation, model, BATCHES)
+    model.counts.clear()
+    job = Job(model, BATCHES, METRIC, level, how)
+    attribute(job, method, **few_steps(method))
+    options = {**METHODS.get(method).defaults, **few_steps(method)}
+    said = METHODS.get(method).passes(job.space, options)
+    counts = {kind: n / len(BATCHES) for kind, n in model.counts.items()}
+    units = counts.get("patched", 0)
+    ran = 1 + units if units else counts.get("forward", 0) + 2 * counts.get("backward", 0)
+    assert ran / 2.5 <= said <= 2.5 * ran

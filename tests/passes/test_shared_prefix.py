@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.defined import DEFINED, RUNS_THE_MODEL, few_steps
 from helpers.double_models import double_model, double_softmax
 from helpers.reference import exact_float64
 from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, VOCABULARY, tiny_model
 
-from harness_circuits.ablation.ablations import Mean, Patching, Zero, make_ablation
-from harness_circuits.attribution import METHODS, Job, attribute
+from harness_circuits.ablation import ABLATIONS, make_ablation
+from harness_circuits.ablation.patching import Patching
+from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
@@ -30,11 +32,10 @@ KINDS = [
 ]
 # Two norms, two kinds of MLP, a window, shared keys: the rest has one test each, being dear.
 FULLY = [("gpt2", "ungrouped"), ("gemma2", "grouped"), ("gpt_neox", "ungrouped")]
-DEFINED = [
+PATCHED = [
     (name, level)
-    for name in METHODS
-    for level in METHODS.get(name).levels
-    if "patching" in METHODS.get(name).ablations and name not in ("ensemble", "random")
+    for name, level, ablation in DEFINED
+    if ablation == "patching" and name in RUNS_THE_MODEL and name != "ensemble"
 ]
 
 
@@ -80,13 +81,12 @@ def both_ways(*, trees: bool) -> tuple[list[Batch], list[Batch]]:
 def test_scores_are_those_of_whole_prompts(architecture: str, kv_heads: str, trees: bool) -> None:
     model, metric = model_of(architecture, kv_heads), METRICS.get("prob_diff")
     metric = metric if trees else METRICS.get("logit_diff")
-    for method, level in DEFINED:
+    for method, level in PATCHED:
         # Unit by unit is slow, and the same at every level: see also test_exact.
         if method == "exact" and level != "node":
             continue
-        options = {"ig_steps": 2} if "ig_steps" in METHODS.get(method).options else {}
         ours, expected = (
-            attribute(Job(model, batches, metric, level), method, **options).values
+            attribute(Job(model, batches, metric, level), method, **few_steps(method)).values
             for batches in both_ways(trees=trees)
         )
         scale = np.abs(expected).max()
@@ -171,7 +171,7 @@ def test_other_ablations_run_everything(name: str) -> None:
 
     found = counted(batches, run)
     assert found["prefix"] == 0 and found["tokens"] == found["forward"] * len(STARTS) * LENGTH
-    assert not Zero.follows_corrupted and not Mean.follows_corrupted
+    assert not ABLATIONS.get(name).follows_corrupted
 
 
 def test_what_reads_the_clean_run_alone_gets_whole_prompts() -> None:

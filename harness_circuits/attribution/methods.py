@@ -1,0 +1,143 @@
+"""The registry of attribution methods: what is known of each before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from harness_circuits.ablation import ABLATIONS
+from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
+from harness_circuits.errors import OptionError
+from harness_circuits.metrics.metrics import Metric
+from harness_circuits.options import Option, defaults_of
+from harness_circuits.passes.memory import NOTHING_MORE, Needs
+from harness_circuits.registry import Registry
+
+
+def _no_check(**options: Any) -> None:
+    """Each value on its own is all there is to check."""
+
+
+def _nothing_more(level: str, options: Mapping[str, Any]) -> Needs:
+    """A run with gradients is all."""
+    return NOTHING_MORE
+
+
+def _no_members(options: Mapping[str, Any]) -> Sequence[str]:
+    """A method of its own."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One attribution method.
+
+    Attributes:
+        function: (job, **options) to scores.
+        options: Its options by name.
+        check: (**options): raises `OptionError` for values it cannot work with, before any run;
+            `attribute` and `Settings` call it.
+        levels: Levels it is defined at.
+        only: The only ablations it is defined for; empty for all but `without`.
+        without: Ablations it is not defined for.
+        gradients: Whether it needs a differentiable metric.
+        clean_only: Whether all its gradients are taken on the clean run, where a divergence from
+            that run has none.
+        samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
+        whole_prompts: Whether it reads what clean and corrupted prompts share, and not only where
+            replaced and clean outputs differ.
+        passes: (units, options): what it runs per pair, in forward passes; a backward pass
+            counts as two.
+        needs: (level, options): what it holds in memory.
+        members: (options): the methods that it runs.
+        source: The paper.
+    """
+
+    function: Callable[..., Scores]
+    options: Mapping[str, Option] = field(default_factory=dict)
+    check: Callable[..., None] = _no_check
+    levels: tuple[Level, ...] = ("edge", "node", "neuron")
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    gradients: bool = True
+    clean_only: bool = False
+    samples: bool = True
+    whole_prompts: bool = False
+    passes: Callable[[ScoreSpace, Mapping[str, Any]], float]
+    needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
+    members: Callable[[Mapping[str, Any]], Sequence[str]] = _no_members
+    source: str
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Its options at their defaults."""
+        return defaults_of(self.options)
+
+    @property
+    def ablations(self) -> tuple[str, ...]:
+        """Ablations it is defined for."""
+        return tuple(
+            name
+            for name in ABLATIONS
+            if (name in self.only if self.only else name not in self.without)
+        )
+
+
+METHODS: Registry[Method] = Registry("attribution method")
+
+
+def check_method(
+    name: str,
+    level: str,
+    ablation: str,
+    metric: Metric,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Method:
+    """Return a method, if it and all its members are defined for this level, ablation and metric.
+
+    Args:
+        name: The method's name.
+        level: `edge`, `node` or `neuron`.
+        ablation: The ablation's name.
+        metric: What is to be differentiated.
+        options: Those of the method's options that are not at their defaults.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        OptionError: The combination is not defined.
+    """
+    method = METHODS.get(name)
+    if level not in method.levels:
+        raise OptionError(
+            f"method={name} is not defined at level={level}; it is at {', '.join(method.levels)}."
+        )
+    if ablation not in method.ablations:
+        raise OptionError(
+            f"method={name} is not defined for ablation={ablation}; it is for "
+            f"{', '.join(method.ablations)}."
+        )
+    if method.gradients and not metric.differentiable:
+        raise OptionError(
+            f"method={name} needs a metric with gradients: {metric.description} has none. "
+            "Set attribution_metric=logit_diff, prob_diff, kl, js or normalised_logit."
+        )
+    if method.clean_only and metric.needs_clean:
+        raise OptionError(
+            f"method={name} takes its gradients on the clean run, where the metric "
+            f"({metric.description}) has none. Use method=EAP-IG-inputs, or "
+            "attribution_metric=logit_diff."
+        )
+    for member in method.members({**method.defaults, **options}):
+        check_method(member, level, ablation, metric)
+    return method
+
+
+def no_samples(name: str) -> str:
+    """The message for a method whose scores are not a mean over examples."""
+    able = ", ".join(other for other in METHODS if METHODS.get(other).samples)
+    return (
+        f"method={name} does not score example by example, so its scores cannot be resampled. "
+        f"Methods that can: {able}."
+    )
