@@ -15,6 +15,7 @@ _HOME = {  # public name: module that defines it
     "Graph": "harness_circuits.circuits.graph",
     "Pair": "harness_circuits.pairs.pair",
     "Scores": "harness_circuits.circuits.scores",
+    "aligned": "harness_circuits.api",
     "convert_gguf": "harness_circuits.loading.default_model",
     "default_model_folder": "harness_circuits.loading.default_model",
     "discover": "harness_circuits.api",

@@ -15,7 +15,7 @@ Nothing here changes its arguments. Options have the names of `--model_args`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from harness_circuits.errors import OptionError, shown
 from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.experiment import Experiment
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair
@@ -36,6 +37,7 @@ from harness_circuits.selection import select as select_counts
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.bootstrap import Interval
+from harness_circuits.task_data.fit import Fit
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -114,6 +116,34 @@ def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scor
     """
     settings = Settings.from_arguments(options)
     return Discovery.on(Setup(model, settings), pairs).scores()
+
+
+def aligned(
+    model: CircuitModel,
+    pairs: Sequence[Pair],
+    *,
+    metric: str = "logit_diff",
+    attribution_metric: str | None = None,
+) -> tuple[list[Pair], dict[str, int]]:
+    """Leave out the pairs that `discover` and `faithfulness` would refuse, as tasks do.
+
+    Args:
+        model: From `load_model`; its tokenizer decides.
+        pairs: Pairs.
+        metric: The metric that they will be used with.
+        attribution_metric: That of discovery, if it is another.
+
+    Returns:
+        The pairs that align, and how many others there were, by reason.
+
+    Raises:
+        UnknownNameError: There is no such metric.
+    """
+    metrics = METRICS.get(metric), METRICS.get(attribution_metric or metric)
+    fit = Fit("pairs", metrics, model.tokenizer)
+    kept = [pair for pair in pairs if fit(asdict(pair)) is not None]
+    fit.report(str(len(kept)))
+    return kept, fit.left_out
 
 
 def select(

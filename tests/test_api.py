@@ -14,7 +14,7 @@ from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
-from harness_circuits.errors import MismatchError, OptionError
+from harness_circuits.errors import MismatchError, OptionError, PairError
 from harness_circuits.harness.lm import CircuitLM
 
 SIZES = (0.01, 0.1, 0.5, 1.0)
@@ -107,3 +107,20 @@ def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     assert (tmp_path / "curve.png").stat().st_size > 5_000
+
+
+def test_pairs_that_do_not_align_are_left_out_when_asked(folder: Path) -> None:
+    model = hc.load_model(str(folder))
+    docs = documents(0, 4)
+    docs += [{**docs[0], "corrupted": docs[0]["corrupted"] + " is"}]
+    docs += [{**docs[1], "choices": [" bag book", " bag said"]}]
+    pairs = hc.pairs_from_docs(docs, "pairs")
+    lengths, first = "clean and corrupted differ in token length", "answers share their first token"
+    assert hc.aligned(model, pairs) == (pairs[:4], {lengths: 1, first: 1})
+    assert hc.aligned(model, pairs, metric="prob_diff") == ([*pairs[:4], pairs[5]], {lengths: 1})
+    both = hc.aligned(model, pairs, metric="prob_diff", attribution_metric="logit_diff")
+    assert both == (pairs[:4], {lengths: 1, first: 1})
+    with pytest.raises(PairError, match="pair 4: clean has"):
+        hc.discover(model, pairs, method="EAP")
+    kept, _ = hc.aligned(model, pairs, metric="prob_diff")
+    assert hc.discover(model, kept, method="EAP", metric="prob_diff").values.any()

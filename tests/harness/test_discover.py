@@ -25,7 +25,7 @@ from harness_circuits.task_data.base import TaskData
 NAMES = ("Mary", "John", "Anna", "Tom")
 
 def candidates(generator, *, variant):
-    while True:
+    for _ in range(300):
         first, second, third = generator.sample(NAMES, 3)
         place = generator.choice(("store", "store .", "drink", "bag", "book"))
         text = f"{variant} {first} and {second} went to the {place}, {{}} gave a drink to"
