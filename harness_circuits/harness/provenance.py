@@ -10,7 +10,7 @@ from typing import Any
 from harness_circuits import __version__
 from harness_circuits.formats.parts import what_was_read
 from harness_circuits.harness.options import circuit_path
-from harness_circuits.loading.fingerprint import adapter_fingerprint, folder_fingerprint
+from harness_circuits.loading.fingerprint import adapter_fingerprint, weights_fingerprint
 from harness_circuits.loading.load import resolve
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.selection.given import Given
@@ -37,7 +37,7 @@ def model_facts(
     """
     graph, folder = model.graph, Path(resolve(pretrained)[0])
     commit = getattr(model.hf.config, "_commit_hash", None)
-    fingerprint = folder_fingerprint(folder) if folder.is_dir() else str(commit or "")
+    fingerprint = weights_fingerprint(folder) if folder.is_dir() else str(commit or "")
     source = str(pretrained or model.name)
     if peft is not None:
         source, fingerprint = f"{source}+{peft}", f"{fingerprint}+{adapter_fingerprint(peft)}"

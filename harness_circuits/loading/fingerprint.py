@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
+from harness_circuits.loading.default_model import MANIFEST
+
 READ_AT_ENDS = 1 << 20
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """A hash of a model's files; of a converted GGUF file, its own, whichever version converted it."""
+    try:
+        digest = json.loads((folder / MANIFEST).read_text())["source_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder_fingerprint(folder)
+    return str(digest)[:16]
 
 
 def folder_fingerprint(folder: Path) -> str:

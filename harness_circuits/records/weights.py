@@ -46,7 +46,9 @@ def read_weights(config: Fields) -> Weights:
     name, revision = circuit.text("model"), config.text("model_revision")
     given = config.data.get("model_args")
     source = given.get("pretrained") if isinstance(given, Mapping) else None
-    fingerprint = config.data.get("model_sha") or _of_sweep(config.data.get("sweep"), name)
+    fingerprint = config.data.get("model_sha") or ""
+    if source and not fingerprint:  # else the default model, which is its name
+        fingerprint = _of_sweep(config.data.get("sweep"), name)
     if circuit.data.get("weights") is not None:
         weights = circuit.child("weights")
         source, fingerprint = weights.text("source"), weights.text("fingerprint")

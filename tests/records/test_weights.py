@@ -58,6 +58,8 @@ def test_what_results_say(tmp_path: Path) -> None:
         name, "x/y", "main", sha
     )
     sweep = {"model_fingerprint": f"{name}-{HASH_A}"}
-    assert read(lambda c: c.update(sweep=sweep)).fingerprint == HASH_A
+    given = {"pretrained": f"x/{name}"}
+    assert read(lambda c: c.update(sweep=sweep, model_args=given)).fingerprint == HASH_A
+    assert read(lambda c: c.update(sweep=sweep)).fingerprint == ""
     own = {"source": "p/q", "fingerprint": HASH_B}
     assert read(lambda c: c["circuit"].update(weights=own)) == Weights(name, "p/q", "main", HASH_B)

@@ -119,7 +119,9 @@ def test_one_table_at_a_time(tab: Any) -> None:
 def test_sorting_starts_with_the_best(tab: Any, title: str, best_first: bool) -> None:
     tab.get_by_role("tab", name=title, exact=True).click()
     header = tab.locator("[role=tabpanel]:visible th.value button")
-    assert numbers(tab) == sorted(numbers(tab), reverse=best_first)  # the open tab is the sorted one
+    assert numbers(tab) == sorted(
+        numbers(tab), reverse=best_first
+    )  # the open tab is the sorted one
     order = tab.locator("[role=tabpanel]:visible th.value").get_attribute("aria-sort")
     assert order == ("descending" if best_first else "ascending")
     header.click()
