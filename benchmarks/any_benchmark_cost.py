@@ -20,13 +20,14 @@ from benchmarks.measure import interleaved
 from harness_circuits.api import discover, select
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import find_task
 from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.native import zero_outputs
-from harness_circuits.task_data import base
+from harness_circuits.task_data.scorer import Scorer
 
 BATCH, LENGTH, NEW, ROUNDS = 4, 64, 8, 3
 
@@ -39,8 +40,10 @@ def circuits(model: CircuitModel) -> dict[str, Circuit]:
         f"random, {size:.0%}": Circuit(space, space.real & (order < size))
         for size in (0.05, 0.2, 0.5)
     }
-    base.set_active_tokenizer(model.tokenizer)
-    pairs = pairs_from_docs(find_task("ioi_circuit", {}).training_docs(), "ioi_circuit")
+    task = find_task("ioi_circuit", {})
+    assert isinstance(task, CircuitTask)
+    task.score_by(Scorer(model.reader))
+    pairs = pairs_from_docs(task.training_docs(), "ioi_circuit")
     scores = discover(model, pairs[:20], method="EAP")
     chosen = select(scores, sizes=(0.05,))
     return found | {f"IOI (EAP), {size:.0%}": c for size, c in chosen.items()}

@@ -22,13 +22,13 @@ from harness_circuits.ablation.mean import Mean
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.experiment import tokenise
+from harness_circuits.discovery import tokenise
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes.gradients import run_with_gradients
 from harness_circuits.passes.native import Outputs, outputs_of, record
-from harness_circuits.task_data import base
+from harness_circuits.task_data.scorer import Scorer
 
 TASK = "ioi_circuit"
 TOP = {"edge": 0.01, "node": 0.1}  # share of the units whose overlap is shown
@@ -44,15 +44,16 @@ class Setting:
 
     def __init__(self, n_pairs: int) -> None:
         self.model = hc.load_model(device="cpu")
-        base.set_active_tokenizer(self.model.tokenizer)
+        assert self.model.reader is not None
         task = load(TASK)
+        task.score_by(Scorer(self.model.reader))
         self.train = pairs_from_docs(list(task.training_docs())[:n_pairs], "train")
         self.test = pairs_from_docs(list(task.test_docs())[:n_pairs], "test")
         self.metric = METRICS.get("logit_diff")
 
     def batches(self, size: int = 64, n_pairs: int | None = None) -> list[Batch]:
         """Training pairs in batches of one token length."""
-        pairs = tokenise(self.model, self.train[:n_pairs], (self.metric,), "train")
+        pairs = tokenise(self.model.reader, self.train[:n_pairs], (self.metric,), "train")
         return make_batches(pairs, size)
 
     def job(self, batches: list[Batch] | None = None, **how: Any) -> Job:

@@ -17,8 +17,8 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
-from harness_circuits.task_data import base
 from harness_circuits.task_data.base import PAIRS_PER_SPLIT, SPLITS
+from harness_circuits.task_data.scorer import Scorer
 
 GROUP = "circuit_suite"
 HEAD = (
@@ -35,7 +35,6 @@ def main() -> None:
     parser.add_argument("--n-test", type=int, default=PAIRS_PER_SPLIT, help="pairs to measure on")
     arguments = parser.parse_args()
     model = load_model(arguments.pretrained)
-    base.set_active_tokenizer(model.tokenizer, arguments.pretrained)
     names = arguments.tasks.split(",") if arguments.tasks else members()
     print(HEAD)
     for name, option in cases(names):
@@ -84,6 +83,7 @@ def options_of(name: str) -> dict[str, tuple[str, ...]]:
 def row(model: CircuitModel, name: str, option: dict[str, str], n_test: int) -> str:
     """One row: pairs, and the full model's values on the test split."""
     task = load(name, **option, n_test=n_test)
+    task.score_by(Scorer(model.reader))
     pairs = pairs_from_docs(task.test_docs(), name)
     measured = measure(model, name, METRICS.get(task.metric), pairs)
     found = measured.accuracy

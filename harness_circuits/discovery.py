@@ -14,6 +14,7 @@ from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.repetition import set_warnings
 from harness_circuits.pairs.tokenise import (
@@ -67,6 +68,11 @@ class Setup:
         """The units that discovery scores."""
         return ScoreSpace(self.model.graph, self.settings.level)  # type: ignore[arg-type]
 
+    @property
+    def reader(self) -> TextReader:
+        """How prompts are read."""
+        return reader_in_force(self.model, self.settings)
+
     def check_model(self) -> None:
         """Check the settings against the model.
 
@@ -106,7 +112,7 @@ class Setup:
             PairError: One does not; the message names it.
         """
         metrics = (self.metric, self.attribution_metric)
-        return tokenise(self.model, pairs, metrics, f"{self.task} ({split} split)")
+        return tokenise(self.reader, pairs, metrics, f"{self.task} ({split} split)")
 
     def pairs_per_pass(self, pairs: Sequence[TokenPair], needs: Needs = NOTHING_MORE) -> int:
         """How many of some pairs fit one pass: as asked, or by memory; the same on all ranks.
@@ -206,21 +212,28 @@ class Discovery:
 
 
 def tokenise(
-    model: CircuitModel, pairs: Sequence[Pair], metrics: Sequence[Metric], where: str
+    reader: TextReader, pairs: Sequence[Pair], metrics: Sequence[Metric], where: str
 ) -> list[TokenPair]:
     """Encode pairs and check that clean, corrupted and answers align.
 
     Raises:
-        PairError: One does not; the message names it.
+        PairError: One does not, or is too long for the model; the message names it.
     """
-    assert model.tokenizer is not None, "this model was loaded without a tokenizer"
-    encoded = [
-        tokenise_pair(model.tokenizer, pair, index, where) for index, pair in enumerate(pairs)
-    ]
+    encoded = [tokenise_pair(reader, pair, index, where) for index, pair in enumerate(pairs)]
     if any(metric.compares_first_tokens for metric in metrics):
         for pair in encoded:
-            check_first_tokens(model.tokenizer, pair, where)
+            check_first_tokens(reader.tokenizer, pair, where)
     return encoded
+
+
+def reader_in_force(model: CircuitModel, settings: Settings) -> TextReader:
+    """How a model reads prompts under some settings: `compat=mib` puts a first token before each.
+
+    Raises:
+        OptionError: There is no such token, or the model was loaded to read without it.
+    """
+    assert model.reader is not None, "this model was loaded without a tokenizer"
+    return model.reader.with_first_token() if settings.compat == "mib" else model.reader
 
 
 def check_training(setup: Setup, training: Sequence[Pair]) -> None:

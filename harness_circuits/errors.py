@@ -31,7 +31,16 @@ class UnsupportedModelError(CircuitError):
 
 
 class PairError(CircuitError):
-    """A clean/corrupted pair cannot be used, for example because token lengths differ."""
+    """A clean/corrupted pair cannot be used, for example because token lengths differ.
+
+    Attributes:
+        reason: What is counted where such pairs are left out; empty where a pair is malformed.
+    """
+
+    def __init__(self, message: object = "", reason: str = "") -> None:
+        """Say what is wrong, and of which kind that is."""
+        super().__init__(message)
+        self.reason = reason
 
 
 class TaskDataError(CircuitError):

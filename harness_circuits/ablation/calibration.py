@@ -43,7 +43,9 @@ def calibration_means(
         raise TaskDataError(f"calibration={source} holds no text.")
     graph, weights = model.graph, model.hf.get_input_embeddings().weight
     weight_hash = hashlib.sha256(weights.detach().float().cpu().numpy().tobytes()).hexdigest()
-    identity = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash, list(texts)]
+    assert model.reader is not None
+    read = [*texts, model.reader.first_token()] if model.reader.add_bos_token is not None else texts
+    identity = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash, list(read)]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = None if folder is None else folder / f"means-{digest}.safetensors"
     name = None if path is None else path.name
@@ -65,12 +67,11 @@ def calibration_means(
 
 def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
     sums = MeanSums(model)
-    assert model.tokenizer is not None
-    for text in texts:
-        ids = model.tokenizer(text)["input_ids"]
-        room = int(getattr(model.hf.config, "max_position_embeddings", MAX_TOKENS))
-        for first in range(0, len(ids), min(room, MAX_TOKENS)):
-            part = ids[first : first + min(room, MAX_TOKENS)]
+    assert model.reader is not None
+    room = min(model.reader.max_length or MAX_TOKENS, MAX_TOKENS)
+    for ids in model.reader.encode_all(texts):
+        for first in range(0, len(ids), room):
+            part = ids[first : first + room]
             inputs = Inputs(torch.tensor([part]), torch.tensor([len(part) - 1]))
             seen, _ = record(model, inputs)
             sums.add_tokens(outputs_of(model, inputs, seen), len(part))

@@ -16,17 +16,18 @@ from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.loading.arguments import MODEL
+from harness_circuits.loading.arguments import MODEL, TEXT
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.metrics.metrics import METRICS, Metric, accuracy
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options import read_options
 from harness_circuits.options.kinds import Name, Whole
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
 from harness_circuits.registry import unknown_name
-from harness_circuits.task_data import base
 from harness_circuits.task_data.pair_file import KINDS
+from harness_circuits.task_data.scorer import Scorer
 
 BATCH = 20
 COUNT = of_kind(Whole(1, 10**9, texts=True))
@@ -50,21 +51,24 @@ def check_task_command(arguments: Sequence[str]) -> None:
     metrics = options.metric, options.attribution_metric
     for name in filter(None, metrics):
         METRICS.get(name)
-    model = load_model(options.pretrained, dtype=options.dtype, device=options.device)
-    base.set_active_tokenizer(model.tokenizer, options.pretrained, metrics)
+    text = {name: given for name in TEXT if (given := getattr(options, name)) is not None}
+    text = read_options(TEXT, text, "check-task")
+    model = load_model(options.pretrained, dtype=options.dtype, device=options.device, **text)
     if options.pretrained is not None:
         metadata.setdefault("pretrained", options.pretrained)
     name = options.task
     if Path(name).suffix.lower() in KINDS:  # a file of pairs
         name, metadata["pairs"] = "custom_circuit", options.task
     task = build_task(name, options.include_path, metadata)
+    assert model.reader is not None
+    task.score_by(Scorer(model.reader, metrics))
     metric = options.metric or task.metric
     for line in report(model, task, metric, show=options.show, limit=options.limit):
         print(clean(line))
 
 
 def build_task(name: str, include_path: Sequence[str], metadata: Mapping[str, Any]) -> CircuitTask:
-    """Build a task for the tokenizer in use.
+    """Build a task.
 
     Raises:
         TaskDataError: There is no circuit task of this name.
@@ -101,7 +105,8 @@ class Measured:
 def measure(model: CircuitModel, task: str, metric: Metric, pairs: Sequence[Pair]) -> Measured:
     """Run the full model on pairs of a task."""
     clean, corrupted, hits = 0.0, 0.0, [0.0] * len(pairs)
-    for batch in make_batches(tokenise(model, pairs, [metric], task), BATCH):
+    assert model.reader is not None
+    for batch in make_batches(tokenise(model.reader, pairs, [metric], task), BATCH):
         logits = model.forward(batch.clean)
         clean += float(metric(logits, batch, logits).sum())
         corrupted += float(metric(model.forward(batch.corrupted), batch, logits).sum())
@@ -122,18 +127,21 @@ def report(
         show: Pairs whose tokens are shown.
         limit: Pairs to measure the full model on.
     """
-    name = task.config.task
+    name, reader = task.config.task, model.reader
+    assert reader is not None
     counts = ", ".join(f"{n} {split}" for split, n in task.n_pairs.items())
     yield f"{name} for {model.name}: {counts} pairs"
     reasons = task.left_out
     yield f"left out: {sum(reasons.values())}"
     yield from (f"  {count} {reason}" for reason, count in reasons.items())
+    first = reader.first_token()
+    yield f"first token: {'none' if first is None else repr(first['text'])}"
     docs = task.eval_docs
     pairs = pairs_from_docs(list(docs)[:limit], name)
     tokenizer: Any = model.tokenizer
     for index, pair in enumerate(pairs[:show]):
         yield ""
-        yield from _alignment(tokenizer, pair, tokenise_pair(tokenizer, pair, index))
+        yield from _alignment(tokenizer, pair, tokenise_pair(reader, pair, index))
     found = measure(model, name, METRICS.get(metric), pairs)
     yield ""
     yield f"full model on {len(pairs)} pairs to evaluate on:"
@@ -191,6 +199,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--include_path", "--include-path", type=text_argument, action="append", default=[]
     )
+    for name in TEXT:
+        parser.add_argument(f"--{name}", type=text_argument, help="as in --model_args")
     parser.add_argument(
         "--metric", type=text_argument, help="as in --model_args; by default the task's own"
     )

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import check_task, find_task
 from harness_circuits.options.paths import read_path
+from harness_circuits.task_data.scorer import Scorer
 
 MAX_DOCUMENTS = 200  # of a task without pairs, whose documents may be many
 FILES = (".txt", ".jsonl")
@@ -27,7 +29,9 @@ def check_source(source: str) -> None:
         raise OptionError(f"calibration={source}: there is no such file.")
 
 
-def read_texts(source: str, limit: int | None, metadata: Mapping[str, Any]) -> list[str]:
+def read_texts(
+    source: str, limit: int | None, metadata: Mapping[str, Any], scorer: Scorer | None = None
+) -> list[str]:
     """The texts of a source.
 
     Args:
@@ -35,6 +39,7 @@ def read_texts(source: str, limit: int | None, metadata: Mapping[str, Any]) -> l
             circuit task (its clean training prompts), or any other task (its prompts).
         limit: Texts used, from the first; None for all, or `MAX_DOCUMENTS` of a task without pairs.
         metadata: What tasks may build their data by.
+        scorer: The model that circuit tasks build their data for.
 
     Raises:
         OptionError: There is no such file or task.
@@ -43,7 +48,7 @@ def read_texts(source: str, limit: int | None, metadata: Mapping[str, Any]) -> l
     check_source(source)
     path = read_path(source, "calibration", "a task, a .txt or a .jsonl file")
     if path.suffix not in FILES:
-        return _task_texts(source, limit, metadata)
+        return _task_texts(source, limit, metadata, scorer)
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     lines = lines[:limit]
     if path.suffix == ".txt":
@@ -59,9 +64,13 @@ def _text_of(line: str, where: str) -> str:
         raise TaskDataError(f"{where}: expected a JSON object with 'text' or 'clean'.") from error
 
 
-def _task_texts(name: str, limit: int | None, metadata: Mapping[str, Any]) -> list[str]:
+def _task_texts(
+    name: str, limit: int | None, metadata: Mapping[str, Any], scorer: Scorer | None
+) -> list[str]:
     """Clean training prompts of a circuit task, or prompts of another one."""
     task = find_task(name, metadata)
+    if isinstance(task, CircuitTask):
+        task.score_by(scorer)
     if task.has_training_docs():
         found = task.training_docs()
     else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness_circuits.circuits.known import NAMES, known_circuit
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.discovery import Discovery, Setup
+from harness_circuits.discovery import Discovery, Setup, reader_in_force
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import SCORES_FILE, load_circuit_file, write_scores
 from harness_circuits.formats.mib_folder import read_cell
@@ -23,7 +23,8 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import fingerprint, pairs_from_docs
 from harness_circuits.records.artifacts import check_folder
 from harness_circuits.selection.given import Given
-from harness_circuits.task_data import base
+from harness_circuits.settings import Settings
+from harness_circuits.task_data.scorer import Scorer
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -93,9 +94,6 @@ def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     Raises:
         CircuitError: There is no such task, or nothing can be discovered on it.
     """
-    # The tokenizer and metrics in use decide which pairs align, so they go first.
-    source, metrics = options.model.get("pretrained"), options.discovery.metric_names
-    base.set_active_tokenizer(model.tokenizer, source, metrics)
     task = find_task(name, task_metadata(options))
     if not isinstance(task, CircuitTask):
         raise OptionError(
@@ -103,6 +101,7 @@ def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
             "on. Circuit tasks are listed in tasks/README.md."
         )
     started = time.perf_counter()
+    task.score_by(scorer_in_force(model, options.discovery))
     where = task.config.task
     pairs = pairs_from_docs(task.training_docs(), f"{where} (training split)")
     discovery = Discovery.on(Setup(model, options.discovery, task.metric, where), pairs)
@@ -135,3 +134,12 @@ def artifacts_folder(options: Options) -> Path | None:
     """The folder of `artifacts=`, made."""
     folder = options.run.get("artifacts")
     return None if folder is None else check_folder(str(folder))
+
+
+def scorer_in_force(model: CircuitModel, settings: Settings) -> Scorer:
+    """A model under some settings as a task's data see it.
+
+    Raises:
+        OptionError: The settings ask for a first token that the model cannot have.
+    """
+    return Scorer(reader_in_force(model, settings), settings.metric_names)

@@ -19,6 +19,7 @@ PATCHES = {
     "lm_eval.models": "register_model",
     "lm_eval.tasks.manager": "add_task_folder",
     "lm_eval._cli.harness": "shorten_errors",
+    "lm_eval.evaluator": "tell_tasks_their_model",
 }
 
 

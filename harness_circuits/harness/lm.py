@@ -23,12 +23,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.utils import simple_parse_args_string
 
+from harness_circuits.discovery import reader_in_force
 from harness_circuits.errors import OptionError
-from harness_circuits.harness.circuit_argument import NamedCircuit
+from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
 from harness_circuits.harness.options import Options, read_options, with_harness_flags
 from harness_circuits.harness.ordinary import OrdinaryTasks
 from harness_circuits.harness.paired import PairedTasks
-from harness_circuits.harness.patches import run_by_size
+from harness_circuits.harness.patches import tell_tasks_their_model
 from harness_circuits.harness.processes import (
     check_device_map,
     device_of,
@@ -36,13 +37,14 @@ from harness_circuits.harness.processes import (
     without_warnings,
 )
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
-from harness_circuits.harness.task import TASKS
+from harness_circuits.harness.requests import task_of
+from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import join_processes
 from harness_circuits.records.artifacts import check_folder
 from harness_circuits.records.circuit_section import circuit_section
-from harness_circuits.task_data import base
+from harness_circuits.task_data.scorer import Scorer
 
 
 class CircuitLM(HFLM):  # type: ignore[misc]
@@ -79,12 +81,12 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             super().__init__(
                 pretrained=self.circuit_model.hf,
                 tokenizer=self.circuit_model.tokenizer,
-                **self.options.harness,
+                **self.options.harness | self.options.text,
             )
         if accelerator is not None:  # lm-eval does not do so for a model that is loaded
             self._rank, self._world_size = self.ranks.rank, self.ranks.size
             self.accelerator = accelerator
-        self._in_use()
+        tell_tasks_their_model()
 
     def _artifacts(self, options: Options) -> Path | None:
         """The folder of artifacts, made, where this process writes any."""
@@ -99,8 +101,6 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         shared = self.circuit_model, options, self.circuit, self.ranks
         self.paired = PairedTasks(*shared, artifacts)
         self.ordinary = OrdinaryTasks(*shared)
-        if options.grid:
-            run_by_size()
 
     def with_arguments(self, **arguments: Any) -> CircuitLM:
         """The same loaded model under other arguments.
@@ -120,13 +120,12 @@ class CircuitLM(HFLM):  # type: ignore[misc]
             )
         other = copy.copy(self)  # lm-eval's part is the same; all of ours are made anew
         other._hold(options, self._artifacts(options))
-        other._in_use()
         return other
 
-    def _in_use(self) -> None:
-        """Have tasks built from now on fit this model: what is left out depends on it."""
-        source, metrics = self.options.model.get("pretrained"), self.options.settings.metric_names
-        base.set_active_tokenizer(self.tokenizer, source, metrics)
+    @property
+    def scorer(self) -> Scorer:
+        """This model as a task's data see it: what is left out depends on it."""
+        return scorer_in_force(self.circuit_model, self.options.settings)
 
     @classmethod
     def create_from_arg_obj(
@@ -165,18 +164,18 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Answer circuit tasks' requests with an experiment each, all others by the circuit."""
-        by_task: dict[str, list[int]] = defaultdict(list)
+        by_task: dict[CircuitTask | None, list[int]] = defaultdict(list)
         for at, request in enumerate(requests):
-            by_task[request.task_name if request.task_name in TASKS else ""].append(at)
-        own = {name: [requests[at] for at in places] for name, places in by_task.items()}
-        others = own.pop("", None)
+            by_task[task_of(request)].append(at)
+        own = {task: [requests[at] for at in places] for task, places in by_task.items()}
+        others = own.pop(None, None)
         if others is not None:
             self.ordinary.in_use()
-        prepared = self.paired.prepare(own)
+        prepared = self.paired.prepare({task: own[task] for task in own if task is not None})
         responses: list[Any] = [None] * len(requests)
-        for name, places in by_task.items():
-            if name:
-                answers = self.paired.answers(prepared[name])
+        for task, places in by_task.items():
+            if task is not None:
+                answers = self.paired.answers(prepared[task])
             else:
                 answers = super().loglikelihood(others, disable_tqdm=disable_tqdm)
             for at, answer in zip(places, answers, strict=True):
@@ -221,6 +220,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
                 model=model_facts(
                     model, options.model.get("pretrained"), options.model.get("peft")
                 ),
+                first_token=reader_in_force(model, options.settings).first_token(),
                 settings=settings_in_force(options.settings, self.circuit.given, self.circuit.name),
                 ordinary_tasks=self.ordinary.facts(),
                 versions=versions(),

@@ -23,10 +23,7 @@ HARNESS = {
         Checked("a whole number from 1 to 1000000, auto or auto:N", batch_size), 1, "pairs per pass"
     ),
     "max_batch_size": Option(Whole(1, 1_000_000), None, "the most that batch_size=auto chooses"),
-    "max_length": Option(Whole(1, 10**9), None, "longest prompt, in tokens"),
     "truncation": Option(Switch(), False, "cut prompts that are too long"),
-    "add_bos_token": Option(Switch(), None, "put a first token before every prompt"),
-    "prefix_token_id": Option(Whole(0, 2**31 - 1), None, "the first token, as a number"),
     "logits_cache": Option(Switch(), True, "reuse logits where answers are one token"),
     "softmax_dtype": Option(DTYPE, None, "number format of log-probabilities"),
     "think_end_token": Option(

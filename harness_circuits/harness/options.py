@@ -22,6 +22,7 @@ from harness_circuits.harness.model_arguments import (
     WITHOUT_PAIRS,
 )
 from harness_circuits.harness.task_lookup import check_task
+from harness_circuits.loading.arguments import TEXT
 from harness_circuits.loading.load import names_a_hub_model
 from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
@@ -46,6 +47,11 @@ class Options:
     run: dict[str, Any]
     settings: Settings
     grid: tuple[float, ...] = ()
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """Those of the model's arguments that say how text is read, which `hf` has too."""
+        return {name: self.model[name] for name in TEXT if name in self.model}
 
     @property
     def for_ordinary(self) -> bool:

@@ -16,7 +16,11 @@ from harness_circuits.circuits.known import NAMES
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.calibration_texts import read_texts
-from harness_circuits.harness.circuit_argument import artifacts_folder, task_metadata
+from harness_circuits.harness.circuit_argument import (
+    artifacts_folder,
+    scorer_in_force,
+    task_metadata,
+)
 from harness_circuits.harness.options import Options, circuit_path, task_to_discover
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
@@ -169,7 +173,8 @@ def _calibrated(
 ) -> tuple[Outputs, dict[str, Any]]:
     """Means over calibration texts, and what the results say about them."""
     source = _source(given, options)
-    texts = read_texts(source, options.settings.n_discovery, task_metadata(options))
+    scorer = scorer_in_force(model, options.discovery)
+    texts = read_texts(source, options.settings.n_discovery, task_metadata(options), scorer)
     path = circuit_path(options.run["circuit"])
     if str(options.run["circuit"]) in NAMES or path is None:  # nothing goes into this package
         folder = artifacts_folder(options)

@@ -14,10 +14,11 @@ from harness_circuits.evaluation.agreement import agreement, overlap_with_known
 from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.evaluation.result import Result, example_records
 from harness_circuits.experiment import Experiment
-from harness_circuits.harness.circuit_argument import NamedCircuit
+from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
 from harness_circuits.harness.options import Options, check_with_pairs
-from harness_circuits.harness.processes import all_documents, check_prompts
-from harness_circuits.harness.task import TASKS, CircuitTask, ScoredChoice
+from harness_circuits.harness.processes import all_documents, check_prompts, check_scorer
+from harness_circuits.harness.requests import ScoredChoice
+from harness_circuits.harness.task import CircuitTask
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
@@ -69,23 +70,26 @@ class PairedTasks:
         self._runs: dict[str, dict[str, Any]] = {}
         self._tasks: dict[str, CircuitTask] = {}
 
-    def prepare(self, requests: Mapping[str, Sequence[Instance]]) -> dict[str, Prepared]:
+    def prepare(
+        self, requests: Mapping[CircuitTask, Sequence[Instance]]
+    ) -> dict[CircuitTask, Prepared]:
         """Check everything about some tasks, before any of them is run.
 
         Args:
-            requests: By the task's name.
+            requests: By task.
 
         Raises:
             CircuitError: A task cannot be run with this model and these options.
         """
         with self.ranks.together():
-            return {name: self._prepare(TASKS[name], own) for name, own in requests.items()}
+            return {task: self._prepare(task, own) for task, own in requests.items()}
 
     def _prepare(self, task: CircuitTask, requests: Sequence[Instance]) -> Prepared:
         if all(request.resps for request in requests):  # a further size of tasks without pairs
             return Prepared(task, requests, {}, None)
         name = task.config.task
         check_with_pairs(self.options, name)
+        check_scorer(task, scorer_in_force(self.model, self.options.settings))
         docs = all_documents(task, requests, self.ranks)
         training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
         evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")

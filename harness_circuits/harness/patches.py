@@ -11,7 +11,8 @@ torch or transformers. What would make each unnecessary:
   one; until then lm-eval finds our tasks only by this, whatever its version.
 - `shorten_errors`: none so far; lm-eval has no door for a model's errors.
 - `check_runs`: none so far; lm-eval asks a model nothing before it makes it.
-- `run_by_size`: none so far; lm-eval knows no model that is to be evaluated several times.
+- `tell_tasks_their_model`: none so far; lm-eval tells a task nothing of the model that is run on it, and
+  knows no model that is to be evaluated several times.
 """
 
 from __future__ import annotations
@@ -142,13 +143,16 @@ def check_runs() -> None:
     wrap_once(evaluator, "simple_evaluate", check_and_evaluate)
 
 
-def run_by_size() -> None:
-    """Have lm-eval's `evaluate` run models with a grid of sizes once per size (`size_grid`)."""
+def tell_tasks_their_model() -> None:
+    """Have lm-eval's `evaluate` tell circuit tasks which model scores them (`size_grid`).
+
+    And models with a grid of sizes are run once per size. `register` leaves it to the first model.
+    """
     from lm_eval import evaluator
 
-    from harness_circuits.harness.size_grid import evaluate_by_size
+    from harness_circuits.harness.size_grid import evaluate_for_model
 
-    wrap_once(evaluator, "evaluate", evaluate_by_size)
+    wrap_once(evaluator, "evaluate", evaluate_for_model)
 
 
 def _as_list(

@@ -19,6 +19,7 @@ from harness_circuits.errors import OptionError
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.task_data.scorer import Scorer
 
 SPREADING = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -65,10 +66,24 @@ def check_prompts(
     for request in () if task.stands_in else requests:
         if request.args[0] != pairs[request.doc_id].clean:
             raise OptionError(
-                f"{task.config.task}: the harness changed the prompt (few-shot examples, a chat "
-                "template or a system instruction). Clean and corrupted prompts have to differ by "
-                "the corruption only; run circuit tasks without these options."
+                f"{task.config.task}: the harness changed the prompt (few-shot examples, or a "
+                "system instruction without a chat template). Clean and corrupted prompts have to "
+                "differ by the corruption only; run circuit tasks without these options."
             )
+
+
+def check_scorer(task: CircuitTask, scorer: Scorer) -> None:
+    """Refuse a task whose data were built for another model.
+
+    Raises:
+        OptionError: They were, because lm-eval's `evaluate` did not say which model it is.
+    """
+    if task.scorer != scorer:
+        raise OptionError(
+            f"{task.config.task}: its pairs were not built for this model, which lm_eval."
+            "simple_evaluate and `lm_eval` see to; `evaluate` imported from lm_eval before this model "
+            "was made does not. Import it afterwards."
+        )
 
 
 def check_device_map(device_map: Any, n_processes: int) -> None:

@@ -29,15 +29,20 @@ class Sized(Protocol):
         """Run at this size from now on."""
 
 
-def evaluate_by_size(
+def evaluate_for_model(
     original: Callable[..., Results | None], *args: Any, **kwargs: Any
 ) -> Results | None:
-    """What lm-eval's `evaluate` does: run models with a grid of sizes once per size."""
+    """lm-eval's `evaluate` after circuit tasks have been told which model scores them.
+
+    Their data depend on it. A model with a grid of sizes is run once per size.
+    """
     bound = inspect.signature(original).bind(*args, **kwargs)
-    tasks = dict(_tasks(bound.arguments["task_dict"]))
+    lm, tasks = bound.arguments["lm"], dict(_tasks(bound.arguments["task_dict"]))
+    for task in tasks.values():
+        if isinstance(task, CircuitTask):
+            task.score_by(getattr(lm, "scorer", None))
     ordinary = [name for name, task in tasks.items() if not isinstance(task, CircuitTask)]
-    part = getattr(bound.arguments["lm"], "ordinary", None)
-    if not getattr(part, "grid", ()) or not ordinary:
+    if not getattr(getattr(lm, "ordinary", None), "grid", ()) or not ordinary:
         return original(*args, **kwargs)
     return _evaluate_sizes(original, bound.arguments, tasks, ordinary)
 

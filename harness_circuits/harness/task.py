@@ -8,14 +8,13 @@ circuits, and the task aggregates it: means first, then ratios, then areas under
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import is_
 from typing import Any
 
 import numpy as np
 from lm_eval.api.metrics import mean
-from lm_eval.api.task import ConfigurableTask
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
@@ -28,19 +27,16 @@ from harness_circuits.evaluation.summary import (
     summarise,
     table,
 )
+from harness_circuits.harness.built_for_model import BuiltForModel
+from harness_circuits.harness.requests import ScoredChoice, sign
 from harness_circuits.machine.outgoing import CleanMessages
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.records.whole_model import behaviour_of
-from harness_circuits.task_data import base
-from harness_circuits.task_data.base import TaskData
-from harness_circuits.task_data.hub import HubData
-from harness_circuits.task_data.loaded import PARTS, align_splits, split_docs
+from harness_circuits.task_data.chat import Chat
 from harness_circuits.task_data.truth import TruthData
 
 logger = logging.getLogger("lm_eval.circuit")
 logger.addFilter(CleanMessages())  # of all modules that log under this name
-
-TASKS: weakref.WeakValueDictionary[str, CircuitTask] = weakref.WeakValueDictionary()
 
 # What a task's YAML need not say.
 DEFAULTS = {
@@ -61,32 +57,11 @@ LOWER_IS_BETTER = (*(name for name, area in AREAS.items() if not area.higher_is_
 WITHOUT_DIRECTION = ("full_metric", "corrupted_metric")
 
 
-class ScoredChoice(tuple[float, bool]):
-    """A response (log-likelihood, is greedy) that brings its document's circuit evaluation along."""
-
-    record: ExampleRecord
-
-    def __new__(cls, log_prob: float, greedy: bool, record: ExampleRecord) -> ScoredChoice:
-        """Make a response; it compares and prints as the plain pair."""
-        self = super().__new__(cls, (log_prob, greedy))
-        self.record = record
-        return self
-
-    def __reduce__(self) -> tuple[type, tuple[float, bool, ExampleRecord]]:
-        return type(self), (self[0], self[1], self.record)
-
-
-class CircuitTask(ConfigurableTask):  # type: ignore[misc]
-    """A harness task over clean/corrupted pairs, named by `class:` in a task's YAML file.
-
-    Attributes:
-        left_out: How many pairs were left out because they do not align, by reason.
-    """
-
-    left_out: dict[str, int]
+class CircuitTask(BuiltForModel):
+    """A harness task over clean/corrupted pairs, named by `class:` in a task's YAML file."""
 
     def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        """Build the task's data and check what circuit discovery needs.
+        """Check what circuit discovery needs.
 
         Raises:
             TaskDataError: The YAML names no known metric, or has no training or test split.
@@ -107,7 +82,8 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         self.stands_in = False
         self.summary: Summary | None = None
         self._names: list[str] = []
-        TASKS[name] = self
+        self._summarised: tuple[ExampleRecord, ...] = ()
+        self._constructed = True
 
     def set_config(self, key: str, value: Any, update: bool = False) -> None:
         """Change the configuration, as lm-eval does for its own options.
@@ -122,62 +98,28 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
             )
         super().set_config(key, value, update=update)
 
-    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Build the data, or load it as any harness task does and leave out what does not align.
-
-        Raises:
-            PairError: A document is no pair.
-            TaskDataError: A split is not there, or has no pair that aligns.
-        """
-        metadata, data = dict(self.config.metadata or {}), self.config.custom_dataset
-        self._aligned: Mapping[str, Any] = {}
-        if isinstance(data, TaskData):
-            self.dataset = data(**metadata)
-            self.left_out = base.left_out(data.task)
-            if self.data_facts:  # which the results then hold under any harness model
-                self.config.metadata = {**metadata, "data": self.data_facts}
-        else:
-            super().download(dataset_kwargs, **kwargs)
-        if self.config.process_docs is not None or not isinstance(data, TaskData):
-            docs = split_docs(self.config, self.dataset)
-            self._aligned, self.left_out = align_splits(self.config.task, docs, metadata)
-
-    def training_docs(self) -> Any:
-        """Documents to discover circuits on."""
-        return self._aligned.get("training") or super().training_docs()
-
-    def validation_docs(self) -> Any:
-        """Documents to evaluate on where there is no test split."""
-        return self._aligned.get("validation") or super().validation_docs()
-
-    def test_docs(self) -> Any:
-        """Documents to evaluate on."""
-        return self._aligned.get("test") or super().test_docs()
-
-    @property
-    def n_pairs(self) -> dict[str, int]:
-        """Number of pairs of every split that the task names."""
-        counts = {}
-        for part in PARTS:
-            split = getattr(self.config, f"{part}_split")
-            if split is not None:
-                counts[split] = len(self._aligned.get(part) or self.dataset.get(split, ()))
-        return counts
-
     def build_all_requests(
         self, *, rank: int = 0, world_size: int = 1, limit: Any = None, **how: Any
     ) -> None:
-        """Make this process's requests.
+        """Make this process's requests; each knows its task (`task_of`).
 
         lm-eval cannot do without any: a process that has no documents asks about the first one and
-        nobody looks at the answer (`stands_in`).
+        nobody looks at the answer (`stands_in`). A chat template goes around both prompts of a pair
+        when the data are built, before it is looked at what aligns. Requests are not cached: lm-eval
+        knows them by the task's name, and they depend on the model.
         """
+        if how.pop("apply_chat_template", False):
+            chat = Chat(how.pop("chat_template"), how.pop("system_instruction", None))
+            self.score_by(self.scorer, chat)
+        how |= {"cache_requests": False, "rewrite_requests_cache": False, "chat_template": None}
         own = {"rank": rank, "world_size": world_size, "limit": limit}
         documents = self.doc_iterator(**own, samples=how.get("samples"))
         self.stands_in = world_size > 1 and next(iter(documents), None) is None
         if self.stands_in:
             own, how = {"rank": 0, "world_size": 1, "limit": 1}, {**how, "samples": None}
         super().build_all_requests(**own, **how)
+        for request in self.instances:
+            sign(request, self)
 
     def true_circuit(self, graph: Graph) -> Circuit | None:
         """The circuit that discovery should find, where the task knows it.
@@ -187,12 +129,6 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         """
         data = self.config.custom_dataset
         return data.circuit(graph) if isinstance(data, TruthData) else None
-
-    @property
-    def data_facts(self) -> dict[str, Any]:
-        """Which version of which dataset the data are, if they are a dataset's."""
-        data = self.config.custom_dataset
-        return dict(data.facts) if isinstance(data, HubData) else {}
 
     @property
     def whole_heads(self) -> bool:
@@ -219,8 +155,8 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
             "acc": float(int(scores.argmax()) in correct),
             self.behaviour: float(value),
         }
-        record = getattr(results[0], "record", None)
-        if record is not None:
+        if isinstance(results[0], ScoredChoice):
+            record = results[0].record
             self._names = metric_names(record.header)
             result |= dict.fromkeys(self._names, record)
         return result
@@ -240,8 +176,8 @@ class CircuitTask(ConfigurableTask):  # type: ignore[misc]
         }
 
     def _aggregate(self, name: str, records: Sequence[ExampleRecord]) -> float:
-        key = tuple(map(id, records))
-        if self.summary is None or getattr(self, "_key", None) != key:
-            self.summary, self._key = summarise(records), key
+        same = len(records) == len(self._summarised) and all(map(is_, records, self._summarised))
+        if self.summary is None or not same:
+            self.summary, self._summarised = summarise(records), tuple(records)
             logger.info("%s\n%s", self.config.task, table(self.summary))
         return self.summary.metrics[name]

@@ -63,16 +63,12 @@ def find_task(name: str, metadata: Mapping[str, Any]) -> Task:
     Raises:
         OptionError: It is a group of tasks.
     """
-    from harness_circuits.harness.task import TASKS
-
     names, run = [name], run_in_use()
     if name.endswith((".yaml", ".yml")):
         name, names = str(read_path(name, "task", "a task or its .yaml file")), []
     manager = task_manager(names, run.include_path, {**metadata, **run.metadata})
-    tasks_of_the_run = dict(TASKS)
     with not_the_runs():
         found = list(manager.load([name])["tasks"].values())
-    TASKS.update(tasks_of_the_run)  # a task of the same name is still the run's
     if len(found) != 1:
         raise OptionError(f"{name} is a group of {len(found)} tasks: name one of them.")
     return found[0]

@@ -43,6 +43,15 @@ def _device_map(value: Any) -> Any:
 
 DTYPE = Checked(f"one of auto, {', '.join(DTYPES)}", _dtype)
 
+# How text is read; those that lm-eval's `hf` model has too, and with the same meaning.
+TEXT = {
+    "add_bos_token": Option(
+        Switch(), None, "whether a first token goes before every prompt; else as the tokenizer does"
+    ),
+    "prefix_token_id": Option(Whole(0, 2**31 - 1), None, "the first token, as a number"),
+    "max_length": Option(Whole(1, 10**9), None, "most tokens at once; else the model's own limit"),
+}
+
 MODEL = {
     "pretrained": Option(FilePath("a hub id, a folder or a GGUF file"), None, "the model"),
     "revision": Option(Name("a branch, tag or commit"), "main", "which version of a hub id"),
@@ -60,4 +69,5 @@ MODEL = {
         FilePath("an adapter's folder or hub id"), None, "an adapter, merged on loading"
     ),
     "trust_remote_code": Option(Switch(), False, "run Python code that comes with the model"),
+    **TEXT,
 }

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness_circuits.errors import OptionError, shown
+from harness_circuits.errors import CircuitError, OptionError, shown
 from harness_circuits.ground_truth import PREFIX, ground_truth_folder
 from harness_circuits.ground_truth.interpbench import is_case
 from harness_circuits.ground_truth.interpbench_folder import converted_case
 from harness_circuits.ground_truth.interpbench_model import add_unembedding
 from harness_circuits.loading.adapters import check_adapter, merge_adapter, refuse_adapter
-from harness_circuits.loading.arguments import DTYPES, MODEL
+from harness_circuits.loading.arguments import DTYPES, MODEL, TEXT
 from harness_circuits.loading.checks import check_model
 from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
 from harness_circuits.loading.reading import (
     check_vocabulary,
     first_line,
     read_config,
+    read_text,
     read_tokenizer,
     read_weights,
 )
 from harness_circuits.models.circuit_model import CircuitModel, KvHeads
+from harness_circuits.models.text_reader import TextReader
 from harness_circuits.options import read_options
 from harness_circuits.options.paths import read_path
 
@@ -56,7 +59,8 @@ def load_model(
         kv_heads: See `CircuitModel`.
         trust_remote_code: Whether Python code that comes with the model may run.
         peft: An adapter's folder or hub id; it is merged into the model (extra `peft`).
-        **hf_options: Further arguments of `from_pretrained`.
+        **hf_options: How text is read (`add_bos_token`, `prefix_token_id`, `max_length`, see
+            `arguments.TEXT`), and further arguments of `from_pretrained`.
 
     Raises:
         OptionError: The model, its tokenizer or the adapter cannot be found or read, or dtype or
@@ -71,8 +75,9 @@ def load_model(
     adapter = None if peft is None else check_adapter(peft)
     source, name = resolve(pretrained)
     config = read_config(source, name, where)
-    tokenizer = read_tokenizer(source, where)
-    check_vocabulary(tokenizer, config, name)
+    text = {key: hf_options.pop(key) for key in TEXT if key in hf_options}
+    reader = read_text(source, where, text)
+    check_vocabulary(reader.tokenizer, config, name)
     options = {"dtype": chosen, **attention_kernel(config), **hf_options}
     hf: Any = read_weights(source, name, config, where, **options)
     add_unembedding(hf, Path(source))
@@ -80,12 +85,12 @@ def load_model(
         hf = merge_adapter(hf, adapter, name)
         name = f"{name}+{Path(adapter).name}"
     hf = place(hf, name, None if hf_options.get("device_map") else target)
-    return take_apart(hf, tokenizer, kv_heads=kv_heads, name=name)
+    return take_apart(hf, reader, kv_heads=kv_heads, name=name)
 
 
 def take_apart(
     hf: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizer: PreTrainedTokenizerBase | TextReader | None = None,
     *,
     kv_heads: KvHeads = "ungrouped",
     name: str = "",
@@ -94,7 +99,7 @@ def take_apart(
 
     Args:
         hf: A decoder-only model; it is frozen and put into eval mode, otherwise unchanged.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer, or a reader, which says how it is used.
         kv_heads: See `CircuitModel`.
         name: What messages and provenance call the model.
 
@@ -113,6 +118,25 @@ def load_tokenizer(pretrained: str | None = None, revision: str = "main") -> Any
         OptionError: There is none.
     """
     return read_tokenizer(resolve(pretrained)[0], {"revision": revision})
+
+
+def load_reader(arguments: Mapping[str, Any]) -> TextReader:
+    """Load only how a model reads text, without its weights.
+
+    Args:
+        arguments: Those of `load_model`; of others, no notice is taken.
+
+    Raises:
+        OptionError: There is no tokenizer, or an option cannot be used.
+    """
+    source, name = resolve(arguments.get("pretrained"))
+    names = ("revision", "trust_remote_code")
+    where = {key: arguments[key] for key in names if arguments.get(key) is not None}
+    reader = read_text(source, where, {key: arguments.get(key) for key in TEXT})
+    try:
+        return reader.within(read_config(source, name, where))
+    except CircuitError:  # such as a folder with a tokenizer only
+        return reader
 
 
 def resolve(pretrained: str | None) -> tuple[str, str]:

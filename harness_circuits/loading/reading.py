@@ -6,11 +6,15 @@ What is cheap comes first, so that nothing is refused after the weights have bee
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
+from harness_circuits.loading.arguments import TEXT
+from harness_circuits.models.text_reader import TextReader
+from harness_circuits.options import read_options
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,6 +66,29 @@ def read_tokenizer(source: str, where: dict[str, Any]) -> Any:
             f"{source} has no usable tokenizer: its vocabulary holds special tokens only."
         )
     return tokenizer
+
+
+def read_text(source: str, where: dict[str, Any], given: Mapping[str, Any]) -> TextReader:
+    """A tokenizer, used as the options say; told of a first token as it is made, as by lm-eval's `hf`.
+
+    Args:
+        source: Where the tokenizer is.
+        where: Its revision, and whether its code may run.
+        given: Options of `TEXT`; None for those that are not given.
+
+    Raises:
+        OptionError: There is none that could read a prompt, or an option cannot be used.
+    """
+    text = read_options(TEXT, {k: v for k, v in given.items() if v is not None}, "load_model")
+    asked = {name: text[name] for name in ("add_bos_token",) if name in text}
+    reader = TextReader(read_tokenizer(source, {**where, **asked}), **text)
+    if reader.add_bos_token and reader.first_token() is None:
+        logger.warning(
+            "add_bos_token=true: the tokenizer of %s has no first token to add, here and under "
+            "--model hf. Write it in front of the prompts, or give compat=mib.",
+            source,
+        )
+    return reader
 
 
 def check_vocabulary(tokenizer: Any, config: Any, name: str) -> None:

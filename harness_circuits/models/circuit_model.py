@@ -24,6 +24,7 @@ from harness_circuits.models.prefix import Prefix, run_prefix
 from harness_circuits.models.projections import Projections
 from harness_circuits.models.refusal import refusing_what_does_not_fit
 from harness_circuits.models.slot import LayerFunction, Slot
+from harness_circuits.models.text_reader import TextReader, context_length
 from harness_circuits.models.windows import cut_masks, has_table, near, seeing
 
 KvHeads = Literal["ungrouped", "grouped"]
@@ -36,7 +37,7 @@ class CircuitModel:
 
     Attributes:
         hf: The HuggingFace model, frozen and in eval mode, otherwise unchanged.
-        tokenizer: Its tokenizer, or None where only token ids are used.
+        reader: How it reads text, or None where only token ids are used.
         graph: Nodes and edges.
         layers: Its blocks, taken apart.
         name: What the user called it.
@@ -46,7 +47,7 @@ class CircuitModel:
     def __init__(
         self,
         hf: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None = None,
+        tokenizer: PreTrainedTokenizerBase | TextReader | None = None,
         *,
         kv_heads: KvHeads = "ungrouped",
         name: str = "",
@@ -55,7 +56,7 @@ class CircuitModel:
 
         Args:
             hf: A decoder-only model; it is frozen and put into eval mode.
-            tokenizer: Its tokenizer.
+            tokenizer: Its tokenizer, or a reader, which says how it is used.
             kv_heads: With grouped-query attention, `ungrouped` gives every query head key and
                 value inputs of its own (as EAP-IG and MIB do), `grouped` keeps the model's.
             name: What messages and provenance call the model.
@@ -72,11 +73,21 @@ class CircuitModel:
             )
         components, names = read_architecture(hf)
         self.hf = hf.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
+        self.reader = None if tokenizer is None else TextReader.of(tokenizer).within(hf.config)
         self.name = name or type(hf).__name__
         self.counts: Counter[str] = Counter()
         with refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
             self._take_apart(components, names, kv_heads)
+        self._check_length()
+
+    def _check_length(self) -> None:
+        """Refuse a `max_length` beyond the positions that a model has learned."""
+        asked = None if self.reader is None else self.reader.max_length
+        learned = context_length(self.hf.config)
+        if self.position_table is not None and asked and learned and asked > learned:
+            raise OptionError(
+                f"max_length={asked}: {self.name} has learned {learned} positions, and no more."
+            )
 
     def _take_apart(self, components: dict[str, Any], names: Names, kv_heads: KvHeads) -> None:
         hf = self.hf
@@ -93,6 +104,11 @@ class CircuitModel:
         self.position_table = (
             component(hf, components, "pos_embed") if "pos_embed" in components else None
         )
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer, or None where only token ids are used."""
+        return None if self.reader is None else self.reader.tokenizer
 
     @property
     def device(self) -> torch.device:

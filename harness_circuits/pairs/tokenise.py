@@ -20,9 +20,18 @@ from transformers import PreTrainedTokenizerBase
 
 from harness_circuits.errors import PairError, shown
 from harness_circuits.models.circuit_model import Inputs
+from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.answer_tree import AnswerTree, answer_tree, tree_layout
+from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.pairs.grouping import group_by_start, shared_tokens
 from harness_circuits.pairs.pair import Pair
+
+# Why a pair cannot be used with a tokenizer: what is counted where such pairs are left out.
+UNEQUAL_LENGTHS = "clean and corrupted differ in token length"
+NOT_CORRUPTED = "clean and corrupted are the same"
+NO_ANSWER_TOKEN = "an answer has no token of its own"
+SHARED_FIRST_TOKEN = "answers share their first token"
+TOO_LONG = "longer than what the model takes at once"
 
 
 @dataclass(frozen=True)
@@ -96,64 +105,54 @@ class Batch:
         return len(self.indices)
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a prompt as lm-eval's `hf` model gets them: the tokenizer's own special tokens."""
-    return _encode(tokenizer, text, not _begins_with_bos(tokenizer, text))
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str, special: bool) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=special))
-
-
-def _begins_with_bos(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
-    return bool(tokenizer.bos_token) and text.startswith(str(tokenizer.bos_token))
-
-
-def encode_answers(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, answers: Sequence[str]
-) -> list[tuple[tuple[int, ...], bool]]:
-    """Token ids of continuations, and whether the prompt's own tokens stay as they are.
-
-    An answer's tokens are those of prompt and answer after those of the prompt. Where the tokenizer
-    would merge the end of the prompt with the answer (False), they are the answer's own tokens: a
-    model that has read the prompt can only continue it.
-    """
-    text = prompt.rstrip()
-    tail = prompt[len(text) :]
-    before = encode_prompt(tokenizer, text)
-    special = not _begins_with_bos(tokenizer, text)
-    whole = tokenizer([text + tail + answer for answer in answers], add_special_tokens=special)
-    encoded = []
-    for answer, both in zip(answers, whole["input_ids"], strict=True):
-        kept = list(both[: len(before)]) == before
-        own = both[len(before) :] if kept else _encode(tokenizer, tail + answer, False)
-        encoded.append((tuple(own), kept and len(own) > 0))
-    return encoded
-
-
 def tokenise_pair(
-    tokenizer: PreTrainedTokenizerBase, pair: Pair, index: int, where: str = "pairs"
+    tokenizer: PreTrainedTokenizerBase | TextReader,
+    pair: Pair,
+    index: int,
+    where: str = "pairs",
 ) -> TokenPair:
     """Encode one pair and check its alignment.
 
     Raises:
-        PairError: Prompts differ in token length or not at all, or an answer has no token of its own.
+        PairError: Prompts differ in token length or not at all, an answer has no token of its own, or
+            a prompt with an answer is longer than what the model takes at once.
     """
     name = f"{where}, pair {index}"
-    clean = encode_prompt(tokenizer, pair.clean.rstrip())
-    corrupted = encode_prompt(tokenizer, pair.corrupted.rstrip())
+    reader = TextReader.of(tokenizer)
+    clean = reader.encode(pair.clean.rstrip(" "))
+    corrupted = reader.encode(pair.corrupted.rstrip(" "))
     if len(clean) != len(corrupted):
-        raise PairError(_length_message(tokenizer, name, clean, corrupted))
+        message = _length_message(reader.tokenizer, name, clean, corrupted)
+        raise PairError(message, UNEQUAL_LENGTHS)
     if clean == corrupted:
-        raise PairError(f"{name}: clean and corrupted prompt are the same: {shown(pair.clean)}.")
-    answers = tuple(own for own, _ in encode_answers(tokenizer, pair.clean, pair.choices))
+        message = f"{name}: clean and corrupted prompt are the same: {shown(pair.clean)}."
+        raise PairError(message, NOT_CORRUPTED)
+    answers = tuple(own for own, _ in encode_answers(reader, pair.clean, pair.choices))
     for choice, tokens in zip(pair.choices, answers, strict=True):
         if not tokens:
             raise PairError(
                 f"{name}: the answer {shown(choice)} has no token of its own after the prompt "
-                f"{shown(pair.clean[-30:])}; the tokenizer drops it."
+                f"{shown(pair.clean[-30:])}; the tokenizer drops it.",
+                NO_ANSWER_TOKEN,
             )
+    _check_length(reader, name, len(clean), answers)
     return TokenPair(tuple(clean), tuple(corrupted), answers, pair.correct, pair.incorrect, index)
+
+
+def _check_length(
+    reader: TextReader, name: str, n_prompt: int, answers: Sequence[Sequence[int]]
+) -> None:
+    """Refuse a pair that does not go through the model; an answer's last token is never read."""
+    longest = max(map(len, answers))
+    n_tokens = n_prompt + longest - 1
+    if reader.max_length is None or n_tokens <= reader.max_length:
+        return
+    with_answer = f" ({n_prompt} of the prompt, the rest of an answer)" if longest > 1 else ""
+    raise PairError(
+        f"{name} has {n_tokens} tokens{with_answer}, and the model takes {reader.max_length} at once. "
+        "Shorten it, or leave it out.",
+        TOO_LONG,
+    )
 
 
 def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
@@ -170,7 +169,8 @@ def check_first_tokens(tokenizer: Any, pair: TokenPair, where: str) -> None:
         raise PairError(
             f"{where}, pair {pair.index}: a correct and an incorrect answer share their first token "
             f"{told}, so their logit difference says nothing. Use answers that differ in their "
-            "first token, or a metric over whole answers (metric: prob_diff)."
+            "first token, or a metric over whole answers (metric: prob_diff).",
+            SHARED_FIRST_TOKEN,
         )
 
 

@@ -2,6 +2,7 @@
 
     model              name of the model; architecture, device
     weights            {source: path or hub id, fingerprint: hash of its files or commit}
+    first_token        null, or what is put before every prompt: {ids, text}
     graph              n_layers, n_heads, n_kv_heads, d_model, parallel; n_nodes, n_edges
     settings           every setting in force (`Settings.to_dict`); method is null where a file was given
     given              null, or what `circuit=` named: {file, sha256, kind, provenance,
@@ -56,6 +57,7 @@ RANKINGS = tuple(ranking.value for ranking in Ranking)
 def circuit_section(
     *,
     model: Mapping[str, Any],
+    first_token: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
     ordinary_tasks: Mapping[str, Any] | None,
     versions: Mapping[str, str],
@@ -67,6 +69,7 @@ def circuit_section(
 
     Args:
         model: `model`, `architecture`, `device`, `weights`, `graph`.
+        first_token: As above.
         settings: `settings` and `given`.
         ordinary_tasks: As above.
         versions: As above.
@@ -76,6 +79,7 @@ def circuit_section(
     """
     return {
         **model,
+        "first_token": None if first_token is None else dict(first_token),
         **settings,
         "ordinary_tasks": ordinary_tasks,
         "versions": dict(versions),

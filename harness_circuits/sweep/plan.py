@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.harness.task_lookup import task_manager
-from harness_circuits.loading.load import load_tokenizer
+from harness_circuits.loading.load import load_reader
 from harness_circuits.sweep.axes import model_label
 from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import SweepConfig
@@ -24,7 +24,7 @@ from harness_circuits.sweep.job import PlannedCell, Setup
 from harness_circuits.sweep.runner import one_line
 from harness_circuits.sweep.state import Failure, State
 from harness_circuits.sweep.tasks import TaskFacts, task_facts
-from harness_circuits.task_data import base
+from harness_circuits.task_data.scorer import Scorer
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -95,7 +95,9 @@ class _Reader:
         _ = cell.settings
         model = self._once(("model", _key(cell)), lambda: model_fingerprint(cell.model))
         metrics = cell.settings.metric_names  # they decide which pairs a task has
-        task = self._once(("task", cell.task, metrics, _key(cell)), lambda: self._task(cell))
+        task = self._once(
+            ("task", cell.task, metrics, cell.settings.compat, _key(cell)), lambda: self._task(cell)
+        )
         size = self._once(("size", _key(cell)), lambda: model_size(cell.model))
         identity = cell_identity(cell, model, task.fingerprint, self.setup.limit)
         facts = {"model_fingerprint": model, "documents": task.fingerprint}
@@ -103,12 +105,11 @@ class _Reader:
         return PlannedCell(cell, identity, file_name(cell, identity), facts, cost)
 
     def _task(self, cell: Cell) -> TaskFacts:
-        pretrained, revision = cell.model.get("pretrained"), cell.model.get("revision", "main")
-        tokenizer = self._once(
-            ("tokenizer", _key(cell)), lambda: load_tokenizer(pretrained, str(revision))
-        )
-        base.set_active_tokenizer(tokenizer, pretrained, cell.settings.metric_names)
-        return task_facts(self._manager(cell), cell.task, self.setup.limit)
+        reader = self._once(("reader", _key(cell)), lambda: load_reader(cell.model))
+        if cell.settings.compat == "mib":
+            reader = reader.with_first_token()
+        scorer = Scorer(reader, cell.settings.metric_names)
+        return task_facts(self._manager(cell), cell.task, self.setup.limit, scorer)
 
     def _manager(self, cell: Cell) -> TaskManager:
         setup, metadata = self.setup, self.setup.task_metadata(cell.model)

@@ -9,8 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import UnknownNameError
+from harness_circuits.harness.task import CircuitTask
 from harness_circuits.registry import unknown_name
 from harness_circuits.sweep.identity import digest
+from harness_circuits.task_data.scorer import Scorer
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -33,8 +35,8 @@ class TaskFacts:
     characters: float
 
 
-def task_facts(manager: TaskManager, name: str, limit: int | None) -> TaskFacts:
-    """Build a task, for the tokenizer that was set as the active one, and look at its documents.
+def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Scorer) -> TaskFacts:
+    """Build a task for a model, and look at its documents.
 
     Raises:
         UnknownNameError: There is no such task.
@@ -45,6 +47,8 @@ def task_facts(manager: TaskManager, name: str, limit: int | None) -> TaskFacts:
     training: list[Any] = []
     evaluation: list[Any] = []
     for task in manager.load([name])["tasks"].values():
+        if isinstance(task, CircuitTask):
+            task.score_by(scorer)
         if task.has_training_docs():
             training += list(task.training_docs())
         evaluation += list(islice(task.eval_docs, limit))

@@ -19,11 +19,12 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from harness_circuits.errors import CircuitError, OptionError, TaskDataError
-from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.options.kinds import Whole
 from harness_circuits.registry import unknown_name
+from harness_circuits.task_data.chat import Chat
 from harness_circuits.task_data.fit import Fit
+from harness_circuits.task_data.scorer import Scorer
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -40,11 +41,6 @@ T = TypeVar("T")
 Candidate = Mapping[str, Any]
 Candidates = Callable[..., Iterable[Candidate]]
 
-MetricNames = tuple[str | None, str | None]  # metric= and attribution_metric=, where they are given
-
-_active: list[tuple[str | None, Any, MetricNames]] = []
-_left_out: dict[str, dict[str, int]] = {}
-
 
 class TaskData:
     """Builds a task's splits; an instance is a task's `custom_dataset`.
@@ -57,6 +53,7 @@ class TaskData:
             the fields of `Pair` and a `key`.
         options: Names of the task's options and the values each may have, the default first. They
             are set by `--metadata '{"corruption": "flip"}'`.
+        left_out: How many candidates the last build left out, by reason.
     """
 
     more: tuple[str, ...] = ()  # what a subclass reads of the metadata beside the options
@@ -69,18 +66,31 @@ class TaskData:
     ) -> None:
         """Describe a task's data."""
         self.task, self.candidates, self.options = task, candidates, dict(options or {})
+        self.left_out: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"TaskData({self.task!r})"
 
     def __call__(self, **metadata: Any) -> dict[str, Any]:
+        """Build all splits for the model that the metadata name, if they name one.
+
+        Args:
+            **metadata: As for `build`.
+        """
+        return self.build(metadata, Scorer.named(metadata))
+
+    def build(
+        self, metadata: Mapping[str, Any], scorer: Scorer, chat: Chat | None = None
+    ) -> dict[str, Any]:
         """Build all splits.
 
         Args:
-            **metadata: The YAML's `metadata` with `--model_args` and `--metadata`: `task_metric`,
+            metadata: The YAML's `metadata` with `--model_args` and `--metadata`: `task_metric`,
                 the metric unless the model has another, whose needs decide what is left out; the
                 task's options, `data_seed`, `n_train`, `n_validation`, `n_test`; the rest is for
                 others.
+            scorer: The model they are built for.
+            chat: What puts prompts into a chat's format.
 
         Returns:
             A `datasets.Dataset` per split.
@@ -95,14 +105,10 @@ class TaskData:
         options = {name: self._option(name, metadata) for name in self.options}
         wanted = {split: _count(metadata, f"n_{split}") for split in SPLITS}
         generator = random.Random(f"{self.task}/{metadata.get('data_seed', 0)}")
-        fit = self.fitting(metadata)
+        fit = scorer.fit(self.task, metadata, chat)
         rows = self._fill(self.candidates(generator, **options), wanted, fit)
         self._report(rows, wanted, fit)
         return {split: Dataset.from_list(rows[split]) for split in SPLITS}
-
-    def fitting(self, metadata: Mapping[str, Any]) -> Fit:
-        """What keeps the documents that align under the tokenizer in use."""
-        return fit_in_use(self.task, metadata)
 
     def known_names(self) -> tuple[str, ...]:
         """The names of all that `--metadata` can say of the task."""
@@ -149,14 +155,14 @@ class TaskData:
         return rows
 
     def _report(self, rows: Mapping[str, list[Any]], wanted: Mapping[str, int], fit: Fit) -> None:
-        _left_out[self.task] = fit.left_out
+        self.left_out = fit.left_out
         counts = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
         reasons = fit.report(counts)
         empty = [split for split in ("train", "test") if wanted[split] and not rows[split]]
         if empty:
             raise TaskDataError(
                 f"{self.task} has no {' and no '.join(empty)} pairs for this model's tokenizer; all "
-                f"candidates were left out ({reasons or 'there were none'})."
+                f"candidates were left out ({reasons or 'there were none'}).{fit.why()}"
             )
         short = [split for split in SPLITS if len(rows[split]) < wanted[split]]
         if short:
@@ -179,48 +185,6 @@ def pools(task: str, items: Iterable[T]) -> dict[str, list[T]]:
     for item in items:
         found[split_of(task, str(item))].append(item)
     return found
-
-
-def left_out(task: str) -> dict[str, int]:
-    """How many candidates the last build of a task left out, by reason."""
-    return _left_out.get(task, {})
-
-
-def set_active_tokenizer(
-    tokenizer: Any, source: str | None = None, metrics: MetricNames = (None, None)
-) -> None:
-    """Say what the model that was loaded last has: tokenizer, source, metrics in place of the tasks'."""
-    _active[:] = [(source, tokenizer, metrics)]
-
-
-def fit_in_use(task: str, metadata: Mapping[str, Any]) -> Fit:
-    """What keeps the documents of a task that align under tokenizer and metrics in use."""
-    tokenizer, scored_by_us = tokenizer_in_use(metadata)
-    names: MetricNames = _active[0][2] if scored_by_us else (None, None)
-    metric = names[0] or metadata.get("task_metric", "logit_diff")
-    metrics = (METRICS.get(metric), METRICS.get(names[1] or metric))
-    return Fit(task, metrics, tokenizer, scored_by_us)
-
-
-def tokenizer_in_use(metadata: Mapping[str, Any]) -> tuple[Any, bool]:
-    """The tokenizer pairs have to align for, and whether our own model scores them.
-
-    That of the `circuit` model loaded last, unless `--model_args` name another model (as with
-    `--model hf`), whose tokenizer is then loaded. None where no tokenizer can be found, as for
-    models behind an API.
-    """
-    named = metadata.get("tokenizer") or metadata.get("pretrained")
-    if _active and (named is None or str(named) == _active[0][0]):
-        return _active[0][1], True
-    if named is None:
-        return None, False
-    from harness_circuits.loading.load import load_tokenizer
-
-    try:
-        return load_tokenizer(str(named), str(metadata.get("revision", "main"))), False
-    except CircuitError as error:
-        logger.warning("No tokenizer to align pairs with: %s", error)
-        return None, False
 
 
 def _count(metadata: Mapping[str, Any], name: str) -> int:

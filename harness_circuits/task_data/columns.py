@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness_circuits.errors import OptionError, PairError, TaskDataError
-from harness_circuits.pairs.tokenise import encode_answers
+from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.registry import unknown_name
 
 FIELDS = ("clean", "corrupted", "correct", "incorrect", "choices", "split", "key")

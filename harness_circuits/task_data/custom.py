@@ -28,8 +28,10 @@ from harness_circuits.errors import OptionError, PairError, TaskDataError, shown
 from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair, make_pairs
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
+from harness_circuits.task_data.chat import Chat
 from harness_circuits.task_data.columns import Columns
 from harness_circuits.task_data.pair_file import read_rows
+from harness_circuits.task_data.scorer import Scorer
 
 NEEDED = ("clean", "corrupted", "correct", "incorrect")
 MOST_PROBLEMS = 10  # told of one file
@@ -45,13 +47,17 @@ class CustomData(TaskData):
         """Describe the data; the file is known when the data are built."""
         super().__init__(task, lambda _: ())
 
-    def __call__(self, **metadata: Any) -> dict[str, Any]:
+    def build(
+        self, metadata: Mapping[str, Any], scorer: Scorer, chat: Chat | None = None
+    ) -> dict[str, Any]:
         """Build all splits.
 
         Args:
-            **metadata: `pairs`, the file; `columns` and `encoding`, how to read it; `same_pairs`,
+            metadata: `pairs`, the file; `columns` and `encoding`, how to read it; `same_pairs`,
                 true where all pairs are for discovery and for evaluation; as for `TaskData`, except
                 that `n_train`, `n_validation` and `n_test` are by default all that there are.
+            scorer: The model they are built for.
+            chat: What puts prompts into a chat's format.
 
         Raises:
             OptionError: No file is named, or what is given is not a number of pairs.
@@ -61,7 +67,7 @@ class CustomData(TaskData):
         from datasets import Dataset
 
         limits = {split: limit_of(metadata, f"n_{split}") for split in SPLITS}
-        path, fit = self._path(metadata), self.fitting(metadata)
+        path, fit = self._path(metadata), scorer.fit(self.task, metadata, chat)
         columns = Columns.read(metadata.get("columns"), fit.tokenizer)
         documents = read_pairs(path, columns, _encoding(metadata))
         if _same_pairs(metadata):

@@ -9,29 +9,53 @@ from typing import Any
 
 from harness_circuits.errors import PairError
 from harness_circuits.metrics.metrics import Metric
+from harness_circuits.models.text_reader import TextReader
+from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.pairs.pair import Pair
-from harness_circuits.pairs.tokenise import check_first_tokens, encode_answers, tokenise_pair
+from harness_circuits.pairs.tokenise import check_first_tokens, tokenise_pair
+from harness_circuits.task_data.chat import Chat
+
+MERGING = "all answers of one kind merge with the prompt"
+MERGING_CHOICES = "single choices that merge with the prompt"
 
 logger = logging.getLogger("lm_eval.circuit")
 
 
 class Fit:
-    """Keeps documents that align under a tokenizer, and counts why others do not."""
+    """Keeps documents that align under a tokenizer, and counts why others do not.
+
+    Attributes:
+        first: For each reason, what was wrong with the first document that it left out.
+    """
 
     def __init__(
-        self, task: str, metrics: Iterable[Metric], tokenizer: Any, scored_by_us: bool = True
+        self,
+        task: str,
+        metrics: Iterable[Metric],
+        tokenizer: Any,
+        scored_by_us: bool = True,
+        chat: Chat | None = None,
     ) -> None:
         """Nothing is left out yet.
 
         Args:
             task: What messages call the pairs.
             metrics: Those in force, of evaluation and of attribution.
-            tokenizer: None where none is known: then everything is kept.
+            tokenizer: A tokenizer or a reader; None where none is known: then everything is kept.
             scored_by_us: Whether our own model scores the answers.
+            chat: What puts prompts into a chat's format, if anything does.
         """
-        self.task, self.tokenizer, self.scored_by_us = task, tokenizer, scored_by_us
+        self.task, self.scored_by_us, self.chat = task, scored_by_us, chat
+        self.reader = None if tokenizer is None else TextReader.of(tokenizer)
         self.first_tokens = any(metric.compares_first_tokens for metric in metrics)
         self.reasons: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+        self._seen = 0
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer; None where none is known."""
+        return None if self.reader is None else self.reader.tokenizer
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -53,37 +77,44 @@ class Fit:
     def __call__(self, doc: dict[str, Any]) -> dict[str, Any] | None:
         """Return a document, if it aligns."""
         Pair.from_doc(doc)  # what is malformed is the task's mistake, not the tokenizer's
-        if self.tokenizer is None:
+        number, self._seen = self._seen, self._seen + 1
+        if self.chat is not None:
+            doc = self.chat(doc)
+        if self.reader is None:
             return doc
         if not self.scored_by_us:
-            doc = self._without_merging_choices(doc)
+            doc = self._without_merging_choices(doc, self.reader)
             if not doc["correct"] or not doc["incorrect"]:
-                self.reasons["all answers of one kind merge with the prompt"] += 1
+                self.reasons[MERGING] += 1
                 return None
         try:
-            tokens = tokenise_pair(self.tokenizer, Pair.from_doc(doc), 0, self.task)
-        except PairError as error:
-            self.reasons[_reason(str(error))] += 1
-            return None
-        if self.first_tokens:
-            try:
+            tokens = tokenise_pair(self.reader, Pair.from_doc(doc), number, self.task)
+            if self.first_tokens:
                 check_first_tokens(self.tokenizer, tokens, self.task)
-            except PairError:
-                self.reasons["answers share their first token"] += 1
-                return None
+        except PairError as error:
+            if not error.reason:
+                raise
+            self.reasons[error.reason] += 1
+            self.first.setdefault(error.reason, str(error))
+            return None
         return doc
 
-    def _without_merging_choices(self, doc: dict[str, Any]) -> dict[str, Any]:
+    def why(self) -> str:
+        """One sentence that shows the commonest reason on a pair; empty where there is none."""
+        told = [reason for reason, _ in self.reasons.most_common() if reason in self.first]
+        return f" For example: {self.first[told[0]]}" if told else ""
+
+    def _without_merging_choices(self, doc: dict[str, Any], reader: TextReader) -> dict[str, Any]:
         """Drop choices that another harness model would not tokenise behind the prompt.
 
         Where a tokenizer merges the prompt's end with an answer (GPT-2 has ` 1776`), lm-eval finds
         no token of the answer. Our own model scores such an answer as the prompt's continuation.
         """
-        encoded = encode_answers(self.tokenizer, doc["clean"], doc["choices"])
+        encoded = encode_answers(reader, doc["clean"], doc["choices"], moved=None)
         merges = [not stays for _, stays in encoded]
         if not any(merges):
             return doc
-        self.reasons["single choices that merge with the prompt"] += sum(merges)
+        self.reasons[MERGING_CHOICES] += sum(merges)
         kept = [at for at, merged in enumerate(merges) if not merged]
         place = {at: new for new, at in enumerate(kept)}
         return {
@@ -92,12 +123,3 @@ class Fit:
             "correct": [place[at] for at in doc["correct"] if at in place],
             "incorrect": [place[at] for at in doc["incorrect"] if at in place],
         }
-
-
-def _reason(message: str) -> str:
-    known = {
-        "Position-wise patching": "clean and corrupted differ in token length",
-        "are the same": "clean and corrupted are the same",
-        "has no token of its own": "an answer has no token of its own",
-    }
-    return next(reason for text, reason in known.items() if text in message)

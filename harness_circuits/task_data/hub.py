@@ -17,6 +17,8 @@ from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.options.paths import read_path
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
+from harness_circuits.task_data.chat import Chat
+from harness_circuits.task_data.scorer import Scorer
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -87,13 +89,17 @@ class HubData(TaskData):
         self.facts: dict[str, Any] = {}
         self.reader, self.n_train = RowReader(reader), n_train
 
-    def __call__(self, **metadata: Any) -> dict[str, Any]:
+    def build(
+        self, metadata: Mapping[str, Any], scorer: Scorer, chat: Chat | None = None
+    ) -> dict[str, Any]:
         """Load the dataset and keep what fits.
 
         Args:
-            **metadata: As for `TaskData`; `dataset_path` and `dataset_revision` replace the hub
+            metadata: As for `TaskData`; `dataset_path` and `dataset_revision` replace the hub
                 repository, which may be a folder, and its commit; `n_train`, `n_validation`,
                 `n_test` limit the pairs (null for all).
+            scorer: The model they are built for.
+            chat: What puts prompts into a chat's format.
 
         Raises:
             OptionError: A number of pairs is none, or the dataset has no such counterfactual.
@@ -114,7 +120,7 @@ class HubData(TaskData):
             **facts_of_revision(path, revision, splits["train"]),
             "counterfactual": column.removesuffix(ENDING),
         }
-        fit = self.fitting(metadata)
+        fit = scorer.fit(self.task, metadata, chat)
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         for split in SPLITS:
             where, limit = f"{self.task}: split {split} of {path}", limits[split]

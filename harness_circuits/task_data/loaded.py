@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness_circuits.errors import PairError, TaskDataError, shown
-from harness_circuits.task_data.base import fit_in_use
 from harness_circuits.task_data.fit import Fit
 
 PARTS = ("training", "validation", "test")  # the first halves of lm-eval's `training_split`, ...
@@ -34,14 +33,14 @@ def split_docs(config: Any, dataset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def align_splits(
-    task: str, docs: Mapping[str, Any], metadata: Mapping[str, Any]
+    task: str, docs: Mapping[str, Any], fit: Fit
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """Keep the documents that align under tokenizer and metrics in use.
+    """Keep the documents that align under a model's tokenizer and metrics.
 
     Args:
         task: The task's name.
         docs: Documents by part.
-        metadata: The task's metadata.
+        fit: Keeps those that align.
 
     Returns:
         A `datasets.Dataset` per part, and how many documents were left out by reason.
@@ -52,14 +51,13 @@ def align_splits(
     """
     from datasets import Dataset
 
-    fit = fit_in_use(task, metadata)
     rows = {part: _aligned(f"{task} ({part} split)", docs[part], fit) for part in docs}
     reasons = fit.report(", ".join(f"{len(rows[part])} {part}" for part in rows))
     empty = [part for part in rows if not rows[part]]
     if empty:
         raise TaskDataError(
             f"{task} has no {' and no '.join(empty)} pairs for this model's tokenizer and metric; "
-            f"left out: {reasons or 'none, there are no documents'}."
+            f"left out: {reasons or 'none, there are no documents'}.{fit.why()}"
         )
     features = {part: getattr(docs[part], "features", None) for part in docs}
     aligned = {part: Dataset.from_list(rows[part], features=features[part]) for part in rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonlines
@@ -14,6 +14,8 @@ from harness_circuits.formats import load_circuit_file
 from harness_circuits.formats.parts import IN_GRAPH
 from harness_circuits.ground_truth import TruthFiles, truth_files
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.chat import Chat
+from harness_circuits.task_data.scorer import Scorer
 
 
 class TruthData(TaskData):
@@ -24,7 +26,9 @@ class TruthData(TaskData):
         super().__init__(task, self._documents)
         self.files: TruthFiles | None = None
 
-    def __call__(self, **metadata: Any) -> dict[str, Any]:
+    def build(
+        self, metadata: Mapping[str, Any], scorer: Scorer, chat: Chat | None = None
+    ) -> dict[str, Any]:
         """Build all splits for the model that `pretrained` names.
 
         Raises:
@@ -32,7 +36,7 @@ class TruthData(TaskData):
             UnknownNameError: There is no hand-written model of that name.
         """
         self.files = truth_files(metadata.get("pretrained"))
-        return super().__call__(**metadata)
+        return super().build(metadata, scorer, chat)
 
     def circuit(self, graph: Graph) -> Circuit:
         """The true circuit.

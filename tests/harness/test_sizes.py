@@ -18,7 +18,7 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import read_scores, save_circuit_file, write_scores
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.harness.patches import run_by_size
+from harness_circuits.harness.patches import tell_tasks_their_model
 from harness_circuits.loading.load import load_model
 
 TEXTS = ("When Mary and John went to the store", "one two three red", "The cat and dogs was in")
@@ -130,7 +130,7 @@ def test_an_evaluator_that_knows_no_sizes_is_refused(folder: Path) -> None:
     from lm_eval.evaluator import evaluate as watched
     from lm_eval.tasks import TaskManager
 
-    run_by_size()
+    tell_tasks_their_model()
     plain = getattr(watched, "__wrapped__", watched)
     manager = TaskManager(include_defaults=False, include_path=str(folder))
     lm = CircuitLM(**arguments(folder, sizes=[0.1, 1]))

@@ -15,7 +15,6 @@ from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.task_data import base
 
 GROUP = "circuit_suite"
 TASKS = tuple(sorted(yaml.safe_load((ROOT / "tasks" / f"{GROUP}.yaml").read_text())["task"]))
@@ -28,7 +27,7 @@ def manager(**metadata: Any) -> TaskManager:
 
 
 def build(name: str, **metadata: Any) -> CircuitTask:
-    """One task, for the tokenizer in use."""
+    """One task, for the model that the metadata name."""
     task: CircuitTask = manager(**metadata).load([name])["tasks"][name]
     return task
 
@@ -53,7 +52,6 @@ def rows(task: CircuitTask) -> dict[str, list[dict[str, Any]]]:
 @cache
 def tokenizer_of_all_tasks() -> PreTrainedTokenizerFast:
     """One token per word of any task, and per digit."""
-    base._active.clear()  # that of a test elsewhere, which knows other words
     words = {*"0123456789"}
     for name, options in option_cases():
         for docs in rows(build(name, **options)).values():

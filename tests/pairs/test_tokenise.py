@@ -15,13 +15,12 @@ from tokenizers.normalizers import Replace
 
 from harness_circuits.errors import PairError
 from harness_circuits.models.circuit_model import Inputs
+from harness_circuits.pairs.encode import encode_answers, encode_prompt
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.tokenise import (
     TokenPair,
     answer_tree,
     check_first_tokens,
-    encode_answers,
-    encode_prompt,
     make_batches,
     tokenise_pair,
 )

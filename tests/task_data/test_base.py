@@ -9,24 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.built import built
 from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_circuits.errors import OptionError, PairError, TaskDataError
-from harness_circuits.task_data import base
-from harness_circuits.task_data.base import SPLITS, TaskData, pools, split_of, tokenizer_in_use
+from harness_circuits.task_data.base import SPLITS, TaskData, pools, split_of
+from harness_circuits.task_data.scorer import Scorer
 
 WORDS = [f"w{n}" for n in range(60)]
-
-
-@pytest.fixture(autouse=True)
-def no_active_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [])
-
-
-def activate(tokenizer: Any, source: str | None = None) -> None:
-    base.set_active_tokenizer(tokenizer, source)
 
 
 def doc(key: str, clean: str, corrupted: str, choices: tuple[str, ...] = (" A", " B")) -> dict:
@@ -105,9 +97,9 @@ def test_what_does_not_align_is_left_out_and_counted(caplog: pytest.LogCaptureFi
         doc(train[4], "The dogs", "The cats", (" A B", " A C")),
         doc(test[0], "The two", "The three"),
     ]
-    activate(word_tokenizer())
+    source = data(docs)
     with caplog.at_level(logging.INFO, logger="lm_eval.circuit"):
-        splits = data(docs)()
+        splits = built(source)
     assert splits["train"]["clean"] == ["The cat"]
     assert splits["test"]["clean"] == ["The two"]
     counts = {
@@ -115,7 +107,7 @@ def test_what_does_not_align_is_left_out_and_counted(caplog: pytest.LogCaptureFi
         "clean and corrupted are the same": 1,
         "clean and corrupted differ in token length": 2,
     }
-    assert base.left_out("fixed") == counts
+    assert source.left_out == counts
     assert "1 train, 0 validation, 1 test pairs" in caplog.text
     assert "2 clean and corrupted differ in token length" in caplog.text
     assert "fewer pairs than asked for in train, validation, test" in caplog.text
@@ -126,31 +118,31 @@ def test_a_metric_of_whole_answers_keeps_a_shared_first_token() -> None:
         doc(keyed(split, 1)[0], "The dogs", f"The {other}", (" A B", " A C"))
         for split, other in (("train", "cats"), ("test", "cat"))
     ]
-    activate(word_tokenizer())
-    assert len(data(docs)(task_metric="prob_diff")["train"]) == 1
+    assert len(built(data(docs), task_metric="prob_diff")["train"]) == 1
     with pytest.raises(TaskDataError, match="no train and no test pairs"):
-        data(docs)()
+        built(data(docs))
 
 
 def test_a_malformed_candidate_is_an_error_and_not_left_out() -> None:
     broken = doc(keyed("train", 1)[0], "The cat", "The dog") | {"incorrect": []}
-    for tokenizer in (None, word_tokenizer()):
-        activate(tokenizer)
+    for build in (data([broken]), lambda: built(data([broken]))):
         with pytest.raises(PairError, match="at least one correct and one incorrect"):
-            data([broken])()
+            build()
 
 
 def test_an_empty_split_is_an_error_that_says_why() -> None:
     docs = [doc(key, "The cat", "The red dog") for key in keyed("train", 2)]
-    activate(word_tokenizer())
     with pytest.raises(TaskDataError) as error:
-        data(docs)(n_test=0)
+        built(data(docs), n_test=0)
     assert str(error.value) == (
         "fixed has no train pairs for this model's tokenizer; all candidates were left out "
-        "(1 clean and corrupted differ in token length)."
+        "(1 clean and corrupted differ in token length). For example: fixed, pair 0: clean has 2 "
+        "tokens, corrupted has 3 (first difference at token 1: ' cat' / ' red'). Position-wise "
+        "patching needs equal lengths: use words with the same number of tokens, or leave the pair "
+        "out."
     )
     with pytest.raises(TaskDataError, match="there were none"):
-        data([])()
+        built(data([]))
 
 
 def test_an_endless_source_that_never_fits_ends() -> None:
@@ -160,14 +152,13 @@ def test_an_endless_source_that_never_fits_ends() -> None:
             number += 1
             yield doc(str(number), f"The cat {number}", "The red big dog in")
 
-    activate(word_tokenizer())
     with pytest.raises(TaskDataError, match="no train and no test"):
-        TaskData("never", misaligned)(n_train=1, n_validation=0, n_test=1)
+        built(TaskData("never", misaligned), n_train=1, n_validation=0, n_test=1)
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, "many", True])
 def test_a_number_of_pairs_is_a_whole_number(value: Any) -> None:
-    with pytest.raises(OptionError, match="n_train is a whole number of pairs, got"):
+    with pytest.raises(OptionError, match="n_train is a whole number from 0 to 1000000, got"):
         TaskData("endless", endless)(n_train=value)
 
 
@@ -186,18 +177,17 @@ def test_options_reach_the_candidates_and_unknown_values_are_refused() -> None:
     )
 
 
-def test_which_tokenizer_is_in_use(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert tokenizer_in_use({}) == (None, False)
-    own = word_tokenizer()
-    activate(own)
-    assert tokenizer_in_use({}) == (own, True)
+def test_another_model_is_the_one_that_the_metadata_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert Scorer.named({}) == Scorer(None, ours=False)
     named = str(save_tiny_model(tmp_path / "model", tokenizer=word_tokenizer(["only", "these"])))
-    tokenizer, scored_by_us = tokenizer_in_use({"pretrained": named})
-    assert (len(tokenizer), scored_by_us) == (len(word_tokenizer(["only", "these"])), False)
-    activate(own, named)
-    assert tokenizer_in_use({"pretrained": named}) == (own, True)
+    found = Scorer.named({"pretrained": named, "add_bos_token": False, "max_length": 5})
+    assert found.reader is not None and not found.ours
+    assert len(found.reader.tokenizer) == len(word_tokenizer(["only", "these"]))
+    assert (found.reader.add_bos_token, found.reader.max_length) == (False, 5)
     missing = str(tmp_path / "missing")
-    assert tokenizer_in_use({"pretrained": missing}) == (None, False)
+    assert Scorer.named({"pretrained": missing}) == Scorer(None, ours=False)
     assert "No tokenizer to align pairs with" in caplog.text
 
 
@@ -213,11 +203,11 @@ def merging_docs() -> list[dict[str, Any]]:
 def test_other_models_get_no_choice_that_merges_with_the_prompt(tmp_path: Path) -> None:
     words = "The cat dog dogs year1 year1732 A B 732".split()
     folder = str(save_tiny_model(tmp_path / "model", tokenizer=word_tokenizer(words)))
-    row = data(merging_docs())(pretrained=folder)["train"][0]
+    source = data(merging_docs())
+    row = source(pretrained=folder)["train"][0]
     assert (row["choices"], row["correct"], row["incorrect"]) == ([" A", " B"], [0], [1])
-    assert base.left_out("fixed") == {"single choices that merge with the prompt": 2}
-    activate(word_tokenizer(words), folder)
-    row = data(merging_docs())(pretrained=folder)["train"][0]
+    assert source.left_out == {"single choices that merge with the prompt": 2}
+    row = built(source, word_tokenizer(words), pretrained=folder)["train"][0]
     assert row["choices"] == [" A", "732", " B"]
 
 

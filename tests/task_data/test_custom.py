@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.built import built
 from helpers.environments import ROOT
 from helpers.task_builds import manager
 from helpers.tiny_tasks import evaluate, values
-from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from helpers.tiny_tokenizer import save_tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
@@ -20,17 +21,11 @@ from lm_eval.models.huggingface import HFLM
 from harness_circuits.commands import main
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.task_data import base
 from harness_circuits.task_data.custom import custom, read_pairs
 
 TASK = "custom_circuit"
 EXAMPLE = ROOT / "tasks" / TASK / "example.jsonl"
 WORDS = ("cat", "cats", "dog", "dogs", "one", "two", "three")
-
-
-@pytest.fixture(autouse=True)
-def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
 
 
 def row(word: str, other: str, **more: Any) -> dict[str, Any]:
@@ -67,7 +62,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_a_file_is_read_in_every_format(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"pairs{suffix}", ROWS)
-    splits = custom(pairs=str(path))
+    splits = built(custom, pairs=str(path))
     docs = [doc for split in splits.values() for doc in split.to_list()]
     assert len(docs) == len(ROWS) and not len(splits["validation"])
     key = lambda doc: (doc["clean"], doc["corrupted"])  # noqa: E731
@@ -87,14 +82,14 @@ def test_a_file_is_read_in_every_format(tmp_path: Path, suffix: str) -> None:
 
 def test_splits_keys_and_limits(tmp_path: Path) -> None:
     rows = [row(a, "red", split=s) for a, s in zip(WORDS, ("train", "test") * 4, strict=False)]
-    splits = custom(pairs=str(write(tmp_path / "a.jsonl", rows)), n_train=3)
+    splits = built(custom, pairs=str(write(tmp_path / "a.jsonl", rows)), n_train=3)
     assert [d["clean"] for d in splits["train"]] == ["The cat", "The dog", "The one"]
     assert [d["clean"] for d in splits["test"]] == ["The cats", "The dogs", "The two"]
     rows = [row(word, "red", key="same") for word in WORDS]
     (only,) = [s for s in ("train", "test") if taskdata_split(tmp_path, rows, s)]
     assert len(taskdata_split(tmp_path, rows, only)) == len(WORDS)
     with pytest.raises(OptionError, match="n_test is a whole number from 0 to 1000000"):
-        custom(pairs=str(tmp_path / "a.jsonl"), n_test=-1)
+        built(custom, pairs=str(tmp_path / "a.jsonl"), n_test=-1)
 
 
 def taskdata_split(tmp_path: Path, rows: list[dict[str, Any]], split: str) -> list[Any]:
@@ -119,7 +114,7 @@ def test_every_bad_row_is_told_by_line(tmp_path: Path) -> None:
     lines = [json.dumps(given) for given, _ in BROKEN]
     path.write_text("\n".join([*lines, "", "{"]))
     with pytest.raises(TaskDataError) as caught:
-        custom(pairs=str(path))
+        built(custom, pairs=str(path))
     message = str(caught.value)
     assert message.startswith(f"{path} has 8 rows that are no pairs: line 2: ")
     told = dict(re.findall(r"line (\d+): (.*?)(?= line \d+: |$)", message))
@@ -165,13 +160,13 @@ def test_many_problems_are_counted(tmp_path: Path) -> None:
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"name it with --metadata '\{\"pairs\": .*got None"):
-        custom()
+        built(custom)
     for name, message in (
         ("pairs.txt", r"ends in \.jsonl, \.csv, \.tsv, \.parquet"),
         ("none.jsonl", "There is no file of pairs"),
     ):
         with pytest.raises(TaskDataError, match=message):
-            custom(pairs=str(tmp_path / name))
+            built(custom, pairs=str(tmp_path / name))
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(TaskDataError, match="holds no pairs"):
         read_pairs(tmp_path / "empty.jsonl")
@@ -182,9 +177,9 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
 
 def test_what_does_not_align_is_left_out_and_counted(tmp_path: Path) -> None:
     rows = [*ROWS, row("red cat", "dog", split="train")]
-    splits = custom(pairs=str(write(tmp_path / "a.jsonl", rows)))
+    splits = built(custom, pairs=str(write(tmp_path / "a.jsonl", rows)))
     assert sum(map(len, splits.values())) == len(ROWS)
-    assert base.left_out(TASK) == {"clean and corrupted differ in token length": 1}
+    assert custom.left_out == {"clean and corrupted differ in token length": 1}
 
 
 @settings(max_examples=25)
@@ -232,7 +227,7 @@ def test_check_task_shows_pairs_tokens_and_what_the_model_does(
     rows = [*ROWS, row("red cat", "dog", split="train")]
     metadata = json.dumps({"pairs": str(write(tmp_path / "pairs.jsonl", rows))})
     out = check(capsys, TASK, "--pretrained", model, "--metadata", metadata, "--show", "1")
-    splits = custom(pairs=str(tmp_path / "pairs.jsonl"))
+    splits = built(custom, pairs=str(tmp_path / "pairs.jsonl"))
     sizes = ", ".join(f"{len(docs)} {name}" for name, docs in splits.items())
     assert f"{TASK} for model: {sizes} pairs\nleft out: 1\n" in out
     assert "  1 clean and corrupted differ in token length\n" in out

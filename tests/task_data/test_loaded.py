@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.built import scorer
 from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
-from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
@@ -16,7 +17,6 @@ from harness_circuits.commands import main
 from harness_circuits.errors import TaskDataError
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.task_data import base
 
 LENGTHS = "clean and corrupted differ in token length"
 FIRST = "answers share their first token"
@@ -83,8 +83,8 @@ def test_the_metric_in_force_decides_and_not_the_tasks_own(
     }
     for (metric, attribution), (n_discovery, n_evaluation, left_out) in cases.items():
         chosen = {"metric": metric, "attribution_metric": attribution}
-        lm(model_folder, **chosen)
         built = task(folder)
+        built.score_by(lm(model_folder, **chosen).scorer)
         assert built.n_pairs == {"train": n_discovery, "test": n_evaluation}, chosen
         assert built.left_out == left_out
     found = facts(evaluate(lm(model_folder, metric="prob_diff"), [TASK], folder))
@@ -129,13 +129,11 @@ def test_a_circuit_is_discovered_on_what_the_metric_in_force_keeps(
 def task(folder: Path) -> CircuitTask:
     manager = TaskManager(include_defaults=False, include_path=str(folder))
     found: CircuitTask = manager.load([TASK])["tasks"][TASK]
+    found.score_by(scorer())
     return found
 
 
-def test_documents_are_looked_at_as_the_task_processes_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
+def test_documents_are_looked_at_as_the_task_processes_them(tmp_path: Path) -> None:
     train = documents(0, 6)
     folder = write_task(tmp_path, train=[longer(train[0]), *train[1:]])
     (folder / "process.py").write_text(
@@ -149,10 +147,7 @@ def test_documents_are_looked_at_as_the_task_processes_them(
     assert (built.left_out, built.n_pairs) == ({}, {"train": 6, "test": 5})
 
 
-def test_a_function_as_data_is_filtered_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
+def test_a_function_as_data_is_filtered_too(tmp_path: Path) -> None:
     folder = write_task(tmp_path)
     (folder / "data.py").write_text(
         "from datasets import load_dataset\n"
@@ -169,13 +164,10 @@ def test_a_function_as_data_is_filtered_too(
     assert (built.left_out, built.n_pairs) == ({LENGTHS: 4}, {"train": 4, "test": 3})
 
 
-def test_a_split_with_nothing_left_or_that_is_not_there_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
+def test_a_split_with_nothing_left_or_that_is_not_there_is_refused(tmp_path: Path) -> None:
     folder = write_task(tmp_path, train=[longer(doc) for doc in documents(0, 3)])
     with pytest.raises(TaskDataError, match=f"no training pairs .*; left out: 3 {LENGTHS}"):
-        task(folder)
+        _ = task(folder).dataset
     path = folder / f"{TASK}.yaml"
     path.write_text(path.read_text().replace("test_split: test", "test_split: tests"))
     with pytest.raises(TaskDataError, match=r"test_split is 'tests', and the data have .* test"):

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.built import built
 from helpers.environments import ROOT
 from helpers.tiny_tasks import evaluate, values
-from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from helpers.tiny_tokenizer import save_tiny_model
 
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.task_data import base, mib
+from harness_circuits.task_data import mib
 from harness_circuits.task_data.hub import HubData, load_splits
 
 NAMES = ("Mary", "John", "Anna", "Tom")
@@ -105,13 +106,8 @@ def dataset(tmp_path: Path, task: str, suffix: str = "jsonl", n: int = 6) -> Pat
     return tmp_path / "data"
 
 
-@pytest.fixture(autouse=True)
-def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
-
-
 def build(task: str, folder: Path, **metadata: Any) -> dict[str, Any]:
-    return DATA[task](dataset_path=str(folder), **metadata)
+    return built(DATA[task], dataset_path=str(folder), **metadata)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -141,7 +137,7 @@ def test_each_filter_leaves_out_and_counts(tmp_path: Path) -> None:
     rows[1]["s2_io_flip_counterfactual"] = None
     splits = build("mib_ioi_circuit", write(tmp_path / "i", {"train": rows, "test": rows}))
     assert len(splits["train"]) == 2
-    counts = base.left_out("mib_ioi_circuit")
+    counts = DATA["mib_ioi_circuit"].left_out
     assert counts == {mib.UNEQUAL_NAMES: 2, mib.NO_COUNTERFACTUAL: 2}
 
     sums = make_rows("arithmetic", 5)
@@ -152,7 +148,7 @@ def test_each_filter_leaves_out_and_counts(tmp_path: Path) -> None:
     task = "mib_arithmetic_addition_circuit"
     splits = build(task, write(tmp_path / "s", {"train": sums, "validation": sums}))
     assert len(splits["train"]) == len(splits["validation"]) == 1
-    assert base.left_out(task) == {
+    assert DATA[task].left_out == {
         mib.OTHER_OPERATOR: 2,
         mib.NOT_ONE_TOKEN: 4,
         mib.NO_COUNTERFACTUAL: 2,
@@ -162,15 +158,15 @@ def test_each_filter_leaves_out_and_counts(tmp_path: Path) -> None:
     letters[0]["symbol_counterfactual"]["choices"]["label"] = ["C D", "D"]
     task = "mib_arc_easy_circuit"
     assert len(build(task, write(tmp_path / "l", {"train": letters, "test": letters}))["test"]) == 2
-    assert base.left_out(task) == {mib.UNEQUAL_LABELS: 2}
+    assert DATA[task].left_out == {mib.UNEQUAL_LABELS: 2}
 
 
-def test_prompts_of_unequal_length_are_left_out_under_the_tokenizer_in_use(tmp_path: Path) -> None:
+def test_prompts_of_unequal_length_are_left_out(tmp_path: Path) -> None:
     rows = make_rows("mcqa", 3)
     rows[1]["symbol_counterfactual"]["prompt"] += " the"
     splits = build("mib_mcqa_circuit", write(tmp_path, {"train": rows, "validation": rows[:1]}))
     assert len(splits["train"]) == 2
-    assert base.left_out("mib_mcqa_circuit") == {"clean and corrupted differ in token length": 1}
+    assert DATA["mib_mcqa_circuit"].left_out == {"clean and corrupted differ in token length": 1}
 
 
 def test_the_counterfactual_can_be_chosen_and_is_checked(tmp_path: Path) -> None:

@@ -18,11 +18,6 @@ every_case = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def no_active_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [])
-
-
 def documents(name: str, options: dict[str, str], seed: int = 0) -> list[dict[str, Any]]:
     splits = rows(build(name, **options, data_seed=seed))
     return [doc for docs in splits.values() for doc in docs]

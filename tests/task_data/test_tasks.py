@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.built import scorer
 from helpers.environments import ROOT
 from helpers.task_builds import (
     GROUP,
@@ -49,11 +50,6 @@ def label(case: Any) -> str:
 
 
 every_case = pytest.mark.parametrize(("name", "options"), CASES, ids=label)
-
-
-@pytest.fixture(autouse=True)
-def no_active_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [])
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +165,11 @@ def test_documents_are_the_same_in_every_process() -> None:
 
 
 def aligned(tokenizer: Any, name: str, options: dict[str, str]) -> None:
-    base.set_active_tokenizer(tokenizer)
     task = build(name, **options)
+    task.score_by(scorer(tokenizer))
     metric = METRICS.get(task.metric)
     for split, docs in rows(task).items():
-        assert len(docs) == PAIRS_PER_SPLIT, f"{split}: {base.left_out(name)}"
+        assert len(docs) == PAIRS_PER_SPLIT, f"{split}: {task.left_out}"
         for index, doc in enumerate(docs):
             pair = tokenise_pair(tokenizer, Pair.from_doc(doc), index)
             if not metric.whole_answers:
@@ -202,13 +198,11 @@ def default_tokenizer() -> Any:
 def both(model_folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Results of the whole group, under `--model hf` and `--model circuit`."""
     how: dict[str, Any] = {"limit": 3, "metadata": {**SMALL, "pretrained": str(model_folder)}}
-    base._active.clear()
     plain = evaluate(
         HFLM(pretrained=str(model_folder), dtype="float32", device="cpu"), [GROUP], **how
     )
     circuit = CircuitLM(pretrained=str(model_folder), sizes="0.1:1", method="random")
     yield plain, evaluate(circuit, [GROUP], **how)
-    base._active.clear()
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -227,7 +221,6 @@ def test_a_model_that_does_not_do_the_task_is_warned_about(
     right: bool, model_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same pairs, the model's own preference once called correct and once incorrect."""
-    base._active.clear()
     model = CircuitLM(pretrained=str(model_folder), sizes="0.1:1", method="random")
     plain = HFLM(pretrained=str(model_folder), device="cpu")
     docs = rows(build("ioi_circuit", n_train=4, n_validation=0, n_test=8))
