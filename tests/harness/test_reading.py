@@ -1,0 +1,180 @@
+"""How prompts are read: the first token, white space, chat templates, length, and by which model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.published_tokenizers import gpt2_tokenizer, llama_tokenizer
+from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
+from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from lm_eval.models.huggingface import HFLM
+
+import harness_circuits as hc
+from harness_circuits.errors import OptionError, PairError, TaskDataError
+from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.models.text_reader import TextReader
+from harness_circuits.pairs.encode import encode_answers
+from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.tokenise import tokenise_pair
+
+SMALL = {"method": "EAP", "sizes": "0.3:1", "device": "cpu"}
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'book\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reading")
+    save_tiny_model(folder / "gpt2", "gpt2", gpt2_tokenizer())
+    save_tiny_model(folder / "bos", "llama", word_tokenizer(bos=True))
+    chat = word_tokenizer()
+    chat.chat_template = TEMPLATE
+    save_tiny_model(folder / "chat", "llama", chat)
+    docs = [_doc(one, two) for one in ("dog", "cat") for two in ("shop", "tree", "house")]
+    write_task(folder, train=docs, test=docs[:4], task="animals")
+    write_task(folder)
+    return folder
+
+
+def _doc(animal: str, place: str) -> dict[str, Any]:
+    text = f"The {{}} went to the {place} and the"
+    return {
+        "clean": text.format(animal),
+        "corrupted": text.format({"dog": "cat", "cat": "dog"}[animal]),
+        "choices": [" red", " blue"],
+        "correct": [0],
+        "incorrect": [1],
+    }
+
+
+def circuit(folder: Path, model: str, **options: Any) -> CircuitLM:
+    return CircuitLM(pretrained=str(folder / model), **SMALL, **options)
+
+
+@pytest.mark.parametrize(("model", "task"), [("gpt2", "animals"), ("bos", TASK)])
+def test_the_first_token_is_that_of_hf(folder: Path, model: str, task: str) -> None:
+    found = {}
+    for asked in (None, True, False):
+        options = {} if asked is None else {"add_bos_token": asked}
+        results = evaluate(circuit(folder, model, **options), [task], folder)
+        hf = HFLM(pretrained=str(folder / model), device="cpu", dtype="float32", **options)
+        plain = values(evaluate(hf, [task], folder), task)
+        ours = values(results, task)
+        (behaviour,) = set(plain) - {"acc"}
+        assert ours[behaviour] == pytest.approx(plain[behaviour], abs=1e-4)
+        assert ours["full_metric"] == pytest.approx(plain[behaviour], abs=1e-4)
+        first = results["config"]["circuit"]["first_token"]
+        found[asked] = ours["full_metric"], first and first["ids"]
+    alone, with_first = found[False], found[True]
+    assert abs(alone[0] - with_first[0]) > 1e-3
+    assert (alone[1], with_first[1]) == (None, [0])
+    assert found[None] == (alone if model == "gpt2" else with_first)
+
+
+def test_compat_mib_puts_a_first_token_before_every_prompt(folder: Path) -> None:
+    options = {"kv_heads": "ungrouped"}
+    published = evaluate(circuit(folder, "gpt2", compat="mib", **options), ["animals"], folder)
+    asked = evaluate(circuit(folder, "gpt2", add_bos_token=True, **options), ["animals"], folder)
+    assert published["config"]["circuit"]["first_token"] == {"ids": [0], "text": "<|end|>"}
+    assert values(published, "animals")["full_metric"] == pytest.approx(
+        values(asked, "animals")["full_metric"], abs=1e-6
+    )
+    with pytest.raises(OptionError, match=r"compat=mib puts a first token .*leave one of them out"):
+        evaluate(circuit(folder, "gpt2", compat="mib", add_bos_token=False), ["animals"], folder)
+
+
+def test_a_prompt_that_begins_with_the_first_token_gets_no_second() -> None:
+    reader = TextReader(word_tokenizer()).with_first_token()
+    assert reader.encode("The cat")[0] == 0
+    assert reader.encode("<end>The cat") == reader.encode("The cat")
+    bare = word_tokenizer()
+    bare.bos_token = None
+    assert TextReader(bare).with_first_token().encode("The cat")[0] == bare.eos_token_id
+    assert TextReader(bare, prefix_token_id=5).with_first_token().encode("The")[0] == 5
+
+
+def test_python_has_the_first_token_too(folder: Path) -> None:
+    model = hc.load_model(str(folder / "gpt2"), device="cpu", add_bos_token=True)
+    assert model.reader is not None and model.reader.first_token() == {
+        "ids": [0],
+        "text": "<|end|>",
+    }
+
+
+def test_two_models_in_one_process_get_their_own_pairs(folder: Path, tmp_path: Path) -> None:
+    """A pair aligns for one tokenizer only: its words are known to it."""
+    save_tiny_model(tmp_path / "few", "llama", word_tokenizer(["The", "cat", "dog", "store"]))
+    doc = {"choices": [" cat", " dog"], "correct": [0], "incorrect": [1]}
+    both = {**doc, "clean": "The cat", "corrupted": "The dog"}
+    mine = {**doc, "clean": "The Mary store", "corrupted": "The John store"}  # unknown to the other
+    include = write_task(tmp_path, train=[both, mine], test=[both, mine])
+    alone = evaluate(circuit(folder, "chat"), [TASK], include)
+    first, second = circuit(folder, "chat"), circuit(tmp_path, "few")
+    for lm, n in ((first, 2), (second, 1), (first, 2)):
+        results = evaluate(lm, [TASK], include)
+        facts = results["config"]["circuit"]["tasks"][TASK]
+        assert (facts["n_evaluation"], sum(facts["left_out"].values())) == (n, 2 * (2 - n))
+        if lm is first:
+            assert values(results) == values(alone)
+
+
+def test_an_answer_gets_no_space_that_it_does_not_have() -> None:
+    tokenizer = llama_tokenizer()
+    prompt = "The dog went in 17"
+    found = encode_answers(tokenizer, prompt, ["76", "12"])
+    assert [tokenizer.convert_ids_to_tokens(list(ids)) for ids, _ in found] == [
+        ["76"],
+        ["1", "<0x32>"],
+    ]
+    assert [kept for _, kept in found] == [False, True]
+
+
+def test_only_spaces_move_to_the_answer() -> None:
+    tokenizer = word_tokenizer()
+    pair = Pair("The cat is\n", "The dog is\n", ("red", "blue"), (0,), (1,))
+    found = tokenise_pair(tokenizer, pair, 0)
+    assert found.clean == tuple(tokenizer.encode("The cat is\n"))
+    assert found.answers == ((tokenizer.encode("red")[0],), (tokenizer.encode("blue")[0],))
+    spaced = Pair("The cat is ", "The dog is ", ("red", "blue"), (0,), (1,))
+    assert tokenise_pair(tokenizer, spaced, 0).answers[0] == tuple(tokenizer.encode(" red"))
+
+
+def test_a_chat_template_goes_around_both_prompts(folder: Path) -> None:
+    how = {"apply_chat_template": True, "log_samples": True}
+    results = evaluate(circuit(folder, "chat"), [TASK], folder, **how)
+    hf = HFLM(pretrained=str(folder / "chat"), device="cpu", dtype="float32")
+    plain = values(evaluate(hf, [TASK], folder, **how))
+    ours = values(results)
+    (behaviour,) = set(plain) - {"acc"}
+    assert ours[behaviour] == pytest.approx(plain[behaviour], abs=1e-4)
+    assert ours["full_metric"] == pytest.approx(plain[behaviour], abs=1e-4)
+    doc, bare = results["samples"][TASK][0]["doc"], documents(1, 5)[0]
+    for name in ("clean", "corrupted"):
+        assert doc[name] == f"user: {bare[name]}\nbook\n"
+    assert doc["choices"] == [choice.strip() for choice in bare["choices"]]
+    without = values(evaluate(circuit(folder, "chat"), [TASK], folder))
+    assert without["full_metric"] != pytest.approx(ours["full_metric"], abs=1e-3)
+
+
+def test_a_pair_longer_than_the_model_takes_is_left_out_or_named(folder: Path) -> None:
+    long = {**_doc("dog", "shop")}
+    for name in ("clean", "corrupted"):
+        long[name] = long[name].replace("The ", "The " + "red " * 90)
+    include = write_task(folder, train=[_doc("cat", "tree"), long], test=[long], task="long")
+    message = r"2 longer than what the model takes at once.* pair \d has 98 tokens, and the model"
+    with pytest.raises(TaskDataError, match=message):
+        evaluate(circuit(folder, "gpt2"), ["long"], include)
+    model = hc.load_model(str(folder / "gpt2"), device="cpu", max_length=5)
+    pairs = hc.make_pairs(["The cat went to the"], ["The dog went to the"], [" red"], [" blue"])
+    assert hc.discover(model, pairs, method="EAP").values.any()
+    with pytest.raises(PairError, match="pair 0 has 6 tokens, and the model takes 5 at once"):
+        longer = hc.make_pairs(
+            ["The cat went to the red"], ["The dog went to the red"], [" do"], [" in"]
+        )
+        hc.discover(model, longer, method="EAP")
+    with pytest.raises(OptionError, match=r"max_length=100: .* has learned 64 positions"):
+        hc.load_model(str(folder / "gpt2"), device="cpu", max_length=100)
