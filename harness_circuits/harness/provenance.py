@@ -10,7 +10,11 @@ from typing import Any
 from harness_circuits import __version__
 from harness_circuits.formats.parts import what_was_read
 from harness_circuits.harness.options import circuit_path
-from harness_circuits.loading.fingerprint import adapter_fingerprint, weights_fingerprint
+from harness_circuits.loading.default_model import converted_from
+from harness_circuits.loading.fingerprint import (
+    adapter_fingerprint,
+    weights_fingerprint,
+)
 from harness_circuits.loading.load import resolve
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.selection.given import Given
@@ -43,7 +47,7 @@ def model_facts(
         source, fingerprint = f"{source}+{peft}", f"{fingerprint}+{adapter_fingerprint(peft)}"
     return {
         "model": model.name,
-        "weights": {"source": source, "fingerprint": fingerprint},
+        "weights": {"source": source, "fingerprint": fingerprint, "gguf": converted_from(folder)},
         "architecture": type(model.hf).__name__,
         "device": str(model.device),
         "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},

@@ -109,6 +109,14 @@ def convert_gguf(path: str | Path) -> Path:
     return make_once(target, convert, _is_intact)
 
 
+def converted_from(folder: Path) -> str | None:
+    """The name of the GGUF file that a folder was made from, which says its number format."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_text())["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _existing_gguf(path: Path) -> Path:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "missing"

@@ -14,6 +14,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
 from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.provenance import model_facts
 from harness_circuits.loading.load import check_device, check_dtype, load_model, resolve, take_apart
 from harness_circuits.models.circuit_model import Inputs
 
@@ -139,3 +140,9 @@ def test_encoder_decoder_models_are_refused(tmp_path: Path) -> None:
     hf.save_pretrained(tmp_path / "t5")
     with pytest.raises(UnsupportedModelError, match=f"t5 {text}"):
         load_model(str(tmp_path / "t5"))
+
+
+def test_the_results_name_the_gguf_file_and_so_its_number_format(tmp_path: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.Q8_0.gguf")
+    weights = model_facts(load_model(str(path)), str(path))["weights"]
+    assert weights["gguf"] == "tiny.Q8_0.gguf"
