@@ -151,7 +151,7 @@ class Discovery:
         parts = setup.settings.n_samples or setup.ranks.parts
         size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
         whole = setup.attribution_metric.whole_answers
-        self.batches = make_batches(training, size, whole_answers=whole)
+        self.batches = make_batches(training, size, whole_answers=whole, room=pairs_per_pass)
 
     @classmethod
     def on(cls, setup: Setup, training: Sequence[Pair]) -> Discovery:

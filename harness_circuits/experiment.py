@@ -124,7 +124,8 @@ class Experiment:
         self.pairs_per_pass = size = setup.pairs_per_pass(train + test, needs)
         self.discovery = Discovery(setup, train, size)
         # Ranks get enough batches to divide evenly.
-        self.evaluation = make_batches(test, min(size, -(-len(test) // setup.ranks.parts)))
+        most = min(size, -(-len(test) // setup.ranks.parts))
+        self.evaluation = make_batches(test, most, room=size)
 
     def circuits(self, found: Given) -> dict[Ranking, list[Circuit]]:
         """One circuit per ranking and size of what was found or given."""

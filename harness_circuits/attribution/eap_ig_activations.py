@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.eap_ig_inputs import IG_STEPS, ig_rule_option, path_needs
-from harness_circuits.attribution.gradient import PathPoint, even_points
+from harness_circuits.attribution.gradient import PathPoint, even_points, metric_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores, ScoreSpace
@@ -96,13 +96,16 @@ class _SiteBatch:
     def _path(
         self, site: Site, points: Sequence[PathPoint], share: float, *, first: int
     ) -> Iterator[Weighted]:
-        for point in points:
-            value = self._between(site, point.alpha)
+        at_once = self.batch.at_once
+        for some in (points[i : i + at_once] for i in range(0, len(points), at_once)):
+            n, weights = len(some), [share * point.weight for point in some]
+            value = torch.cat([self._between(site, point.alpha) for point in some])
             how: tuple[Residual, RunType] = (value, NativeRun)
             if site.point != "block_in":
-                how = (self.block_in[first], partial(SiteRun, first=first, site=site, value=value))
+                before = self.block_in[first].repeat(n, 1, 1)
+                how = (before, partial(SiteRun, first=first, site=site, value=value))
             # Not named, as a run that this function held would be kept through the next one.
-            yield Weighted(self._run(*how), share * point.weight)
+            yield from map(Weighted, self._run(*how, n=n).row_groups(n), weights)
 
     def _without_first_inputs(self, item: Weighted) -> Weighted:
         """The gradients without those at the inputs of the first layer, which the reference loses."""
@@ -123,11 +126,15 @@ class _SiteBatch:
         )
         return torch.lerp(clean, replaced.expand_as(clean), 1 - alpha)
 
-    def _run(self, start: Residual | None, run_type: RunType = NativeRun) -> GradientPass:
-        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
-            return self.job.metric(logits, self.batch, self.logits)
+    def _run(
+        self, start: Residual | None, run_type: RunType = NativeRun, n: int = 1
+    ) -> GradientPass:
+        """A run of the batch, n times side by side from n times its rows."""
 
-        inputs = self.batch.clean
+        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
+            return metric_side_by_side(self.job, self.batch, logits, self.logits)
+
+        inputs = self.batch.clean if n == 1 else self.batch.clean.repeated(n)
         return run_with_gradients(
             self.model, inputs, metric, self.sums.points, start, run_type=run_type
         )

@@ -11,10 +11,11 @@ replaced to the clean one, and the gradients found there enter with a weight:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -88,22 +89,34 @@ class _PathBatch:
         if self.points[0].alpha != 1 or self.job.metric.needs_clean:
             seen, self.clean_logits = record(self.model, self.batch.clean)
             self._take_clean(seen)
-        runs = (Weighted(self._run(point), point.weight) for point in self.points)
-        self.sums.add(runs, self._delta, total)
+        self.sums.add(self._runs(), self._delta, total)
 
-    def _run(self, point: PathPoint) -> GradientPass:
-        is_clean = self.clean is None  # the clean point comes first, and is then the clean run too
-        keep = OUTPUTS if is_clean else ()
-        start = None if is_clean else self._between(point.alpha)
+    def _runs(self) -> Iterator[Weighted]:
+        """Runs at all points: the clean one first, which is the clean run too, then side by side."""
+        points = list(self.points)
+        if self.clean is None:
+            clean = points.pop(0)
+            run = self._run(None, 1, keep=OUTPUTS)
+            self._take_clean(run.seen)
+            yield Weighted(run, clean.weight)
+            del run
+        for first in range(0, len(points), self.batch.at_once):
+            some = points[first : first + self.batch.at_once]
+            start = torch.cat([self._between(point.alpha) for point in some])
+            parts = self._run(start, len(some)).row_groups(len(some))
+            for point, part in zip(some, parts, strict=True):
+                yield Weighted(part, point.weight)
+            del parts, part
+
+    def _run(self, start: Residual | None, n: int, keep: tuple[str, ...] = ()) -> GradientPass:
+        """A run of the batch, n times side by side from n times its rows."""
 
         def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
-            return self.job.metric(logits, self.batch, self.clean_logits)
+            return metric_side_by_side(self.job, self.batch, logits, self.clean_logits)
 
-        how = self.batch.clean, metric, self.sums.points, start
-        run = run_with_gradients(self.model, *how, keep=keep, run_type=self.run_type)
-        if is_clean:
-            self._take_clean(run.seen)
-        return run
+        inputs = self.batch.clean if n == 1 else self.batch.clean.repeated(n)
+        how = inputs, metric, self.sums.points, start
+        return run_with_gradients(self.model, *how, keep=keep, run_type=self.run_type)
 
     def _take_clean(self, seen: Tapped) -> None:
         """Keep what the clean run is needed for: differences, and where the path ends."""
@@ -123,6 +136,17 @@ class _PathBatch:
     def _delta(self) -> Delta:
         assert self.clean is not None
         return self.clean.delta
+
+
+def metric_side_by_side(
+    job: Job,
+    batch: Batch,
+    logits: Float[Tensor, "row read vocab"],
+    clean: Float[Tensor, "batch read vocab"] | None,
+) -> Float[Tensor, "row"]:
+    """The metric of a batch that was run several times side by side, one run after the other."""
+    parts = logits.split(len(batch))
+    return torch.cat([job.metric(part, batch, clean) for part in parts])
 
 
 def even_points(rule: str, steps: int) -> list[PathPoint]:

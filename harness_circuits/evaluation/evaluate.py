@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from harness_circuits.metrics.metrics import Metric, accuracy, answer_log_probs
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
-from harness_circuits.passes.circuit_run import run_circuit
+from harness_circuits.passes.circuit_run import run_circuits
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
 
@@ -151,9 +151,7 @@ def _evaluate_batch(
     clean = model.forward(batch.clean)
     stream = AblatedStream(model, batch.clean, ablation.replacement(model, batch))
     values, hits = [], []
-    for circuit in distinct:
-        full = circuit.n_kept == circuit.space.n_units
-        logits = clean if full else run_circuit(model, circuit, batch.clean, stream)
+    for logits in _logits(model, distinct, batch, stream, clean):
         _check_finite(logits, model, batch)
         values.append(_numpy(metric(logits, batch, clean)))
         hits.append(_numpy(accuracy(logits, batch)))
@@ -173,6 +171,22 @@ def _evaluate_batch(
         [row[:n] for row, n in zip(scores.tolist(), n_choices, strict=True)],
         [row[:n] for row, n in zip(best.tolist(), n_choices, strict=True)],
     )
+
+
+def _logits(
+    model: CircuitModel,
+    circuits: Sequence[Circuit],
+    batch: Batch,
+    stream: AblatedStream,
+    clean: Tensor,
+) -> Iterator[Float[Tensor, "batch read vocab"]]:
+    """Logits of one circuit after the other, as many side by side as there is room for."""
+    for first in range(0, len(circuits), batch.at_once):
+        some = circuits[first : first + batch.at_once]
+        is_full = [circuit.n_kept == circuit.space.n_units for circuit in some]
+        run = [circuit for circuit, full in zip(some, is_full, strict=True) if not full]
+        found = iter(run_circuits(model, run, batch.clean, stream) if run else ())
+        yield from (clean if full else next(found) for full in is_full)
 
 
 def _distinct(

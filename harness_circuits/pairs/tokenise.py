@@ -33,6 +33,8 @@ NO_ANSWER_TOKEN = "an answer has no token of its own"
 SHARED_FIRST_TOKEN = "answers share their first token"
 TOO_LONG = "longer than what the model takes at once"
 
+PREFIX_TOKENS = 8  # tokens of a shared prefix that take the memory of one token that is run
+
 
 @dataclass(frozen=True)
 class TokenPair:
@@ -92,6 +94,7 @@ class Batch:
         n_prompt: Tokens of the prompt; appended answer tokens follow.
         shared: How many first tokens every pair's clean and corrupted prompt share, as far as it
             is worth using.
+        room: Tokens that one pass has memory for; 0 for no more than the batch's own.
     """
 
     clean: Inputs
@@ -100,9 +103,19 @@ class Batch:
     indices: tuple[int, ...]
     n_prompt: int
     shared: int = 0
+    room: int = 0
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def at_once(self) -> int:
+        """How many runs of these pairs fit into one pass, side by side."""
+        n_rows, n_tokens = self.clean.ids.shape
+        prefix = self.clean.prefix
+        if prefix is not None:  # of whose tokens a run holds keys and values alone
+            n_tokens += prefix.n_tokens // PREFIX_TOKENS
+        return max(1, self.room // (n_rows * n_tokens))
 
 
 def tokenise_pair(
@@ -180,6 +193,7 @@ def make_batches(
     *,
     whole_answers: bool = True,
     share_prefix: bool = True,
+    room: int = 0,
 ) -> list[Batch]:
     """Group pairs by token length (and answer tree) into batches of at most `batch_size`.
 
@@ -189,6 +203,7 @@ def make_batches(
         whole_answers: Score all tokens of an answer; False: only the first.
         share_prefix: Group pairs by their first difference too, and note what a batch's pairs share
             before it; False: in the order they come, nothing shared.
+        room: Pairs that one pass has memory for, where that is more than `batch_size`.
     """
     groups: dict[tuple[Any, ...], list[tuple[TokenPair, AnswerTree]]] = defaultdict(list)
     for pair in pairs:
@@ -203,7 +218,8 @@ def make_batches(
         starts = [min(p.first_difference, n_prompt - 1) * share_prefix for p, _ in members]
         for numbers in group_by_start(starts, n_tokens, batch_size):
             shared = shared_tokens(min(starts[at] for at in numbers), n_tokens)
-            batches.append(_batch([members[at] for at in numbers], n_prompt, shared))
+            batch = _batch([members[at] for at in numbers], n_prompt, shared)
+            batches.append(replace(batch, room=max(room, batch_size) * n_tokens))
     return batches
 
 

@@ -83,6 +83,7 @@ class AblatedStream:
         self.final = x
         self._projected: dict[int, dict[str, Tensor]] = {}
         self.room = Room() if room is None else room
+        self._others: list[AblatedStream] = []
 
     def projected(self, index: int, kind: str) -> Float[Tensor, "batch pos head d_head"]:
         """Queries, keys or values of the ablated stream, one per destination of the graph."""
@@ -100,6 +101,14 @@ class AblatedStream:
         """Room for some residual-sized tensors, reused from circuit to circuit."""
         shape = (self.n_batch, self.n_pos, n_slots, self.model.graph.d_model)
         return self.room.take(shape, self.final)
+
+    def beside(self, n: int) -> list[AblatedStream]:
+        """This stream n times: all have what is worked out once, and each has room of its own."""
+        while len(self._others) < n - 1:
+            other = copy.copy(self)
+            other.room = Room()
+            self._others.append(other)
+        return [self, *self._others[: n - 1]]
 
     def spread(self, n_batch: int, n_pos: int) -> AblatedStream:
         """The stream of one position at all positions of a batch, as views; the room is shared."""

@@ -8,7 +8,7 @@ and a head input without kept edges uses the query, key or value of the ablated 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -31,24 +31,90 @@ Scale = Float[Tensor, "*row batch pos 1"]
 def run_circuit(
     model: CircuitModel, circuit: Circuit, inputs: Inputs, stream: AblatedStream
 ) -> Float[Tensor, "batch read vocab"]:
-    """Logits of the model with everything outside a circuit ablated.
+    """Logits of the model with everything outside a circuit ablated; see `run_circuits`."""
+    return run_circuits(model, [circuit], inputs, stream)[0]
+
+
+def run_circuits(
+    model: CircuitModel, circuits: Sequence[Circuit], inputs: Inputs, stream: AblatedStream
+) -> Float[Tensor, "circuit batch read vocab"]:
+    """Logits of several circuits, side by side in one pass.
+
+    Each keeps differences of its own; what the model's weights are multiplied with is put together.
 
     Args:
         model: The model.
-        circuit: What is kept, over the model's own graph.
+        circuits: What is kept, over the model's own graph.
         inputs: The clean prompts.
         stream: The fully ablated run of the same prompts.
 
     Raises:
-        MismatchError: The circuit belongs to another graph.
+        MismatchError: A circuit belongs to another graph.
     """
-    check_same_graph(circuit.space, model.graph, model.name)
+    for circuit in circuits:
+        check_same_graph(circuit.space, model.graph, model.name)
+    streams = stream.beside(len(circuits))
+    runs = [CircuitRun(c, inputs, own) for c, own in zip(circuits, streams, strict=True)]
+    n = len(runs)
+
+    def function(index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
+        return run_block(runs, index, x, arguments)
+
     with torch.no_grad():
-        return model.forward(inputs, CircuitRun(circuit, inputs, stream))
+        logits = model.forward(inputs if n == 1 else inputs.repeated(n), function)
+    return logits.unflatten(0, (n, -1))
+
+
+def run_block(
+    runs: Sequence[CircuitRun], index: int, x: Residual, arguments: dict[str, Any]
+) -> Residual:
+    """Run one block of circuits side by side; what blocks hand on is in the mixers, not in `x`.
+
+    Args:
+        runs: One run per circuit.
+        index: The block.
+        x: Its input: the prompts once per circuit, one circuit after the other.
+        arguments: What the model hands to its attention, for all rows.
+    """
+    layer, n_rows = runs[0].model.layers[index], x.shape[0] // len(runs)
+    for run in runs:
+        if index == 0:
+            first = x[:n_rows]
+            run.mixer.add_input(first - run.model.position_embedding(run.inputs, first))
+        run.mixer.enter(index)
+    active = [run for run in runs if len(run.mixer.heads_needed(index))]
+    if active:
+        columns = zip(*(run.projected(index, layer) for run in active), strict=True)
+        q, k, v = (_together(list(column)) for column in columns)
+        own = arguments if len(active) == len(runs) else _rows(arguments, len(q), x.shape[0])
+        mixed = layer.core(q, layer.ungroup(k), layer.ungroup(v), own)
+        for run, part in zip(active, mixed.split(n_rows), strict=True):
+            run.mixer.add_heads(index, part)
+    active = [run for run in runs if run.mixer.mlp_needed(index)]
+    if active:
+        out = layer.mlp_out(_together([run.mixer.mlp_input(index) for run in active]))
+        for run, part in zip(active, out.split(n_rows), strict=True):
+            run.mixer.add_mlp(index, part)
+    if index < runs[0].model.graph.n_layers - 1:
+        return x
+    return _together([run.mixer.final() for run in runs])
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _rows(value: Any, n: int, of: int) -> Any:
+    """Arguments of an attention module for the first rows: all circuits have the same prompts."""
+    if isinstance(value, Tensor):
+        return value[:n] if value.ndim > 1 and value.shape[0] == of else value
+    if type(value) in (tuple, list):
+        return type(value)(_rows(part, n, of) for part in value)
+    return {k: _rows(v, n, of) for k, v in value.items()} if type(value) is dict else value
 
 
 class CircuitRun:
-    """The layer function of a circuit's run."""
+    """One circuit's run."""
 
     def __init__(self, circuit: Circuit, inputs: Inputs, stream: AblatedStream) -> None:
         """Prepare one run."""
@@ -58,20 +124,7 @@ class CircuitRun:
         mixer = EdgeMixer if circuit.space.level == "edge" else NodeMixer
         self.mixer: EdgeMixer | NodeMixer = mixer(circuit, stream)
 
-    def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
-        """Run one block; what blocks hand on to each other is in the mixer, not in `x`."""
-        layer, mixer = self.model.layers[index], self.mixer
-        if index == 0:
-            mixer.add_input(x - self.model.position_embedding(self.inputs, x))
-        mixer.enter(index)
-        if len(mixer.heads_needed(index)):
-            q, k, v = self._projected(index, layer)
-            mixer.add_heads(index, layer.core(q, layer.ungroup(k), layer.ungroup(v), arguments))
-        if mixer.mlp_needed(index):
-            mixer.add_mlp(index, layer.mlp_out(mixer.mlp_input(index)))
-        return mixer.final() if index == self.model.graph.n_layers - 1 else x
-
-    def _projected(self, index: int, layer: Layer) -> Iterator[PerHead]:
+    def projected(self, index: int, layer: Layer) -> Iterator[PerHead]:
         """Queries, keys and values, from the circuit's inputs where any are kept."""
         stream = self.stream
         rows = self.mixer.attention_inputs(index).to(layer.device)

@@ -86,6 +86,20 @@ class GradientPass:
     metric: Float[Tensor, "batch"]
     frozen_norms: bool = False
 
+    def row_groups(self, n: int) -> list[GradientPass]:
+        """The pass as n passes over equally many rows each, as views."""
+
+        def split(tapped: Tapped) -> list[Tapped]:
+            parts = {p: {i: t.chunk(n) for i, t in at.items()} for p, at in tapped.at.items()}
+            return [
+                Tapped({p: {i: t[part] for i, t in at.items()} for p, at in parts.items()})
+                for part in range(n)
+            ]
+
+        columns = split(self.seen), split(self.gradients)
+        rows = self.start_gradient.chunk(n), self.metric.chunk(n)
+        return [GradientPass(*own, self.frozen_norms) for own in zip(*columns, *rows, strict=True)]
+
 
 DESTINATION_POINTS = ("block_in", "q", "k", "v", "mlp_in", "final")
 OUTPUT_POINTS = ("attention", "mlp")

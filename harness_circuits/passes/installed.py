@@ -19,7 +19,7 @@ from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.positions import positions_of
 from harness_circuits.passes.ablated import AblatedStream, Room
-from harness_circuits.passes.circuit_run import CircuitRun
+from harness_circuits.passes.circuit_run import CircuitRun, run_block
 from harness_circuits.passes.native import Outputs, Residual
 
 
@@ -81,7 +81,7 @@ class InstalledCircuit:
         assert run is not None
         if not len(run.mixer.heads_needed(index)):
             _lengthen_cache(index, x, arguments)
-        out = run(index, x, arguments)
+        out = run_block([run], index, x, arguments)
         if index == self.model.graph.n_layers - 1:
             self._run = None
         return out

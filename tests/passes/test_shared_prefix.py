@@ -66,11 +66,12 @@ def in_double() -> Iterator[None]:
 
 
 def both_ways(*, trees: bool) -> tuple[list[Batch], list[Batch]]:
-    """The same pairs in batches that share a prefix, and in one that does not."""
-    shared = make_batches(pairs(trees=trees), 4)
+    """The same pairs in batches that share a prefix, runs side by side, and in one of neither."""
+    shared = make_batches(pairs(trees=trees), 4, room=14)
     whole = make_batches(pairs(trees=trees), 6, share_prefix=False)
     assert all(batch.shared >= min(STARTS) for batch in shared)
     assert [batch.shared for batch in whole] == [0]
+    assert [batch.at_once for batch in whole] == [1]
     return shared, whole
 
 
@@ -116,6 +117,21 @@ def test_curves_are_those_of_whole_prompts(architecture: str, kv_heads: str, lev
     for a, b in zip(ours.log_probs, expected.log_probs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     assert ours.indices == expected.indices and ours.greedy == expected.greedy
+
+
+def test_runs_of_a_batch_go_side_by_side_where_there_is_room() -> None:
+    (batch,) = make_batches(pairs(trees=False), 6, room=12)
+    model, metric = tiny_model("gpt2"), METRICS.get("logit_diff")
+    assert behind_shared_prefix(model, batch).at_once == 12 * LENGTH // (6 * (LENGTH - 4)) == 3
+    model.counts = Counter()
+    attribute(Job(model, [batch], metric), "EAP-IG-inputs", ig_steps=5)
+    assert model.counts["forward"] == 2 + 2 and model.counts["backward"] == 2
+    scores = attribute(Job(model, [batch], metric), "EAP")
+    counts = [scores.space.n_at(size) for size in (0.05, 0.3, 0.8)]
+    circuits = select(scores, counts, "top-n", ranking=Ranking.ABSOLUTE)
+    model.counts.clear()
+    evaluate_circuits(model, [batch], circuits, metric, Patching())
+    assert model.counts["forward"] == 2 + 2  # clean, corrupted, three circuits, the empty one
 
 
 def counted(batches: list[Batch], run: Any) -> Counter[str]:
