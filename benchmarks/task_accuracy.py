@@ -30,7 +30,9 @@ HEAD = (
 def main() -> None:
     """Print a row per task, and per value of its options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pretrained", help="as in --model_args; by default SmolLM2-135M-Instruct")
+    parser.add_argument(
+        "--pretrained", help="as in --model_args; by default SmolLM2-135M-Instruct (Q4_1)"
+    )
     parser.add_argument("--tasks", help="comma-separated; by default the group circuit_suite")
     parser.add_argument("--n-test", type=int, default=PAIRS_PER_SPLIT, help="pairs to measure on")
     arguments = parser.parse_args()

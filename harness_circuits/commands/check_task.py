@@ -187,7 +187,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--pretrained",
         type=text_argument,
-        help="as in --model_args; by default SmolLM2-135M-Instruct",
+        help="as in --model_args; by default SmolLM2-135M-Instruct (Q4_1)",
     )
     parser.add_argument("--dtype", type=of_kind(MODEL["dtype"].kind), default="float32")
     parser.add_argument(

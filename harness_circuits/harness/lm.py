@@ -39,7 +39,7 @@ from harness_circuits.harness.processes import (
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
 from harness_circuits.harness.requests import task_of
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.loading.default_model import DISPLAY_NAME
+from harness_circuits.loading.default_model import DISPLAY_NAME, is_default_model
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import join_processes
 from harness_circuits.records.artifacts import check_folder
@@ -135,7 +135,8 @@ class CircuitLM(HFLM):  # type: ignore[misc]
 
         lm-eval names the folder of the results after `pretrained`, and makes up a name without it.
         """
-        arg_dict.setdefault("pretrained", DISPLAY_NAME)
+        if is_default_model(arg_dict.get("pretrained")):
+            arg_dict["pretrained"] = DISPLAY_NAME
         return cls(**with_harness_flags(arg_dict, additional_config or {}))
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 from harness_circuits import __version__
 from harness_circuits.formats.parts import what_was_read
 from harness_circuits.harness.options import circuit_path
-from harness_circuits.loading.default_model import converted_from
+from harness_circuits.loading.default_model import DISPLAY_NAME, converted_from, is_default_model
 from harness_circuits.loading.fingerprint import (
     adapter_fingerprint,
     weights_fingerprint,
@@ -42,7 +42,7 @@ def model_facts(
     graph, folder = model.graph, Path(resolve(pretrained)[0])
     commit = getattr(model.hf.config, "_commit_hash", None)
     fingerprint = weights_fingerprint(folder) if folder.is_dir() else str(commit or "")
-    source = str(pretrained or model.name)
+    source = DISPLAY_NAME if is_default_model(pretrained) else str(pretrained)
     if peft is not None:
         source, fingerprint = f"{source}+{peft}", f"{fingerprint}+{adapter_fingerprint(peft)}"
     return {

