@@ -7,7 +7,7 @@
 3. Circuits: a selector (`selection/`) keeps the best units of each size, by each ranking; where
    `circuit=` named scores or circuits, steps 2 or 2 and 3 are done (`selection/given.py`).
 4. Values: the model, the empty circuit and every circuit are run on the evaluation pairs
-   (`evaluation/evaluate.py`) and measured per example by a metric (`metrics/metrics.py`).
+   (`evaluation/evaluate.py`) and measured per example by a metric (`metrics/`, one file each).
 5. A curve: means first, then faithfulness (`evaluation/curve.py`), areas and intervals over
    examples (`evaluation/summary.py`), from the records of a `Result` (`evaluation/result.py`).
 """

@@ -10,7 +10,7 @@ from typing import Any
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
-from harness_circuits.metrics.metrics import Metric
+from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.options import Option, defaults_of
 from harness_circuits.passes.memory import NOTHING_MORE, Needs
 from harness_circuits.registry import Registry
@@ -121,7 +121,7 @@ def check_method(
     if method.gradients and not metric.differentiable:
         raise OptionError(
             f"method={name} needs a metric with gradients: {metric.description} has none. "
-            "Set attribution_metric=logit_diff, prob_diff, kl, js or normalised_logit."
+            f"Set attribution_metric to one that has: {', '.join(_with_gradients())}."
         )
     if method.clean_only and metric.needs_clean:
         raise OptionError(
@@ -132,6 +132,10 @@ def check_method(
     for member in method.members({**method.defaults, **options}):
         check_method(member, level, ablation, metric)
     return method
+
+
+def _with_gradients() -> list[str]:
+    return [name for name in METRICS if METRICS.get(name).differentiable]
 
 
 def no_samples(name: str) -> str:

@@ -19,7 +19,8 @@ from harness_circuits.harness.task import CircuitTask
 from harness_circuits.loading.arguments import MODEL, TEXT
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.outgoing import clean
-from harness_circuits.metrics.metrics import METRICS, Metric, accuracy
+from harness_circuits.metrics.accuracy import accuracy
+from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import read_options
 from harness_circuits.options.kinds import Name, Whole

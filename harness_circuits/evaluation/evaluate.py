@@ -22,7 +22,8 @@ from harness_circuits.evaluation.result import Curve, ExampleValues
 from harness_circuits.evaluation.rounding import rounding_error
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
-from harness_circuits.metrics.metrics import Metric, accuracy, answer_log_probs
+from harness_circuits.metrics.accuracy import accuracy
+from harness_circuits.metrics.metrics import Metric, answer_log_probs
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream

@@ -46,7 +46,7 @@ class Column:
     digits: int = 3
 
 
-METRICS = (
+COLUMNS = (
     *(
         Column(area.name, area.title, area.about, area.higher_is_better, area.ranking)
         for area in AREAS.values()
@@ -79,7 +79,7 @@ class Entry:
         run: The run.
         examples: Values per example; None where there are none.
         why_not: Why there are none.
-        values: By name of the metric; a metric the run does not have is not there.
+        values: By name of the column; one that the run does not have is not there.
     """
 
     run: Run
@@ -122,7 +122,7 @@ def _accuracy(curve: CurveRecord, examples: Examples | None) -> Interval:
     return interval(value, log_mean(curve.sizes, draws))
 
 
-def mark(entries: Sequence[Entry], metric: Column) -> list[str]:
+def mark(entries: Sequence[Entry], column: Column) -> list[str]:
     """Which of the runs of one task on one model are best, and which may be as good.
 
     A run counts as `tied` with the best where their difference is not significant: paired where both
@@ -132,14 +132,14 @@ def mark(entries: Sequence[Entry], metric: Column) -> list[str]:
     Returns:
         `best`, `tied` or nothing, for each run.
     """
-    known = [at for at, entry in enumerate(entries) if metric.name in entry.values]
+    known = [at for at, entry in enumerate(entries) if column.name in entry.values]
     marks = [""] * len(entries)
     if not known:
         return marks
-    sign = -1 if metric.higher_is_better else 1
-    best = min(known, key=lambda at: sign * entries[at].values[metric.name].value)
+    sign = -1 if column.higher_is_better else 1
+    best = min(known, key=lambda at: sign * entries[at].values[column.name].value)
     others = [at for at in known if at != best]
-    p_values = [difference(entries[best], entries[at], metric).p for at in others]
+    p_values = [difference(entries[best], entries[at], column).p for at in others]
     adjusted = holm([0.0 if p is None else p for p in p_values])
     for at, p in zip(others, adjusted, strict=True):
         marks[at] = TIED if p > ALPHA else ""
@@ -147,21 +147,21 @@ def mark(entries: Sequence[Entry], metric: Column) -> list[str]:
     return marks
 
 
-def difference(old: Entry, new: Entry, metric: Column) -> Difference:
-    """Difference of one metric between two runs of one task."""
-    if metric.ranking is not None and _paired(old, new, metric.ranking):
+def difference(old: Entry, new: Entry, column: Column) -> Difference:
+    """Difference in one column between two runs of one task."""
+    if column.ranking is not None and _paired(old, new, column.ranking):
         assert old.examples is not None and new.examples is not None
-        sizes = old.run.curves[metric.ranking].sizes
-        if metric.name == "accuracy":
-            a, b = (e.accuracy[metric.ranking] for e in (old.examples, new.examples))
+        sizes = old.run.curves[column.ranking].sizes
+        if column.name == "accuracy":
+            a, b = (e.accuracy[column.ranking] for e in (old.examples, new.examples))
             statistic: Statistic = lambda y: log_mean(sizes, y)  # noqa: E731
             return paired_difference(lambda w: w @ a.T, lambda w: w @ b.T, a.shape[1], [statistic])[
                 0
             ]
-        c, d = (e.curves[metric.ranking] for e in (old.examples, new.examples))
-        statistic = area_statistics(metric.ranking, sizes)[metric.name]
+        c, d = (e.curves[column.ranking] for e in (old.examples, new.examples))
+        statistic = area_statistics(column.ranking, sizes)[column.name]
         return paired_difference(c.faithfulness, d.faithfulness, len(c.full), [statistic])[0]
-    return unpaired_difference(old.values[metric.name], new.values[metric.name])
+    return unpaired_difference(old.values[column.name], new.values[column.name])
 
 
 def _paired(old: Entry, new: Entry, ranking: Ranking) -> bool:

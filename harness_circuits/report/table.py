@@ -13,7 +13,7 @@ from harness_circuits.machine.outgoing import spreadsheet_cell
 from harness_circuits.options.fields import SETTINGS as DECLARED
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
-from harness_circuits.report.scoring import BEST, METRICS, TIED, Column, Entry, make_entry, mark
+from harness_circuits.report.scoring import BEST, COLUMNS, TIED, Column, Entry, make_entry, mark
 
 SETTINGS = ("method", "level", "ablation", "selection")
 TEXT = ("model", "task", "pairs", *SETTINGS, "options")
@@ -26,7 +26,7 @@ class Leaderboard:
 
     Attributes:
         entries: Sorted by model, task and CMD.
-        marks: By metric, one for each entry.
+        marks: By name of the column, one for each entry.
         options: For each entry, the settings that set it apart beyond `SETTINGS`.
     """
 
@@ -35,16 +35,16 @@ class Leaderboard:
     options: tuple[str, ...]
 
     @property
-    def metrics(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[Column, ...]:
         """Columns that at least one run has."""
-        return tuple(m for m in METRICS if any(m.name in entry.values for entry in self.entries))
+        return tuple(m for m in COLUMNS if any(m.name in entry.values for entry in self.entries))
 
-    def order(self, metric: Column) -> list[int]:
-        """Places of entries as the table of a metric has them: by model and task, best first."""
-        sign = -1 if metric.higher_is_better else 1
+    def order(self, column: Column) -> list[int]:
+        """Places of entries as the table of a column has them: by model and task, best first."""
+        sign = -1 if column.higher_is_better else 1
 
         def place(at: int) -> float:
-            value = self.entries[at].values.get(metric.name)
+            value = self.entries[at].values.get(column.name)
             return float("inf") if value is None else sign * value.value
 
         return [at for _, members in _cells(self.entries) for at in sorted(members, key=place)]
@@ -60,12 +60,12 @@ def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
     """Rank runs within each task on each model; one that may be guessing is neither best nor tied."""
     entries = [make_entry(run) for run in tell_apart(runs)]
     entries.sort(key=lambda entry: (comparable(entry.run), _order(entry)))
-    marks = {metric.name: [""] * len(entries) for metric in METRICS}
+    marks = {column.name: [""] * len(entries) for column in COLUMNS}
     for _, members in _cells(entries):
-        for metric in METRICS:
+        for column in COLUMNS:
             ranked = [at for at in members if not entries[at].run.at_chance]
-            for at, sign in zip(ranked, mark([entries[i] for i in ranked], metric), strict=True):
-                marks[metric.name][at] = sign
+            for at, sign in zip(ranked, mark([entries[i] for i in ranked], column), strict=True):
+                marks[column.name][at] = sign
     options = _options([entry.run for entry in entries])
     return Leaderboard(
         tuple(entries), {name: tuple(column) for name, column in marks.items()}, options
@@ -91,7 +91,7 @@ def _cells(entries: Sequence[Entry]) -> Iterator[tuple[str, list[int]]]:
 
 
 def leaderboard_csv(board: Leaderboard) -> str:
-    """One row per run: settings, every metric with its bounds and mark, sizes of the data, file.
+    """One row per run: settings, every column with its bounds and mark, sizes of the data, file.
 
     A column that no run has a value for is left out.
     """
@@ -110,12 +110,12 @@ def _row(board: Leaderboard, at: int) -> dict[str, object]:
     run = entry.run
     row: dict[str, object] = dict(zip(TEXT, board.texts(at), strict=True))
     del row["pairs"]  # stands below as a number
-    for metric in board.metrics:
-        if (value := entry.values.get(metric.name)) is not None:
+    for column in board.columns:
+        if (value := entry.values.get(column.name)) is not None:
             bounds = (value.low, value.high) if value.low < value.high else (None, None)
-            row[metric.name] = value.value
-            row[f"{metric.name}_ci95_low"], row[f"{metric.name}_ci95_high"] = bounds
-            row[f"{metric.name}_mark"] = board.marks[metric.name][at]
+            row[column.name] = value.value
+            row[f"{column.name}_ci95_low"], row[f"{column.name}_ci95_high"] = bounds
+            row[f"{column.name}_mark"] = board.marks[column.name][at]
     return row | {
         "model_accuracy": run.accuracy[0].value if run.accuracy else None,
         "chance": run.accuracy[1] if run.accuracy else None,
@@ -139,14 +139,14 @@ def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> st
         parts.append(f"## {escape(heading)}\n")
         told = dict.fromkeys(accuracy_text(board.entries[at].run) for at in members)
         parts += [f"The whole model: {text}.\n" for text in told if text]
-        headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.metrics)]
+        headers = [*TEXT[2:], *(f"{m.title} {_arrow(m)}" for m in board.columns)]
         rows = [
             [escape(text) for text in board.texts(at)[2:]]
-            + [_cell(board, at, metric) for metric in board.metrics]
+            + [_cell(board, at, column) for column in board.columns]
             for at in members
         ]
         parts.append(markdown_table(headers, rows, numbers_from=len(TEXT) - 2))
-    about = "".join(f"- {m.title} {_arrow(m)}: {escape(m.about)}\n" for m in board.metrics)
+    about = "".join(f"- {m.title} {_arrow(m)}: {escape(m.about)}\n" for m in board.columns)
     parts.append(
         f"Bold: best of its table, over the same pairs. {TIED_SIGN}: not distinguishable from the "
         "best (p above 0.05 after Holm's correction, on the same examples where both runs saved "
@@ -177,19 +177,19 @@ def whole_model_texts(run: Run) -> dict[str, str]:
     }
 
 
-def value_text(board: Leaderboard, at: int, metric: Column) -> str:
+def value_text(board: Leaderboard, at: int, column: Column) -> str:
     """A value with its interval, or a dash."""
-    value = board.entries[at].values.get(metric.name)
-    return "-" if value is None else interval_text(value, digits=metric.digits)
+    value = board.entries[at].values.get(column.name)
+    return "-" if value is None else interval_text(value, digits=column.digits)
 
 
-def _cell(board: Leaderboard, at: int, metric: Column) -> str:
-    text, sign = value_text(board, at, metric), board.marks[metric.name][at]
+def _cell(board: Leaderboard, at: int, column: Column) -> str:
+    text, sign = value_text(board, at, column), board.marks[column.name][at]
     return {BEST: f"**{text}**", TIED: f"{text} {TIED_SIGN}"}.get(sign, text)
 
 
-def _arrow(metric: Column) -> str:
-    return "↑" if metric.higher_is_better else "↓"
+def _arrow(column: Column) -> str:
+    return "↑" if column.higher_is_better else "↓"
 
 
 def _order(entry: Entry) -> tuple[float, str]:

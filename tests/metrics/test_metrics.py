@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pkgutil
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from harness_circuits import metrics
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.metrics.metrics import METRICS, answer_log_probs, first_token_logits
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
@@ -103,6 +105,15 @@ def test_normalised_logit(case: Case) -> None:
 
 
 @given(cases())
+def test_mib_normalized_logit(case: Case) -> None:
+    def formula(pair: TokenPair, row: int, logits: np.ndarray, clean: np.ndarray) -> float:
+        right = np.mean([logits[pair.answers[choice][0]] for choice in pair.correct])
+        return float(right / logits.max())
+
+    check("mib_normalized_logit", case, formula)
+
+
+@given(cases())
 def test_kl(case: Case) -> None:
     def formula(pair: TokenPair, row: int, logits: np.ndarray, clean: np.ndarray) -> float:
         p, q = softmax(clean), softmax(logits)
@@ -169,19 +180,37 @@ def test_rows_with_fewer_choices_ignore_the_missing_ones() -> None:
         torch.testing.assert_close(together[:1], metric(logits[:1], alone, clean[:1]))
 
 
-@given(cases())
-def test_gradients_are_finite_and_shift_invariant(case: Case) -> None:
-    """Adding a constant to all logits changes no metric, so that gradients sum to zero."""
+def gradient_of(name: str, case: Case) -> Tensor:
     _, batch, logits, clean = case
+    leaf = logits.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(METRICS.get(name)(leaf, batch, clean).sum(), leaf)
+    return gradient
+
+
+@given(cases())
+def test_gradients_are_finite(case: Case) -> None:
     for name in METRICS:
-        metric = METRICS.get(name)
-        if metric.differentiable:
-            leaf = logits.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(metric(leaf, batch, clean).sum(), leaf)
-            assert gradient.any()
-            torch.testing.assert_close(
-                gradient.sum(-1), torch.zeros(gradient.shape[:2]).double(), atol=1e-9, rtol=0
-            )
+        if METRICS.get(name).differentiable:
+            assert torch.isfinite(gradient_of(name, case)).all(), name
+
+
+@given(cases())
+def test_differences_and_divergences_ignore_a_shift_of_all_logits(case: Case) -> None:
+    """Adding a constant to all logits changes none of them, so that gradients sum to zero."""
+    for name in ("logit_diff", "prob_diff", "normalised_logit", "kl", "js"):
+        gradient = gradient_of(name, case)
+        assert gradient.any(), name
+        torch.testing.assert_close(
+            gradient.sum(-1), torch.zeros(gradient.shape[:2]).double(), atol=1e-9, rtol=0
+        )
+
+
+@given(cases())
+def test_mib_s_logit_ignores_a_scale_of_all_logits(case: Case) -> None:
+    """It is a ratio of two logits: its gradient is at right angles to the logits."""
+    _, _, logits, _ = case
+    product = (gradient_of("mib_normalized_logit", case) * logits).sum((1, 2))
+    torch.testing.assert_close(product, torch.zeros(len(logits)).double(), atol=1e-9, rtol=0)
 
 
 @given(cases())
@@ -221,7 +250,16 @@ def test_the_clean_run_is_asked_for() -> None:
         if metric.needs_clean:
             with pytest.raises(OptionError, match="compares with the clean run, whose logits are"):
                 metric(torch.zeros(1, 1, VOCABULARY), batch)
-    assert {name for name in METRICS if METRICS.get(name).needs_clean} == {"kl", "js"}
+        else:
+            assert metric(torch.zeros(1, 1, VOCABULARY), batch).shape == (1,)
+    assert METRICS.get("kl").needs_clean and METRICS.get("js").needs_clean
+
+
+def test_every_metric_has_a_file_that_registers_it() -> None:
+    """Importing the package finds the file: there is no list to add it to."""
+    files = {info.name for info in pkgutil.iter_modules(metrics.__path__)} - {"metrics"}
+    homes = {METRICS.get(name).function.__module__.rpartition(".")[2] for name in METRICS}
+    assert homes == files
 
 
 def test_unknown_metric_is_refused_with_the_nearest_name() -> None:

@@ -17,7 +17,7 @@ from harness_circuits.commands.main import main
 from harness_circuits.evaluation.curve import cmd_log
 from harness_circuits.records.results_file import read_results
 from harness_circuits.report.page import leaderboard_page
-from harness_circuits.report.scoring import METRICS, log_mean
+from harness_circuits.report.scoring import COLUMNS, log_mean
 from harness_circuits.report.table import Leaderboard, leaderboard_markdown, make_leaderboard
 
 
@@ -60,8 +60,8 @@ def test_equal_runs_are_tied_in_everything(
     for method in ("EAP", "random"):
         write_run(folder / method, examples(seed, 10), method=method)
     board = board_of(folder)
-    for metric in METRICS:
-        assert sorted(board.marks[metric.name]) == ["best", "tied"]
+    for column in COLUMNS:
+        assert sorted(board.marks[column.name]) == ["best", "tied"]
 
 
 def test_other_sizes_are_another_contest(tmp_path: Path) -> None:

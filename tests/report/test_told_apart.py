@@ -102,7 +102,7 @@ def test_runs_at_chance_are_grey_and_have_no_stars(tmp_path: Path) -> None:
     assert {mark for column in board.marks.values() for mark in column} == {""}
     page = leaderboard_page(board)
     rows = re.findall(r'<tr data-run="\d+"[^>]*>', page)
-    assert len(rows) == 2 * len(board.metrics)
+    assert len(rows) == 2 * len(board.columns)
     assert all('class="chance"' in row for row in rows)
     assert "tr.chance td" in page
     body = page[page.index("<tbody>") :]
@@ -114,9 +114,9 @@ def test_every_table_is_sorted_by_its_own_column(tmp_path: Path) -> None:
         write_run(tmp_path / method, examples(seed, shift=shift), method=method)
     board = board_of(tmp_path)
     page = leaderboard_page(board)
-    for metric in board.metrics:
-        panel = page[page.index(f'id="panel-{metric.name}"') :]
+    for column in board.columns:
+        panel = page[page.index(f'id="panel-{column.name}"') :]
         values = [
             float(x) for x in re.findall(r'data-sort="([^"]+)"', panel[: panel.index("</section>")])
         ]
-        assert values == sorted(values, reverse=metric.higher_is_better)
+        assert values == sorted(values, reverse=column.higher_is_better)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from helpers.tiny_tasks import TASK, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.lm import CircuitLM
@@ -42,6 +45,8 @@ from harness_circuits.task_data.base import PAIRS_PER_SPLIT, SPLITS
 
 CASES = option_cases()
 SMALL = {"n_train": 4, "n_validation": 0, "n_test": 4}
+FILES = sorted((ROOT / "tasks").glob("*/*.yaml"))
+TASK_CLASS = "harness_circuits.harness.task.CircuitTask"
 README = (ROOT / "tasks" / "README.md").read_text()
 
 
@@ -69,8 +74,36 @@ def test_every_yaml_file_is_known_to_lm_eval() -> None:
 
 
 def test_offline_tasks_are_all_in_the_group() -> None:
-    folders = {path.parent.name for path in (ROOT / "tasks").glob("*/*.yaml")}
-    assert folders - {"mib", "ground_truth_circuit", "custom_circuit"} == set(TASKS)
+    names = {path.stem for path in FILES if path.parent.name != "mib"}
+    assert names - {"ground_truth_circuit", "custom_circuit"} == set(TASKS)
+
+
+def test_a_task_lies_in_a_folder_of_its_name_or_of_its_family() -> None:
+    for path in FILES:
+        family = len(list(path.parent.glob("*.yaml"))) > 1
+        assert path.stem == path.parent.name or (family and path.parent.name in path.stem)
+
+
+def test_tasks_agree_in_what_each_says_for_itself() -> None:
+    """A task folder holds all its task needs, so that it can be copied: the repetition agrees."""
+    texts = [load_yaml(path, resolve_func=False) for path in FILES]
+    tasks = [text for text in texts if "group" not in text]
+    assert {str(text["class"]).rpartition("/")[2] for text in tasks} == {TASK_CLASS}
+    assert {text["metadata"]["version"] for text in tasks} == {1.0}
+    assert {text["metadata"]["task_metric"] for text in tasks} <= set(METRICS)
+
+
+@pytest.mark.parametrize("family", ["arithmetic", "mib"])
+def test_a_family_of_tasks_can_be_copied_with_its_folder(family: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tasks" / family, tmp_path / family)
+    found = TaskManager(include_defaults=False, include_path=str(tmp_path))
+    copied = {path.stem for path in (tmp_path / family).glob("*.yaml")}
+    assert {*found.all_subtasks, *found.all_groups} == copied
+    if family == "arithmetic":  # MIB's data are on the hub
+        small = TaskManager(include_defaults=False, include_path=str(tmp_path), metadata=SMALL)
+        for name, task in small.load(sorted(copied))["tasks"].items():
+            assert type(task) is CircuitTask
+            assert rows(task) == rows(build(name, **SMALL))
 
 
 def test_the_group_has_every_task() -> None:
