@@ -5,6 +5,20 @@ when they are first used.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers and editors
+    from harness_circuits.api import Faithfulness, aligned, discover, faithfulness, select
+    from harness_circuits.circuits.circuit import Circuit
+    from harness_circuits.circuits.graph import Graph
+    from harness_circuits.circuits.scores import Scores
+    from harness_circuits.circuits.sizes import MIB_SIZES
+    from harness_circuits.formats import load_circuit_file, save_circuit_file
+    from harness_circuits.harness.patches import register
+    from harness_circuits.harness.plugin import tasks_folder
+    from harness_circuits.loading.default_model import convert_gguf, default_model_folder
+    from harness_circuits.loading.load import load_model, take_apart
+    from harness_circuits.pairs.pair import Pair, make_pairs, pairs_from_docs, pairs_from_frame
 
 __version__ = "0.2.0"
 
@@ -32,7 +46,30 @@ _HOME = {  # public name: module that defines it
     "tasks_folder": "harness_circuits.harness.plugin",
 }
 
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "MIB_SIZES",
+    "Circuit",
+    "Faithfulness",
+    "Graph",
+    "Pair",
+    "Scores",
+    "__version__",
+    "aligned",
+    "convert_gguf",
+    "default_model_folder",
+    "discover",
+    "faithfulness",
+    "load_circuit_file",
+    "load_model",
+    "make_pairs",
+    "pairs_from_docs",
+    "pairs_from_frame",
+    "register",
+    "save_circuit_file",
+    "select",
+    "take_apart",
+    "tasks_folder",
+]
 
 
 def __getattr__(name: str) -> object:

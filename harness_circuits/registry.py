@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Generic, TypeVar
@@ -66,6 +67,24 @@ def import_all(package: str, path: Iterable[str]) -> None:
     """
     for module in sorted(info.name for info in pkgutil.iter_modules(path)):
         import_module(f"{package}.{module}")
+
+
+def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
+    """Make a package's `__getattr__`, which imports a public name when it is first asked for.
+
+    Args:
+        package: The package's name.
+        homes: Public names, and the module of the package that each is in.
+    """
+
+    def get(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get
 
 
 def unknown_name(

@@ -1,1 +1,1 @@
-"""The `harness-circuits` command, one file per subcommand."""
+"""The `harness-circuits` command, one file per subcommand; `main.COMMANDS` names them."""
