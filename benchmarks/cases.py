@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from benchmarks.task_accuracy import load as load_task
+from harness_circuits.discovery import tokenise
 from harness_circuits.loading.load import load_model, take_apart
+from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair
+from harness_circuits.task_data.scorer import Scorer
 
 NAMES = "Mary John Anna Mark Paul Peter Sarah David James Laura Kate Max".split()
 SENTENCE = "When {} and {} went to the store, {} gave a drink to"
@@ -23,11 +28,15 @@ class Case:
         sizes: Sizes of a random GPT-2; None for the default model and IOI prompts.
         n_pairs: Prompts.
         n_tokens: Length of a random prompt; IOI prompts have their own 14.
+        task: A circuit task, whose test pairs are taken in place of made-up prompts.
+        metric: What is differentiated and evaluated.
     """
 
     sizes: dict[str, int] | None = None
     n_pairs: int = 20
     n_tokens: int = 14
+    task: str | None = None
+    metric: str = "logit_diff"
 
 
 def gpt2(layers: int, heads: int, width: int, **how: int) -> Case:
@@ -37,6 +46,9 @@ def gpt2(layers: int, heads: int, width: int, **how: int) -> Case:
 
 CASES = {
     "smollm2-ioi": Case(),
+    "ioi": Case(task="ioi_circuit", n_pairs=200),
+    "greater-than": Case(task="greater_than_circuit", n_pairs=200, metric="prob_diff"),
+    "docstring": Case(task="docstring_circuit", n_pairs=60),
     "gpt2-small": gpt2(12, 12, 768),
     "gpt2-small-256-tokens": gpt2(12, 12, 768, n_pairs=4, n_tokens=256),
     "gpt2-4x-edges": gpt2(24, 12, 768, n_pairs=20),
@@ -64,8 +76,18 @@ def load(case: Case) -> CircuitModel:
 
 
 def pairs(case: Case, model: CircuitModel) -> list[TokenPair]:
-    """Pairs of one token length."""
+    """Pairs; those that are no task's are of one token length."""
+    if case.task is not None:
+        return _task(case, model)
     return _ioi(case, model) if case.sizes is None else _random(case, model)
+
+
+def _task(case: Case, model: CircuitModel) -> list[TokenPair]:
+    assert case.task is not None and model.reader is not None
+    task = load_task(case.task)
+    task.score_by(Scorer(model.reader))
+    found = pairs_from_docs(list(task.test_docs())[: case.n_pairs], case.task)
+    return tokenise(model.reader, found, [METRICS.get(case.metric)], case.task)
 
 
 def _ioi(case: Case, model: CircuitModel) -> list[TokenPair]:

@@ -19,11 +19,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import SCALING
+from benchmarks.cases import CASES, SCALING
 from benchmarks.table import check, memory_table, outside_table, time_table
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 2**20
+ALL_CASES = ["ioi", "greater-than", "docstring", "smollm2-ioi", "gpt2-small"]
 MEASURED_MEMORY: tuple[tuple[str, str, int | None], ...] = (
     ("smollm2-ioi", "EAP-IG-inputs", None),
     ("smollm2-ioi", "curve, edges, both rankings", None),
@@ -58,21 +59,22 @@ def measure(threads: int, module: str = "benchmarks.child", **request: Any) -> d
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """All measurements that were asked for."""
     threads, repeats = arguments.threads, arguments.repeats
-    cases = ["quick"] if arguments.quick else ["smollm2-ioi", "gpt2-small"]
-    if not arguments.quick and not arguments.no_scaling:
-        cases += list(SCALING)
+    cases = ["quick"] if arguments.quick else arguments.cases or ALL_CASES
+    if not arguments.quick and not arguments.cases and not arguments.no_scaling:
+        cases = [*cases, *SCALING]
     found: dict[str, Any] = {"machine": measure(threads, kind="machine"), "threads": threads}
     found["times"] = {
         case: measure(threads, kind="times", case=case, repeats=repeats) for case in cases
     }
     found["llama"] = measure(threads, kind="llama")
     memory = [("quick", "EAP-IG-inputs", 256 * MIB)] if arguments.quick else MEASURED_MEMORY
+    memory = [] if arguments.cases else memory
     found["memory"] = [
         {"case": case, "stage": stage}
         | measure(threads, kind="peak", case=case, stage=stage, max_memory=bound)
         for case, stage, bound in memory
     ]
-    if not arguments.quick:
+    if not arguments.quick and not arguments.cases:
         found["end_to_end"] = measure(threads, kind="end to end")
     return found
 
@@ -105,6 +107,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="one small random model")
     parser.add_argument("--check", action="store_true", help="fail where a ratio is far too high")
+    parser.add_argument(
+        "--cases", nargs="+", choices=sorted(CASES), help="time these cases alone, no memory"
+    )
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the best one counts")

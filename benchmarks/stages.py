@@ -33,16 +33,22 @@ class Workload:
         self.model = load(case)
         own = pairs(case, self.model)
         self.pairs_per_pass = pairs_per_pass(self.model, own, max_memory, needs=Needs(runs=STEPS))
-        self.batches = make_batches(own, self.pairs_per_pass)
-        self.metric = METRICS.get("logit_diff")
+        self.metric = METRICS.get(case.metric)
+        how = {"whole_answers": self.metric.whole_answers, "room": self.pairs_per_pass}
+        self.batches = make_batches(own, self.pairs_per_pass, **how)
+        self.lengths: dict[int, list[torch.Tensor]] = {}
+        for batch in self.batches:
+            self.lengths.setdefault(batch.clean.ids.shape[1], []).append(batch.clean.ids)
 
     def floors(self) -> dict[str, Stage]:
         """Passes of the plain model: no hooks, frozen weights, logits of the last token only."""
-        ids = torch.cat([batch.clean.ids for batch in self.batches])
+        # Whole prompts, those of one length together.
+        groups = [torch.cat(ids) for ids in self.lengths.values()]
+        n_tokens = sum(ids.numel() for ids in groups)
         return {
-            "forward": lambda: forward(self.model, ids),
-            "forward-backward": lambda: forward_backward(self.model, ids),
-            "contraction": Contraction(self.model, ids.numel()),
+            "forward": lambda: [forward(self.model, ids) for ids in groups],
+            "forward-backward": lambda: [forward_backward(self.model, ids) for ids in groups],
+            "contraction": Contraction(self.model, n_tokens),
         }
 
     def discovery(self) -> dict[str, Stage]:
@@ -135,5 +141,11 @@ class Contraction:
 
 def batch_facts(batches: list[Batch]) -> dict[str, int]:
     """How the prompts were batched."""
-    shape = batches[0].clean.ids.shape
-    return {"pairs": sum(map(len, batches)), "tokens": int(shape[1]), "batches": len(batches)}
+    n_pairs, n_tokens = sum(map(len, batches)), sum(batch.clean.ids.numel() for batch in batches)
+    shared = sum(len(batch) * batch.shared for batch in batches)
+    return {
+        "pairs": n_pairs,
+        "tokens": round(n_tokens / n_pairs),
+        "batches": len(batches),
+        "run_share": round(1 - shared / n_tokens, 3),
+    }

@@ -23,7 +23,7 @@ def times(slowdown: float) -> dict[str, object]:
     """What the quick mode usually finds, with every stage of ours slowed down."""
     usual = {stage: limit / 1.7 for stage, limit in LIMITS.items()}
     stages = {name: {"cpu": 1.0} for name in ("forward", "forward-backward", "contraction")}
-    for stage, (forwards, both, contractions, _) in FLOORS.items():
+    for stage, (forwards, both, contractions) in FLOORS.items():
         floor = forwards + both + contractions
         stages[stage] = {"cpu": usual[stage] * floor * slowdown}
     return {
