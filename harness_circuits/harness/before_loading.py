@@ -72,14 +72,18 @@ def check_run(run: dict[str, Any]) -> None:
 def check_harness_options(task: str, run: Mapping[str, Any]) -> None:
     """Refuse options of lm-eval that would change the prompts of a task with pairs.
 
+    A chat template goes around both prompts of a pair, and a system instruction into it.
+
     Raises:
         OptionError: One is given.
     """
-    for name in ("num_fewshot", "apply_chat_template", "system_instruction"):
-        if run.get(name):
+    chat = bool(run.get("apply_chat_template"))
+    for name in ("num_fewshot", "system_instruction"):
+        if run.get(name) and not (chat and name == "system_instruction"):
+            way = " or with --apply_chat_template" if name == "system_instruction" else ""
             raise OptionError(
                 f"--{name} {shown(run[name])}: {task} has clean and corrupted prompts, which have to "
-                "differ by the corruption only; run tasks with pairs without this option."
+                f"differ by the corruption only; run tasks with pairs without this option{way}."
             )
 
 

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.harness.run_in_use import run_in_use
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import check_task, find_task
 from harness_circuits.options.paths import read_path
+from harness_circuits.task_data.pair_file import read_text
 from harness_circuits.task_data.scorer import Scorer
 
 MAX_DOCUMENTS = 200  # of a task without pairs, whose documents may be many
@@ -43,13 +45,14 @@ def read_texts(
 
     Raises:
         OptionError: There is no such file or task.
-        TaskDataError: A line is malformed.
+        TaskDataError: A line is malformed, or the file is no text in UTF-8.
     """
     check_source(source)
     path = read_path(source, "calibration", "a task, a .txt or a .jsonl file")
     if path.suffix not in FILES:
         return _task_texts(source, limit, metadata, scorer)
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = read_text(path, way="Save it as UTF-8.")
+    lines = [line for line in text.splitlines() if line.strip()]
     lines = lines[:limit]
     if path.suffix == ".txt":
         return lines
@@ -67,10 +70,10 @@ def _text_of(line: str, where: str) -> str:
 def _task_texts(
     name: str, limit: int | None, metadata: Mapping[str, Any], scorer: Scorer | None
 ) -> list[str]:
-    """Clean training prompts of a circuit task, or prompts of another one."""
-    task = find_task(name, metadata)
+    """Clean training prompts of a circuit task, or prompts of another one, as the run has them."""
+    task, chat = find_task(name, metadata), run_in_use().chat
     if isinstance(task, CircuitTask):
-        task.score_by(scorer)
+        task.score_by(scorer, chat)
     if task.has_training_docs():
         found = task.training_docs()
     else:
@@ -80,4 +83,7 @@ def _task_texts(
         return [str(doc["clean"]) for doc in docs[:limit]]
     docs = docs[: limit or MAX_DOCUMENTS]
     rolling = task.OUTPUT_TYPE == "loglikelihood_rolling"
-    return [str(task.doc_to_target(doc) if rolling else task.doc_to_text(doc)) for doc in docs]
+    if rolling:
+        return [str(task.doc_to_target(doc)) for doc in docs]
+    prompts = [str(task.doc_to_text(doc)) for doc in docs]
+    return prompts if chat is None else [chat.prompt(text) for text in prompts]

@@ -89,7 +89,7 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
 def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given.
 
-    The task is that of the run in use: its include path, metadata and splits.
+    The task is that of the run in use: its include path, metadata, splits and chat template.
 
     Raises:
         CircuitError: There is no such task, or nothing can be discovered on it.
@@ -101,7 +101,8 @@ def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
             "on. Circuit tasks are listed in tasks/README.md."
         )
     started = time.perf_counter()
-    task.score_by(scorer_in_force(model, options.discovery))
+    chat = run_in_use().chat
+    task.score_by(scorer_in_force(model, options.discovery), chat)
     where = task.config.task
     pairs = pairs_from_docs(task.training_docs(), f"{where} (training split)")
     discovery = Discovery.on(Setup(model, options.discovery, task.metric, where), pairs)
@@ -109,6 +110,7 @@ def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
         metadata=json.loads(json.dumps(dict(run_in_use().metadata), default=str)),
         left_out=task.left_out,
         discovery_pairs=fingerprint(pairs[: options.discovery.n_discovery]),
+        **({} if chat is None else {"chat_template": True, "system_instruction": chat.system}),
     )
     seconds = time.perf_counter() - started
     logger.info(

@@ -12,6 +12,7 @@ from harness_circuits.errors import OptionError
 from harness_circuits.harness.circuit_argument import NamedCircuit
 from harness_circuits.harness.options import Options
 from harness_circuits.harness.ordinary_circuits import Standins, check_standins, make_standins
+from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.installed import InstalledCircuit
@@ -40,7 +41,7 @@ class OrdinaryTasks:
         self.model, self.options, self.circuit, self.ranks = model, options, circuit, ranks
         if options.for_ordinary:
             check_standins(circuit.read, options)
-        self._standins: tuple[Given | None, Standins] | None = None
+        self._standins: tuple[tuple[Given | None, RunInUse], Standins] | None = None
         self._bound: int | None = None
         self._size: float | None = self.single_size
 
@@ -64,10 +65,11 @@ class OrdinaryTasks:
         Raises:
             OptionError: There is none, or it cannot be used.
         """
-        given = self.circuit.given
-        if self._standins is None or self._standins[0] is not given:
-            self._standins = given, make_standins(self.model, given, self.options)
-        circuits = self._standins[1].circuits
+        given, run = self.circuit.given, run_in_use()  # means of a task are the run's, too
+        made = self._standins
+        if made is None or made[0][0] is not given or made[0][1] != run:
+            made = self._standins = (given, run), make_standins(self.model, given, self.options)
+        circuits = made[1].circuits
         key = None if None in circuits else self._size
         if key not in circuits:
             raise OptionError(

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from harness_circuits.circuits.sizes import size_name
+from harness_circuits.harness.run_in_use import note_chat
 from harness_circuits.harness.task import CircuitTask
+from harness_circuits.task_data.chat import Chat
 
 Results = dict[str, Any]
 
@@ -38,6 +40,9 @@ def evaluate_for_model(
     """
     bound = inspect.signature(original).bind(*args, **kwargs)
     lm, tasks = bound.arguments["lm"], dict(_tasks(bound.arguments["task_dict"]))
+    asked = bound.arguments.get("apply_chat_template")
+    system = bound.arguments.get("system_instruction")
+    note_chat(Chat(lm.apply_chat_template, system) if asked else None)
     for task in tasks.values():
         if isinstance(task, CircuitTask):
             task.score_by(getattr(lm, "scorer", None))

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
+from harness_circuits.errors import OptionError, shown
+
 
 @dataclass(frozen=True)
 class Chat:
@@ -25,11 +29,25 @@ class Chat:
 
         Answers begin a turn and lose the space before them, as lm-eval leaves its
         `target_delimiter` out under a template.
+
+        Raises:
+            OptionError: The tokenizer has no template, or the template cannot take this.
         """
         choices = [str(choice).removeprefix(" ") for choice in doc["choices"]]
-        prompts = {name: self._prompt(str(doc[name])) for name in ("clean", "corrupted")}
+        prompts = {name: self.prompt(str(doc[name])) for name in ("clean", "corrupted")}
         return {**doc, **prompts, "choices": choices}
 
-    def _prompt(self, text: str) -> str:
+    def prompt(self, text: str) -> str:
+        """One user's turn, up to where the answer begins.
+
+        Raises:
+            OptionError: The tokenizer has no template, or the template cannot take this.
+        """
         system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return self.template([*system, {"role": "user", "content": text}])
+        try:
+            return self.template([*system, {"role": "user", "content": text}])
+        except (ValueError, TypeError, TemplateError) as error:
+            raise OptionError(
+                f"--apply_chat_template cannot be used with this model's tokenizer: {shown(str(error))}"
+                ". Use a model with a chat template, or write the format into the pairs' own prompts."
+            ) from error

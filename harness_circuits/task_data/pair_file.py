@@ -54,8 +54,19 @@ def read_rows(path: Path, needed: Sequence[str], encoding: str | None = None) ->
     return _json_lines(text) if kind == ".jsonl" else _table_rows(path, text, needed)
 
 
-def read_text(path: Path, encoding: str | None = None) -> str:
+WAY = (
+    'Save it as UTF-8 (in Excel: "CSV UTF-8"), or name its encoding beside the file: '
+    '--metadata \'{"pairs": ..., "encoding": "cp1252"}\'.'
+)
+
+
+def read_text(path: Path, encoding: str | None = None, way: str = WAY) -> str:
     """The text of a file in UTF-8, in what its byte order mark says, or in a named encoding.
+
+    Args:
+        path: The file.
+        encoding: Its encoding, where it is named.
+        way: What a message says to do about a file in another one.
 
     Raises:
         OptionError: There is no such encoding.
@@ -66,10 +77,6 @@ def read_text(path: Path, encoding: str | None = None) -> str:
     except OSError as error:
         raise TaskDataError(f"{path} cannot be read: {error.strerror or error}.") from error
     marked = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
-    way = (
-        'Save it as UTF-8 (in Excel: "CSV UTF-8"), or name its encoding beside the file: '
-        '--metadata \'{"pairs": ..., "encoding": "cp1252"}\'.'
-    )
     try:
         text = data.decode(encoding or marked)
     except LookupError:

@@ -138,6 +138,18 @@ def test_means_come_from_text_files_and_tasks(folder: Path, tmp_path: Path, suff
     assert facts["hash"] == expected["calibration"]["hash"] and facts["n_texts"] == len(TEXTS)
 
 
+def test_calibration_texts_are_utf8_with_or_without_a_mark(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "When Mary and John went"}\n', encoding="utf-8-sig")
+    found = evaluate(lm(folder, "part", ablation="mean", calibration=str(path)), ["choice"], folder)
+    assert found["config"]["circuit"]["ordinary_tasks"]["calibration"]["n_texts"] == 1
+    path.write_bytes('{"text": "caf\u00e9"}'.encode("cp1252"))
+    with pytest.raises(
+        TaskDataError, match=r"texts\.jsonl is not UTF-8: line 1 .* Save it as UTF-8\."
+    ):
+        evaluate(lm(folder, "part", ablation="mean", calibration=str(path)), ["choice"], folder)
+
+
 def test_a_malformed_line_of_calibration_texts_is_named(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text('{"text": "one"}\n{"other": 1}\n')

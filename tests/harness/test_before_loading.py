@@ -72,7 +72,7 @@ def test_arguments(arguments: str, message: str) -> None:
     ("how", "message"),
     [
         ({"num_fewshot": 3}, "--num_fewshot 3: "),
-        ({"apply_chat_template": True}, "--apply_chat_template True: "),
+        ({"num_fewshot": 3, "apply_chat_template": True}, "--num_fewshot 3: "),
         ({"system_instruction": "Be brief."}, "--system_instruction 'Be brief.': "),
     ],
 )
@@ -81,6 +81,12 @@ def test_options_of_the_harness_that_change_prompts(
 ) -> None:
     text = refused([task], **how)
     assert text.startswith(f"{message}ioi_circuit has clean and corrupted prompts")
+
+
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_a_chat_template_goes_around_both_prompts(system: str | None) -> None:
+    how = {"apply_chat_template": True, "system_instruction": system}
+    assert refused(["ioi_circuit"], **how).startswith(MISSING)
 
 
 @pytest.mark.parametrize(

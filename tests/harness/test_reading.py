@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.ordinary_tasks import write_ordinary_tasks
 from helpers.published_tokenizers import gpt2_tokenizer, llama_tokenizer
 from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 
 import harness_circuits as hc
 from harness_circuits.errors import OptionError, PairError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.patches import register
 from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.pairs.pair import Pair
@@ -158,6 +161,50 @@ def test_a_chat_template_goes_around_both_prompts(folder: Path) -> None:
     assert doc["choices"] == [choice.strip() for choice in bare["choices"]]
     without = values(evaluate(circuit(folder, "chat"), [TASK], folder))
     assert without["full_metric"] != pytest.approx(ours["full_metric"], abs=1e-3)
+
+
+def test_a_chat_template_is_taken_on_the_command_line(folder: Path) -> None:
+    how = {"apply_chat_template": True, "system_instruction": "red"}
+    include = {"include_defaults": False, "include_path": str(folder)}
+    register()
+    from lm_eval import simple_evaluate
+
+    found = simple_evaluate(
+        model="circuit",
+        model_args={"pretrained": str(folder / "chat"), **SMALL},
+        tasks=[TASK],
+        task_manager=TaskManager(**include),
+        **how,
+    )
+    model = evaluate(circuit(folder, "chat"), [TASK], folder, **how)
+    alone = evaluate(circuit(folder, "chat"), [TASK], folder, apply_chat_template=True)
+    assert found is not None
+    assert values(found) == values(model) != values(alone)
+
+
+def test_a_model_without_a_chat_template_is_one_line(folder: Path) -> None:
+    with pytest.raises(
+        OptionError, match=r"--apply_chat_template cannot be used with this model's"
+    ):
+        evaluate(circuit(folder, "bos"), [TASK], folder, apply_chat_template=True)
+
+
+def test_discovery_and_means_are_in_the_format_of_the_run(folder: Path) -> None:
+    """Of the same model: with a template, without one, and with one again."""
+    docs = [{"text": "When Mary and John went", "choices": [" Mary", " Tom"], "label": 0}]
+    write_ordinary_tasks(folder, docs)
+    options = {"circuit": f"discover:{TASK}", "method": "EAP", "ablation": "mean", "size": 0.3}
+    lm = CircuitLM(pretrained=str(folder / "chat"), device="cpu", calibration="choice", **options)
+    found = []
+    for chat in (True, False, True):
+        results = evaluate(lm, ["choice"], folder, apply_chat_template=chat)
+        facts = results["config"]["circuit"]
+        provenance = facts["given"]["provenance"]
+        assert provenance.get("chat_template", False) is chat
+        calibrated = facts["ordinary_tasks"]["calibration"]["hash"]
+        found.append((facts["given"]["sha256"], provenance["discovery_pairs"], calibrated))
+    assert found[0] == found[2]
+    assert all(one != other for one, other in zip(found[0], found[1], strict=True))
 
 
 def test_a_pair_longer_than_the_model_takes_is_left_out_or_named(folder: Path) -> None:
