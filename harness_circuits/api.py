@@ -169,6 +169,13 @@ def select(
     Raises:
         OptionError: Sizes or ranking cannot be used.
         UnknownNameError: There is no such selector.
+
+    >>> import numpy as np
+    >>> from harness_circuits.circuits import Graph, ScoreSpace
+    >>> space = ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8), "node")
+    >>> scores = Scores(space, np.array([0.1, 0.9, 0.0, -0.4]))  # input, a0.h0, a0.h1, m0
+    >>> {size: circuit.n_kept for size, circuit in select(scores, (0.75, 1.0)).items()}
+    {0.75: 3, 1.0: 4}
     """
     sizes = parse_sizes(list(sizes))
     check_sizes(sizes)

@@ -16,7 +16,14 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named items of one kind, in the order of registration."""
+    """Named items of one kind, in the order of registration.
+
+    >>> colours = Registry("colour")
+    >>> colours.register("red")("#f00")
+    '#f00'
+    >>> colours.get("red"), list(colours)
+    ('#f00', ['red'])
+    """
 
     def __init__(self, kind: str) -> None:
         """Make an empty registry; `kind` is what error messages call an item."""
@@ -97,6 +104,9 @@ def unknown_name(
         name: The name, or whatever stands in its place.
         known: The names that there are.
         also: Other names of some of them.
+
+    >>> unknown_name("method", "eap_ig", ["EAP", "EAP-IG"])
+    "Unknown method 'eap_ig'. Did you mean 'EAP-IG'? Known: EAP, EAP-IG."
     """
     known = list(known)
     close = closest(name, known, also or {}) if isinstance(name, str) else None

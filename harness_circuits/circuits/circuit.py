@@ -89,7 +89,14 @@ class Circuit:
         return heads_of_destinations(self.space.graph, np.append(self.nodes, True))
 
     def prune(self) -> Circuit:
-        """Drop what lies on no path from the input to the logits."""
+        """Drop what lies on no path from the input to the logits.
+
+        >>> graph = Graph(n_layers=2, n_heads=1, n_kv_heads=1, d_model=8)
+        >>> dangling = ["input->m0", "m0->logits", "input->a1.h0<q>"]  # the head reaches nothing
+        >>> circuit = Circuit.of_edges(graph, dangling)
+        >>> circuit.n_kept, circuit.prune().n_kept
+        (3, 2)
+        """
         useful = reachable(self.space.graph, self.edges)
         if self.space.level == "edge":
             owners = heads_of_destinations(self.space.graph, np.append(useful, True))
@@ -110,7 +117,13 @@ class Circuit:
         return Circuit(self._same_space(other), self.kept | other.kept)
 
     def jaccard(self, other: Circuit) -> float:
-        """Share of the units either keeps that both keep; 1 for two empty circuits."""
+        """Share of the units either keeps that both keep; 1 for two empty circuits.
+
+        >>> graph = Graph(n_layers=1, n_heads=1, n_kv_heads=1, d_model=8)
+        >>> one = Circuit.of_edges(graph, ["input->m0", "m0->logits"])
+        >>> one.jaccard(Circuit.of_edges(graph, ["input->m0", "input->logits"]))
+        0.3333333333333333
+        """
         either = (self | other).n_kept
         return (self & other).n_kept / either if either else 1.0
 

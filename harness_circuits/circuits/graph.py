@@ -166,6 +166,9 @@ class Graph:
 
         Raises:
             UnknownNameError: The graph has no such source.
+
+        >>> Graph(n_layers=2, n_heads=4, n_kv_heads=4, d_model=8).source_index("m0")
+        5
         """
         if name == INPUT:
             return 0
@@ -199,6 +202,15 @@ class Graph:
 
         Raises:
             UnknownNameError: The name is malformed, or the graph has no such edge.
+
+        >>> graph = Graph(n_layers=2, n_heads=4, n_kv_heads=4, d_model=8)
+        >>> graph.edge_index("a0.h1->a1.h3<q>")
+        (2, 16)
+        >>> graph.edge_name(2, 16)
+        'a0.h1->a1.h3<q>'
+        >>> graph.edge_index("m1->m0")
+        Traceback (most recent call last):
+        harness_circuits.errors.UnknownNameError: There is no edge 'm1->m0': m1 does not come before m0.
         """
         source, arrow, destination = name.partition("->")
         if not arrow:

@@ -59,7 +59,11 @@ class Ranking(StrEnum):
         return self is Ranking.SIGNED
 
     def of(self, scores: Float[np.ndarray, "*units"]) -> Float[np.ndarray, "*units"]:
-        """Values to rank units by, highest first: scores or their absolute values."""
+        """Values to rank units by, highest first: scores or their absolute values.
+
+        >>> Ranking.ABSOLUTE.of(np.array([0.5, -2.0])).tolist()
+        [0.5, 2.0]
+        """
         return scores if self is Ranking.SIGNED else np.abs(scores)
 
     def judged(self, f: Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:

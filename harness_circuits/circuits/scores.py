@@ -71,6 +71,10 @@ class ScoreSpace:
 
         Raises:
             OptionError: The size is not in (0, 1].
+
+        >>> space = ScoreSpace(Graph(n_layers=2, n_heads=4, n_kv_heads=4, d_model=8))
+        >>> space.n_units, space.n_at(0.05)
+        (110, 5)
         """
         if not 0 < size <= 1:
             raise OptionError(f"A circuit size is a fraction in (0, 1], got {shown(size)}.")
@@ -96,6 +100,11 @@ class Scores:
         samples: Score sums per group of discovery examples, where they were kept.
         circuit: A circuit that the scores' file marks beside them (`in_graph`), which is written
             with them and plays no other part.
+
+    >>> space = ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8), "node")
+    >>> scores = Scores(space, np.array([0.1, 0.9, 0.0, -0.4]))
+    >>> {space.unit_name(at): float(value) for at, value in enumerate(scores.values)}
+    {'input': 0.1, 'a0.h0': 0.9, 'a0.h1': 0.0, 'm0': -0.4}
     """
 
     space: ScoreSpace

@@ -40,7 +40,12 @@ def _number(part: Any) -> float:
 
 
 def check_sizes(sizes: tuple[float, ...]) -> None:
-    """Raise `OptionError` unless sizes are ascending fractions from 1e-9 to 1."""
+    """Raise `OptionError` unless sizes are ascending fractions from 1e-9 to 1.
+
+    >>> check_sizes((0.1, 0.05))
+    Traceback (most recent call last):
+    harness_circuits.errors.OptionError: sizes have to ascend without repetition, got [0.1, 0.05].
+    """
     if not sizes:
         raise OptionError("sizes is empty; give fractions in (0, 1], for example sizes=0.01:0.1:1.")
     for size in sizes:

@@ -46,7 +46,17 @@ class CurveValues:
     def faithfulness(
         self, weights: Float[np.ndarray, "*draw example"]
     ) -> Float[np.ndarray, "*draw size"]:
-        """Faithfulness per size under example weights that add up to 1."""
+        """Faithfulness per size under example weights that add up to 1: a ratio of means.
+
+        >>> values = CurveValues(
+        ...     sizes=(0.1, 1.0),
+        ...     full=np.array([2.0, 4.0]),
+        ...     empty=np.array([0.0, 0.0]),
+        ...     circuits=np.array([[1.0, 0.5], [2.0, 4.0]]),
+        ... )
+        >>> values.faithfulness(np.array([0.5, 0.5])).tolist()
+        [0.25, 1.0]
+        """
         full, empty = (weights @ self.full)[..., None], (weights @ self.empty)[..., None]
         return faithfulness(weights @ self.circuits.T, full, empty)
 
@@ -66,6 +76,9 @@ def faithfulness(
     Returns:
         1 for a circuit like the model, 0 for one like the empty circuit; not finite where the two
         are alike.
+
+    >>> faithfulness(np.array([1.0, 2.5, 3.0, 4.0]), np.float64(3.0), np.float64(1.0)).tolist()
+    [0.0, 0.75, 1.0, 1.5]
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         result: np.ndarray = (metric - empty) / (full - empty)
@@ -73,19 +86,33 @@ def faithfulness(
 
 
 def cpr(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[np.ndarray, "*draw"]:
-    """Circuit performance ratio: area under f; higher is better."""
+    """Circuit performance ratio: area under f; higher is better.
+
+    >>> round(float(cpr((0.1, 0.5, 1.0), np.array([0.2, 0.8, 1.0]))), 3)
+    0.65
+    """
     return _area(np.asarray(sizes), f)
 
 
 def cmd(sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]) -> Float[np.ndarray, "*draw"]:
-    """Circuit-model distance: area under |1 - f|; lower is better, 0 is a circuit like the model."""
+    """Circuit-model distance: area under |1 - f|; lower is better, 0 is a circuit like the model.
+
+    >>> round(float(cmd((0.1, 0.5, 1.0), np.array([0.2, 0.8, 1.0]))), 3)
+    0.25
+    >>> round(float(cmd((0.1, 0.5, 1.0), np.array([1.8, 1.2, 1.0]))), 3)  # beyond 1 is as far off
+    0.25
+    """
     return _area(np.asarray(sizes), np.abs(1 - f))
 
 
 def cmd_log(
     sizes: tuple[float, ...], f: Float[np.ndarray, "*draw size"]
 ) -> Float[np.ndarray, "*draw"]:
-    """CMD on a log axis: mean of |1 - f| over log10(size); lower is better."""
+    """CMD on a log axis: mean of |1 - f| over log10(size); lower is better.
+
+    >>> round(float(cmd_log((0.01, 0.1, 1.0), np.array([0.0, 0.5, 1.0]))), 3)
+    0.5
+    """
     axis = np.log10(np.asarray(sizes))
     if len(axis) == 1:
         return np.asarray(np.abs(1 - f)[..., 0])

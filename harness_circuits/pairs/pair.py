@@ -121,6 +121,12 @@ def make_pairs(
 
     Raises:
         PairError: The lists differ in length, or a pair does not hold together.
+
+    >>> (pair,) = make_pairs(
+    ...     ["Anna and Tom met. Tom waved to"], ["Anna and Tom met. Ben waved to"], [" Anna"], [" Tom"]
+    ... )
+    >>> pair.choices, pair.correct, pair.incorrect
+    ((' Anna', ' Tom'), (0,), (1,))
     """
     lengths = {len(clean), len(corrupted), len(correct), len(incorrect)}
     if len(lengths) != 1:

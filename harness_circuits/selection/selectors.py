@@ -78,6 +78,13 @@ def select(
     Raises:
         UnknownNameError: There is no such selector.
         OptionError: The selector cannot work with the level, ranking, scores, or an option.
+
+    >>> from harness_circuits.circuits import Graph
+    >>> space = ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8), "node")
+    >>> scores = Scores(space, np.array([0.1, 0.9, 0.0, -0.4]))  # input, a0.h0, a0.h1, m0
+    >>> two, three = select(scores, [2, 3], ranking=Ranking.SIGNED)
+    >>> two.kept.tolist(), three.n_kept
+    ([True, True, False, False], 3)
     """
     selector = check_selection(name, scores.space.level, (ranking,), options, scores.space)
     if selector.samples and (scores.samples is None or len(scores.samples) < 2):
@@ -127,7 +134,14 @@ def check_selection(
 
 
 def ranked(scores: Scores, ranking: Ranking) -> Int[np.ndarray, "unit"]:
-    """Flat indices of all units, best first; ties keep the order of the indices."""
+    """Flat indices of all units, best first; ties keep the order of the indices.
+
+    >>> from harness_circuits.circuits import Graph
+    >>> space = ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8), "node")
+    >>> scores = Scores(space, np.array([0.1, 0.9, 0.0, -0.4]))  # input, a0.h0, a0.h1, m0
+    >>> ranked(scores, Ranking.SIGNED).tolist(), ranked(scores, Ranking.ABSOLUTE).tolist()
+    ([1, 0, 2, 3], [1, 3, 0, 2])
+    """
     return ranked_by(scores, ranking.of(scores.values))
 
 

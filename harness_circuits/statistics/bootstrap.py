@@ -32,6 +32,10 @@ def resample_weights(n_examples: int, iters: int, seed: int) -> Float[np.ndarray
 
     Raises:
         OptionError: The number of resamples is negative.
+
+    >>> weights = resample_weights(n_examples=4, iters=3, seed=0)
+    >>> weights.shape, weights.sum(axis=1).tolist()
+    ((3, 4), [1.0, 1.0, 1.0])
     """
     blocks = list(weight_blocks(n_examples, iters, seed))
     return np.concatenate([np.empty((0, n_examples)), *blocks])
