@@ -20,7 +20,12 @@ from harness_circuits.settings import Settings
 
 METHODS_PAGE = (ROOT / "docs" / "methods.md").read_text()
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "tasks").rglob("*.md")]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "tasks").rglob("*.md"),
+]
 
 
 def rows(page: str) -> dict[str, str]:
@@ -72,3 +77,20 @@ def test_the_workflow_of_the_gate_is_yaml_and_its_commands_parse() -> None:
     parsed = [compare_parser().parse_args(arguments) for arguments in compared]
     assert [options.format for options in parsed] == ["markdown", "junit"]
     assert all(options.thresholds and options.output for options in parsed)
+
+
+def test_the_readme_says_what_every_folder_is_for() -> None:
+    table = README[README.index("## Where do I") :]
+    for path in (ROOT / "harness_circuits").glob("*/__init__.py"):
+        assert f"`{path.parent.name}/`" in table, path.parent.name
+
+
+def test_the_design_page_has_the_order_of_the_folders() -> None:
+    """As the test of imports has it, name by name."""
+    page = (ROOT / "docs" / "design.md").read_text()
+    layers = re.search(
+        r'LAYERS = """\n(.*?)"""', (ROOT / "tests/test_packaging.py").read_text(), re.S
+    )
+    assert layers is not None
+    said = re.findall(r"^    ([a-z_]+(?: [a-z_]+)?)(?:  .*)?$", page, re.M)
+    assert [line for line in said if line in layers[1].splitlines()] == layers[1].split("\n")[:-1]
