@@ -47,7 +47,7 @@ def exact(job: Job) -> Scores:
     if n_runs > MANY_RUNS:
         logger.warning(
             "method=exact runs the model once per unit: %d %ss x %d batches = %d patched runs of up"
-            " to %d prompts each on %s. The progress bar shows the time left; fewer pairs "
+            " to %d prompts each on %s. The time left is shown; fewer pairs "
             "(n_discovery), level=node, or a gradient method such as EAP-IG-inputs take less.",
             job.space.n_units,
             job.level,
@@ -57,9 +57,9 @@ def exact(job: Job) -> Scores:
             job.model.name,
         )
     sums = job.sums()
-    with progress(n_runs, "discovery", "patched runs") as advance:
+    with progress(n_runs, "discovery", "patched runs") as bar, job.model.tells(bar.alive):
         for batch in (job.batches[at] for at in job.own):
-            _ExactBatch(job, batch).add_to(sums.total, advance)
+            _ExactBatch(job, job.prepared(batch)).add_to(sums.total, bar.advance)
             sums.batch_done()
     return job.scores(sums)
 

@@ -73,21 +73,21 @@ class Job:
         return self.ranks.share([batch.clean.ids.numel() for batch in self.batches])
 
     def watched(self, what: str, sums: ScoreSums | None = None) -> Iterator[Batch]:
-        """This process's batches, behind a progress bar that counts examples.
+        """This process's batches; how far it is, in examples, is shown.
 
         Args:
-            what: The bar's text.
+            what: What the stage is called.
             sums: What the scores of each batch are added to, if `scores` shall get it.
         """
         batches = [self.batches[at] for at in self.own]
-        with progress(sum(map(len, batches)), what, "pairs") as advance:
+        with progress(sum(map(len, batches)), what, "pairs") as bar, self.model.tells(bar.alive):
             for batch in batches:
-                yield self._prepared(batch)
+                yield self.prepared(batch)
                 if sums is not None:
                     sums.batch_done()
-                advance(len(batch))
+                bar.advance(len(batch))
 
-    def _prepared(self, batch: Batch) -> Batch:
+    def prepared(self, batch: Batch) -> Batch:
         """A batch as methods get it: what its prompts share is run already, where that is enough."""
         if self.whole_prompts or not ABLATIONS.get(self.ablation.name).follows_corrupted:
             return batch

@@ -106,10 +106,11 @@ def evaluate_circuits(
     order = [index for batch in batches for index in batch.indices]
     rank = np.argsort(order, kind="stable")
     own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
-    with progress(sum(len(batches[at]) for at in own), "evaluation", "pairs") as advance:
+    n_own = sum(len(batches[at]) for at in own)
+    with progress(n_own, "evaluation", "pairs") as bar, model.tells(bar.alive):
         for at in own:
             found[at] = _evaluate_batch(model, batches[at], distinct, metric, ablation)
-            advance(len(batches[at]))
+            bar.advance(len(batches[at]))
     for others in ranks.gather(found):
         found |= others
     parts = [found[at] for at in range(len(batches))]

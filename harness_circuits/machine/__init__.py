@@ -1,4 +1,4 @@
-"""The machine it runs on: processes, time and memory spent, progress bars, the cache."""
+"""The machine it runs on: processes, time and memory spent, progress, the cache."""
 
 from typing import TYPE_CHECKING
 

@@ -1,21 +1,124 @@
-"""Progress bars with time left, shown only where somebody watches."""
+"""How far a stage is and the time left: a bar where somebody watches, else a log line now and then."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from tqdm import tqdm
 
+logger = logging.getLogger("lm_eval.circuit")
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress(Protocol):
+    """What a stage tells."""
+
+    def advance(self, n: int) -> None:
+        """So many more units are done."""
+
+    def alive(self) -> None:
+        """A pass has ended, within a unit or with it."""
+
 
 @contextmanager
-def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], object]]:
-    """Show a bar and yield the function that advances it.
+def progress(
+    total: int, what: str, unit: str, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Progress]:
+    """Show how far a stage is; silent when lm-eval's log level hides informational messages.
 
-    Silent when stderr is not a terminal, or when lm-eval's log level hides informational messages.
+    Args:
+        total: Units of the whole stage.
+        what: The stage.
+        unit: What is counted, in the plural.
+        clock: Seconds since any moment.
     """
-    quiet = not sys.stderr.isatty() or not logging.getLogger("lm_eval").isEnabledFor(logging.INFO)
-    with tqdm(total=total, desc=what, unit=f" {unit}", disable=quiet) as bar:
-        yield bar.update
+    told = logging.getLogger("lm_eval").isEnabledFor(logging.INFO)
+    if told and not sys.stderr.isatty():
+        lines = ProgressLines(total, what, unit, clock=clock)
+        yield lines
+        lines.end()
+        return
+    with tqdm(total=total, desc=what, unit=f" {unit}", disable=not told) as bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    """A bar of tqdm's."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar, self.shown = bar, time.monotonic()
+
+    def advance(self, n: int) -> None:
+        self.bar.update(n)
+
+    def alive(self) -> None:
+        if (now := time.monotonic()) - self.shown >= 1:  # else of every pass of a tiny model
+            self.shown = now
+            self.bar.refresh()
+
+
+class ProgressLines:
+    """Log lines, at most one every so often: what, done, of how many, time so far and left."""
+
+    def __init__(
+        self,
+        total: int,
+        what: str,
+        unit: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], object] = logger.info,
+        every: float = SECONDS_BETWEEN_LINES,
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            total: Units of the whole stage.
+            what: The stage.
+            unit: What is counted, in the plural.
+            clock: Seconds since any moment.
+            say: Takes a line.
+            every: Seconds between two lines.
+        """
+        self.total, self.what, self.unit = total, what, unit
+        self.done = self.passes = 0
+        self._clock, self._say, self._every = clock, say, every
+        self._start = self._last = clock()
+
+    def advance(self, n: int) -> None:
+        """So many more units are done; says so if the last line is old enough."""
+        self.done += n
+        self._say_now_and_then()
+
+    def alive(self) -> None:
+        """A pass has ended: where units take long, passes show that something happens."""
+        self.passes += 1
+        self._say_now_and_then()
+
+    def end(self) -> None:
+        """Say how long it took, if anything was said before."""
+        if self._last != self._start:
+            took = tqdm.format_interval(self._clock() - self._start)
+            self._say(f"{self.what}: {self.done} of {self.total} {self.unit} in {took}")
+
+    def _say_now_and_then(self) -> None:
+        now = self._clock()
+        if now - self._last < self._every or self.done >= self.total:
+            return
+        self._last = now
+        so_far, left = now - self._start, "time left not known yet"
+        if self.done:
+            rest = so_far / self.done * (self.total - self.done)
+            left = f"about {tqdm.format_interval(rest)} left"
+        plural = "" if self.passes == 1 else "es"
+        passes = f" ({self.passes} pass{plural})" if self.passes else ""
+        self._say(
+            f"{self.what}: {self.done} of {self.total} {self.unit}{passes}, "
+            f"{tqdm.format_interval(so_far)} so far, {left}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, Literal
@@ -76,6 +76,7 @@ class CircuitModel:
         self.reader = None if tokenizer is None else TextReader.of(tokenizer).within(hf.config)
         self.name = name or type(hf).__name__
         self.counts: Counter[str] = Counter()
+        self._told: list[Callable[[], None]] = []
         with refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
             self._take_apart(components, names, kv_heads)
         self._check_length()
@@ -151,7 +152,18 @@ class CircuitModel:
         with self._local_tables(seen), self.blocks_replaced(function, seen):
             # A list, as the last residual may lie on another device than a tensor of indices.
             logits: Tensor = self.hf(**arguments, logits_to_keep=inputs.reads.tolist()).logits
+        for tell in self._told:
+            tell()
         return logits.to(self.device)
+
+    @contextmanager
+    def tells(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Within this context, a listener is called after every pass."""
+        self._told.append(listener)
+        try:
+            yield
+        finally:
+            self._told.remove(listener)
 
     def prefix(self, ids: Int[Tensor, "batch pos"]) -> Prefix:
         """Run prompts' first tokens, for runs of what comes behind them."""
