@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,8 +115,6 @@ def evaluate_circuits(
     for others in ranks.gather(found):
         found |= others
     parts = [found[at] for at in range(len(batches))]
-    log_probs = [row for part in parts for row in part.log_probs]
-    greedy = [row for part in parts for row in part.greedy]
     columns = zip(*(part.arrays for part in parts), strict=True)
     in_order = (np.concatenate(column, axis=-1)[..., rank] for column in columns)
     full, full_accuracy, rounding, values, hits = in_order
@@ -126,11 +125,16 @@ def evaluate_circuits(
         circuits=values[which],
         accuracy=hits[which],
         full_accuracy=full_accuracy,
-        log_probs=[log_probs[i] for i in rank],
-        greedy=[greedy[i] for i in rank],
+        log_probs=_sorted((part.log_probs for part in parts), rank),
+        greedy=_sorted((part.greedy for part in parts), rank),
         empty_accuracy=hits[-1],
         rounding=rounding,
     )
+
+
+def _sorted(parts: Iterable[list[list[Any]]], rank: Int[np.ndarray, "example"]) -> list[list[Any]]:
+    rows = [row for part in parts for row in part]
+    return [rows[i] for i in rank]
 
 
 @dataclass(frozen=True)
