@@ -14,6 +14,7 @@ Nothing here changes its arguments. Options have the names of `--model_args`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ from harness_circuits.task_data.fit import Fit
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+logger = logging.getLogger("lm_eval.circuit")
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -218,6 +221,8 @@ def faithfulness(
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
     given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)
     result = Experiment(model, settings, training or (), pairs, given=given).run()
+    for warning in result.facts["warnings"]:
+        logger.warning(warning)
     numbers = range(len(result.examples.indices))
     records = example_records(result, numbers, iters=settings.bootstrap_iters, seed=settings.seed)
     return _faithfulness(summarise(list(records.values())), result.facts["warnings"])

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -36,8 +35,6 @@ from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
-
-logger = logging.getLogger("lm_eval.circuit")
 
 
 class Experiment:
@@ -144,6 +141,9 @@ class Experiment:
     def run(self) -> Result:
         """Discover (unless scores or circuits are given), select and evaluate.
 
+        What makes the numbers say less than they seem to is among the facts, for whoever shows them
+        to say beside them.
+
         Raises:
             NumericalError: Scores or logits are not finite, or faithfulness is undefined.
         """
@@ -170,8 +170,6 @@ class Experiment:
                 curves = self.with_stability(found.scores, curves)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
-        for warning in warnings if setup.ranks.rank == 0 else ():
-            logger.warning(warning)
         facts = {
             "n_discovery": self.discovery.n_pairs if self.given is None else 0,
             "n_evaluation": len(examples.indices),

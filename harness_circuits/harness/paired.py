@@ -158,7 +158,7 @@ class PairedTasks:
             "known_circuits": overlap_with_known(found, name),
         }
         self._log(result)
-        for warning in chance if self.ranks.rank == 0 else ():
+        for warning in self._runs[name]["warnings"] if self.ranks.rank == 0 else ():
             logger.warning(warning)
         return records
 

@@ -132,10 +132,16 @@ def test_a_corruption_without_effect_is_said_on_screen_and_in_the_results(
     for doc in docs:  # what the model says does not hang on the first word: a random model's luck
         doc["corrupted"] = doc["clean"].replace("The ", "When ", 1)
     tasks = write_task(tmp_path, train=docs, test=docs)
-    with caplog.at_level(logging.WARNING, logger="lm_eval.circuit"):
+    with caplog.at_level(logging.INFO, logger="lm_eval.circuit"):
         lm = CircuitLM(pretrained=str(folder), method="random", sizes="0.5:1", bootstrap_iters=5)
         facts = evaluate(lm, [TASK], tasks)["config"]["circuit"]["tasks"][TASK]
     said = [warning for warning in facts["warnings"] if "standard errors" in warning
             or "wrong sign" in warning or "as often" in warning]  # fmt: skip
     assert said and all(warning in caplog.text for warning in facts["warnings"])
+    line = next(
+        at for at, text in enumerate(caplog.messages) if ", evaluation of 4 circuits" in text
+    )
+    n = len(facts["warnings"])  # they stand right above the table, where they are not overlooked
+    assert caplog.messages[line + 1 : line + 1 + n] == facts["warnings"]
+    assert "faithfulness by |score|" in caplog.messages[line + 1 + n]
     json.dumps(facts["warnings"])
