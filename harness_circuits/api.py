@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Scores, write_atomically
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.experiment import Experiment
+from harness_circuits.machine.files import write_atomically
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.paths import read_path

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from harness_circuits.ablation.means import MeanSums
-from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.errors import TaskDataError
+from harness_circuits.machine.files import write_atomically
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.native import Outputs, outputs_of, record
 

@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.commands.parser import CommandParser, path_argument
 from harness_circuits.errors import CircuitError, one_line
+from harness_circuits.machine.files import write_atomically, writing
 from harness_circuits.machine.outgoing import clean, clean_lines
 from harness_circuits.records.results_file import Reading, read_runs
 from harness_circuits.report.comparison.compare import compare
@@ -74,7 +74,7 @@ def _read(path: Path) -> Reading:
 def write_text(path: Path, text: str) -> None:
     """Write a file; GitHub's step summary is appended to, as it is shared by a job's commands."""
     if str(path) == os.environ.get("GITHUB_STEP_SUMMARY"):
-        with path.open("a", encoding="utf-8") as file:
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(text)
     else:
         write_atomically(path, text.encode())

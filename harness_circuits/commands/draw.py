@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.commands.parser import (
     CommandParser,
     of_kind,
     path_argument,
     text_argument,
 )
+from harness_circuits.machine.files import write_atomically
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.kinds import Whole
 from harness_circuits.report.draw import check_output, default_output, draw, read_drawing

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.commands.parser import CommandParser, path_argument
+from harness_circuits.machine.files import write_atomically
 from harness_circuits.machine.outgoing import clean, clean_lines
 from harness_circuits.records.results_file import read_runs
 from harness_circuits.records.run import tell_apart

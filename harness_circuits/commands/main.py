@@ -11,16 +11,20 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import metadata
 
 from harness_circuits import __version__
 from harness_circuits.errors import CircuitError, shown
 from harness_circuits.harness.patches import register
 from harness_circuits.harness.plugin import readable_errors
+from harness_circuits.machine.files import FULL
+from harness_circuits.machine.interrupts import ended_by_signals
 from harness_circuits.registry import unknown_name
 
 PROGRAM = "harness-circuits"
 PIPE_CLOSED = 141  # as the shell has it for what SIGPIPE ended
+INTERRUPTED = 130  # the same for SIGINT
 
 # Name of a command: the function that runs it, given the arguments after the name.
 COMMANDS = {
@@ -33,6 +37,8 @@ COMMANDS = {
     "version": "harness_circuits.commands.main:print_versions",
 }
 LM_EVAL_COMMANDS = ("run", "ls", "validate")
+# Signals end these at once, in whatever library they are: what they leave can be gone on from.
+SAFE_TO_END = ("sweep",)
 
 Command = Callable[[Sequence[str]], int | None]
 
@@ -48,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; by default those Python was started with.
 
     Returns:
-        The exit code. A `CircuitError` becomes one line on stderr and `SystemExit`; output that
-        nobody reads any more, as with `... | head`, ends the command in silence.
+        The exit code; 130 after Ctrl-C. A `CircuitError` becomes one line on stderr and `SystemExit`;
+        output that nobody reads any more, as with `... | head`, ends the command in silence, and output
+        to a full device with one line and code 1.
     """
     try:
         try:
@@ -60,6 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes once more at the end: let it have somewhere to write to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"harness-circuits: error: output cannot be written: {error.strerror}.\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -67,7 +83,8 @@ def _run(argv: Sequence[str] | None) -> int:
     with readable_errors():
         first = arguments[0] if arguments else "--help"
         if first in COMMANDS:
-            return load_command(first)(arguments[1:]) or 0
+            with ended_by_signals("interrupted") if first in SAFE_TO_END else nullcontext():
+                return load_command(first)(arguments[1:]) or 0
         if first in ("-h", "--help"):
             print(_overview())
             arguments = ["--help"]

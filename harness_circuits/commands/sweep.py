@@ -7,10 +7,13 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from harness_circuits.commands.parser import CommandParser, of_kind, text_argument
 from harness_circuits.errors import OptionError
+from harness_circuits.machine.interrupts import Interrupted, ended_by_signals, in_order
+from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.kinds import Number, Whole
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.cost import (
@@ -18,13 +21,14 @@ from harness_circuits.sweep.cost import (
     measured_speed,
     operations_per_second,
 )
+from harness_circuits.sweep.identity import unplanned_identity
 from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.local import LocalWorkers
 from harness_circuits.sweep.plan import Plan, make_plan
 from harness_circuits.sweep.ray_workers import RayWorkers
 from harness_circuits.sweep.schedule import Schedule
 from harness_circuits.sweep.state import State
-from harness_circuits.sweep.view import View, duration
+from harness_circuits.sweep.view import View, duration, try_to_record
 from harness_circuits.sweep.workers import OwnProcess, Workers
 
 EXAMPLE = """
@@ -37,10 +41,12 @@ a sweep.yaml:
   exclude: [{method: random, task: greater_than_circuit}]
 
 Start the same command again to go on after an interruption; cells with a result are skipped.
-Exit codes: 0, all cells have a result (or another sweep is at them); 1, some failed; 130, Ctrl-C.
+Exit codes: 0, all cells have a result (or another sweep is at them); 1, some failed; 130, Ctrl-C;
+143, SIGTERM.
 """
-INTERRUPTED = 130
+GO_ON = "interrupted; start the same command again to go on"
 SHARE = of_kind(Number(0, 1_000_000, texts=True))
+SECONDS_ARGUMENT = of_kind(Number(1, 10**9, texts=True))
 
 
 def sweep_command(arguments: Sequence[str]) -> int:
@@ -51,6 +57,12 @@ def sweep_command(arguments: Sequence[str]) -> int:
     """
     options = _parse(arguments)
     config = read_config(options.config)
+    longest = config.cell_timeout if options.cell_timeout is None else options.cell_timeout
+    if longest is not None and options.processes == 0:
+        raise OptionError(
+            f"cell_timeout={longest:g}: --processes 0 runs cells in the sweep's own process, which "
+            "cannot end one that hangs; use --processes 1."
+        )
     logging.getLogger("lm_eval").setLevel(logging.INFO if options.verbose else logging.WARNING)
     plan = make_plan(config, options.results)
     state = State(Path(plan.setup.results))
@@ -62,16 +74,31 @@ def sweep_command(arguments: Sequence[str]) -> int:
         failed = state.failures()
         skipped = [job for job in jobs if job.identity in failed]
         jobs = [job for job in jobs if job.identity not in failed]
-    for _, failure in plan.refused:
-        state.write_failure(failure)
+    state.prepare()
+    _record(plan, state)
     _write(_overview(plan, skipped))
-    counts = _run(jobs, plan, state, options)
-    if counts is None:
-        _write(["interrupted; start the same command again to go on"])
-        return INTERRUPTED
+    try:
+        counts = _run(jobs, plan, state, options, longest)
+    except Interrupted as signal:
+        _write([GO_ON])
+        return signal.code
     counts["failed"] += len(plan.refused) + len(skipped)
     _write(_closing(counts, plan, state))
     return 1 if counts["failed"] else 0
+
+
+def _record(plan: Plan, state: State) -> None:
+    """Record what is refused, and forget what no longer is, or has a result."""
+
+    def say(text: str) -> None:
+        print(clean(text), file=sys.stderr)
+
+    for _, failure in plan.refused:
+        try_to_record(partial(state.write_failure, failure), say)
+    for job in (*plan.jobs, *plan.present):
+        try_to_record(partial(state.clear_failure, unplanned_identity(job.cell)), say)
+    for job in plan.present:
+        try_to_record(partial(state.clear_failure, job.identity), say)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -99,6 +126,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--cpus-per-cell", type=SHARE, default=1, help="ray: CPUs of a worker")
     parser.add_argument("--gpus-per-cell", type=SHARE, default=0, help="ray: GPUs of a worker")
+    parser.add_argument(
+        "--cell-timeout", type=SECONDS_ARGUMENT, help="seconds after which a cell is ended (none)"
+    )
     parser.add_argument("--verbose", action="store_true", help="show lm-eval's messages")
     options = parser.parse_args(arguments)
     if options.processes is not None and options.processes < (options.executor == "ray"):
@@ -109,17 +139,26 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(
-    jobs: list[PlannedCell], plan: Plan, state: State, options: argparse.Namespace
-) -> Counter[str] | None:
-    """Run jobs; returns how they ended, or None after Ctrl-C."""
+    jobs: list[PlannedCell],
+    plan: Plan,
+    state: State,
+    options: argparse.Namespace,
+    longest: float | None,
+) -> Counter[str]:
+    """Run jobs; returns how they ended.
+
+    Raises:
+        Interrupted: A signal came while other processes were running them.
+    """
     if not jobs:
         return Counter()
     workers = _workers(plan, options)
     view = View(len(jobs), sum(job.cost for job in jobs), workers.n)
+    # In this process, libraries run the cells, which may swallow an exception.
+    own = isinstance(workers, OwnProcess)
     try:
-        return Schedule(state, workers, view, jobs).run()
-    except KeyboardInterrupt:
-        return None
+        with ended_by_signals(GO_ON) if own else in_order():
+            return Schedule(state, workers, view, jobs, longest).run()
     finally:
         view.close()
         workers.close()

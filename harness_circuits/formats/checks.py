@@ -12,6 +12,7 @@ import numpy as np
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import CircuitFileError, shown
+from harness_circuits.machine.files import check_checksum
 
 # Limits where no graph says what a file may need, and for what is not an array.
 MAX_BYTES = 2 << 30
@@ -19,8 +20,12 @@ MAX_CELLS = 1 << 28
 NOTE_BYTES = 1 << 20
 
 
-def check_size(path: Path, limit: int) -> None:
-    """Refuse a file that is missing, empty, or larger than anything its graph can need.
+def check_file(path: Path, limit: int) -> None:
+    """Refuse a file that is missing, empty, larger than anything its graph can need, or changed.
+
+    Args:
+        path: The file; a checksum beside it is checked.
+        limit: How many bytes it may have.
 
     Raises:
         CircuitFileError: It is one of these.
@@ -35,6 +40,7 @@ def check_size(path: Path, limit: int) -> None:
             f"{path} has {size:,} bytes; a circuit file of this graph needs at most {limit:,}. "
             "It was not read."
         )
+    check_checksum(path)
 
 
 def ungrouped(graph: Graph) -> Graph:

@@ -22,11 +22,12 @@ import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import INPUT, LOGITS, QKV, Graph
-from harness_circuits.circuits.scores import Scores, write_atomically
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError, UnknownNameError, shown
-from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
+from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_file, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
 from harness_circuits.formats.parts import Parts
+from harness_circuits.machine.files import write_atomically
 
 _ENTRY_BYTES, _NUMBER_BYTES = 256, 64
 
@@ -58,7 +59,7 @@ def read(path: Path, graph: Graph | None) -> Parts:
     Raises:
         CircuitFileError: The file is too large, malformed, or another model's.
     """
-    check_size(path, _limit(graph))
+    check_file(path, _limit(graph))
     try:
         data = json.loads(path.read_bytes(), object_pairs_hook=partial(_without_duplicates, path))
     except (ValueError, RecursionError) as error:

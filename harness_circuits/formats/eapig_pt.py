@@ -27,12 +27,13 @@ import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Scores, write_atomically
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError, shown
-from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_size, graph_of_cfg
+from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_file, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
 from harness_circuits.formats.eapig_json import cfg_of
 from harness_circuits.formats.parts import Parts
+from harness_circuits.machine.files import write_atomically
 
 if TYPE_CHECKING:  # torch is loaded for a file of its own only
     import torch
@@ -82,7 +83,7 @@ def read(path: Path, graph: Graph | None) -> Parts:
         CircuitFileError: The file is too large, malformed, another model's, or holds objects.
     """
     limit = _limit(graph)
-    check_size(path, limit)
+    check_file(path, limit)
     _check_archive(path, limit)
     data = _load(path)
     missing = [key for key in _REQUIRED if key not in data]

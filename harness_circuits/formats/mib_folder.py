@@ -17,7 +17,6 @@ whole model, whose faithfulness is 1. `read_cell` reads them so.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import CircuitFileError, OptionError, shown
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 from harness_circuits.formats.parts import IN_GRAPH
+from harness_circuits.machine.files import rename_folder, writing
 
 SIZES = MIB_SIZES[:-1]
 TASKS = (
@@ -153,23 +153,25 @@ def write_submission(
     Raises:
         OptionError: The folder exists, or the format is unknown.
         CircuitFileError: Something cannot be written in MIB's format.
+        WriteError: The folder cannot be written; nothing of it is left.
     """
     if file_format not in FORMATS:
         raise OptionError(f"Unknown format {shown(file_format)}. Known: {', '.join(FORMATS)}.")
     if folder.exists():
         raise OptionError(f"{folder} exists already; name a new folder.")
     check_submission(cells)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        for cell, contribution in cells.items():
-            for name, item in _files(contribution).items():
-                save_circuit_file(building / cell.folder / f"{name}.{file_format}", item)
-        building.chmod((building / cell.folder).stat().st_mode)
-        os.rename(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            for cell, contribution in cells.items():
+                for name, item in _files(contribution).items():
+                    save_circuit_file(building / cell.folder / f"{name}.{file_format}", item)
+            building.chmod((building / cell.folder).stat().st_mode)
+            rename_folder(building, folder)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
     return folder
 
 

@@ -21,10 +21,11 @@ import numpy as np
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
-from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace, write_atomically
+from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
 from harness_circuits.errors import CircuitError, CircuitFileError, shown
-from harness_circuits.formats.checks import check_finite, check_size
+from harness_circuits.formats.checks import check_file, check_finite
 from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
+from harness_circuits.machine.files import write_atomically
 
 SCORES_KIND = "harness_circuits.circuits.scores"
 CIRCUITS = "harness_circuits.circuits"
@@ -167,7 +168,7 @@ def _header(path: Path) -> dict[str, str]:
     """The metadata, after a look at the header's declared length."""
     from safetensors import safe_open
 
-    check_size(path, _NO_LIMIT)
+    check_file(path, _NO_LIMIT)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import CircuitFileError
-from harness_circuits.formats.checks import NOTE_BYTES, check_size
+from harness_circuits.formats.checks import NOTE_BYTES, check_file
 
 _MARK = object()
 
@@ -48,7 +48,7 @@ def read_inert(path: Path) -> Any:
     Raises:
         CircuitFileError: It is missing, too large, no pickle, or does what cannot be read as data.
     """
-    check_size(path, NOTE_BYTES)
+    check_file(path, NOTE_BYTES)
     machine = _Machine()
     try:
         for opcode, argument, _ in pickletools.genops(path.read_bytes()):

@@ -26,7 +26,7 @@ from torch import Tensor
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import CircuitFileError, UnsupportedModelError, shown
-from harness_circuits.formats.checks import NOTE_BYTES, check_size
+from harness_circuits.formats.checks import NOTE_BYTES, check_file
 from harness_circuits.ground_truth.inert_pickle import Made, read_inert
 
 WEIGHTS_FILE, EDGES_FILE, PICKLED_CONFIG = "ll_model.pth", "edges.pkl", "ll_model_cfg.pkl"
@@ -98,7 +98,7 @@ def read_config(folder: Path) -> CaseConfig:
     """
     path = config_file(folder)
     if path.suffix == ".json":
-        check_size(path, NOTE_BYTES)
+        check_file(path, NOTE_BYTES)
         try:
             found = json.loads(path.read_text())
         except ValueError as error:
@@ -173,7 +173,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         CircuitFileError: It is missing, too large, or holds more than tensors by name.
     """
     path = folder / WEIGHTS_FILE
-    check_size(path, MAX_WEIGHT_BYTES)
+    check_file(path, MAX_WEIGHT_BYTES)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:

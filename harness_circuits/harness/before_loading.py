@@ -25,12 +25,17 @@ MODEL_NAME = "circuit"
 
 
 def check_and_evaluate(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What lm-eval's `simple_evaluate` does, with runs of our model checked first."""
+    """What lm-eval's `simple_evaluate` does, with runs of our model checked first, then signed."""
     bound = inspect.signature(original).bind(*args, **kwargs)
     if bound.arguments.get("model") == MODEL_NAME:
         bound.apply_defaults()
         check_run(bound.arguments)
-    return original(*bound.args, **bound.kwargs)
+    results = original(*bound.args, **bound.kwargs)
+    if results is not None and "circuit" in results.get("config", ()):
+        from harness_circuits.records import checksum
+
+        checksum.sign(results)
+    return results
 
 
 def check_run(run: dict[str, Any]) -> None:

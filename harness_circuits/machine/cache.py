@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from harness_circuits.errors import CircuitError
+from harness_circuits.errors import CircuitError, one_line
+from harness_circuits.machine.files import rename_folder
 
 CACHE_VARIABLE = "HARNESS_CIRCUITS_CACHE"
 
@@ -48,18 +49,23 @@ def make_once(
     if is_intact(target):
         return target
     from filelock import FileLock
+    from safetensors import SafetensorError
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
             if not is_intact(target):
                 _fill(target, fill)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter where weights cannot be written
         raise CacheError(
-            f"Cannot write the model cache {target.parent}: {error.strerror or error}. Free some "
+            f"Cannot write the model cache {target.parent}: {_reason(error)}. Free some "
             f"space, or set {CACHE_VARIABLE} to another folder."
         ) from error
     return target
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or one_line(error).rstrip(".")
 
 
 def _fill(target: Path, fill: Callable[[Path], None]) -> None:
@@ -72,6 +78,6 @@ def _fill(target: Path, fill: Callable[[Path], None]) -> None:
         if target.exists():
             logger.warning("%s is damaged; replacing it", target)
             shutil.rmtree(target)
-        work.rename(target)
+        rename_folder(work, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

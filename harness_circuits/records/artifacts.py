@@ -4,6 +4,7 @@ DIR/<task>/scores.safetensors    scores with provenance
 DIR/<task>/scores.json           the same, as EAP-IG and MIB read them
 DIR/<task>/circuits.safetensors  kept units per ranking and size
 DIR/<task>/examples.jsonl        metric values per evaluation example
+DIR/<task>/SHA256SUMS            their checksums, written last, which reading them checks
 
 EAP-IG has no grouped key/value heads: for edge scores over those there is no `scores.json`.
 """
@@ -17,7 +18,6 @@ from typing import Any
 
 import jsonlines
 
-from harness_circuits.circuits.scores import write_atomically
 from harness_circuits.circuits.sizes import size_name
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.result import Result
@@ -29,6 +29,14 @@ from harness_circuits.formats import (
     save_circuit_file,
     write_circuits,
     write_scores,
+)
+from harness_circuits.machine.files import (
+    CHECKSUMS,
+    check_writable,
+    remove,
+    sweep_up,
+    write_atomically,
+    write_checksums,
 )
 from harness_circuits.machine.outgoing import path_part
 from harness_circuits.options.paths import read_path
@@ -42,12 +50,10 @@ def check_folder(path: str) -> Path:
     """
     folder = read_path(path, "artifacts", "a folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / ".writable", b"").unlink()
+        check_writable(folder)
+        sweep_up(folder)
     except OSError as error:
-        raise OptionError(
-            f"artifacts={folder} cannot be written: {error.strerror or error}."
-        ) from error
+        raise OptionError(f"artifacts={folder}: {error}") from error
     return folder
 
 
@@ -56,10 +62,12 @@ def write_artifacts(
 ) -> None:
     """Write everything one task found."""
     target = folder / path_part(task)
+    remove(target / CHECKSUMS)  # of an earlier run: until the new ones are there, none
+    written = [CIRCUITS_FILE, "examples.jsonl"]
     if result.scores is not None:
-        write_scores(target / SCORES_FILE, result.scores)
+        written.append(write_scores(target / SCORES_FILE, result.scores).name)
         if expressible(result.scores.space):
-            save_circuit_file(target / "scores.json", result.scores)
+            written.append(save_circuit_file(target / "scores.json", result.scores).name)
     circuits = {
         f"{curve.ranking}@{size_name(size)}": circuit
         for curve in result.curves
@@ -67,6 +75,7 @@ def write_artifacts(
     }
     write_circuits(target / CIRCUITS_FILE, circuits)
     write_atomically(target / "examples.jsonl", _lines(_example(record) for record in records))
+    write_checksums(target, written)
 
 
 def _example(record: ExampleRecord) -> dict[str, Any]:

@@ -10,6 +10,7 @@
     ordinary_tasks     null, or the circuits that stood in for the model on tasks without pairs
     versions           of this package and those that numbers depend on
     load_seconds       time to load the model
+    checksum           of the results (`records.checksum`)
     artifacts          folder of scores, circuits and values per example, as it was given; or null
     tasks.TASK         one object per circuit task:
       metric             name of the metric

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError, shown
 from harness_circuits.evaluation.curve import CurveValues
+from harness_circuits.machine.files import ChecksumError, check_checksum
 from harness_circuits.machine.outgoing import path_part
 from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.records.run import Run
@@ -82,10 +83,13 @@ def read_examples(run: Run) -> Examples:
 
 def _read(path: Path, run: Run) -> Examples:
     try:
+        check_checksum(path)
         with jsonlines.open(path) as reader:
             rows = list(reader.iter(type=dict))
         rows.sort(key=lambda row: int(row["index"]))
         examples = _examples(path.parent, rows, run)
+    except ChecksumError as error:
+        raise NoExamplesError(str(error)) from error
     except OSError as error:
         raise NoExamplesError(f"{path} is not readable: {error.strerror}") from error
     except (jsonlines.Error, ValueError, KeyError, TypeError) as error:

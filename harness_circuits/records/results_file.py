@@ -10,8 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness_circuits.records import checksum
 from harness_circuits.records.circuit_section import read_run
-from harness_circuits.records.fields import Fields, ResultFileError, read_json
+from harness_circuits.records.fields import (
+    Fields,
+    ResultFileError,
+    read_json,
+)
 from harness_circuits.records.run import Run
 
 EXAMPLES_FILE = "examples.jsonl"
@@ -101,6 +106,7 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
         ResultFileError: It is damaged.
     """
     data = read_json(path)
+    checksum.check(data)
     top = Fields(data, "the file")
     if not isinstance(data, dict) or "results" not in data or "config" not in data:
         raise ForeignFileError("not a results file of lm-eval: no `results` and `config` in it")

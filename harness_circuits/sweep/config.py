@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import CircuitError, OptionError, shown
-from harness_circuits.options.kinds import Choice, FilePath, Whole
+from harness_circuits.options.kinds import Choice, FilePath, Number, Whole
 from harness_circuits.options.paths import read_path
 from harness_circuits.records.strict_yaml import YamlFileError, read_yaml
 from harness_circuits.registry import unknown_name
@@ -33,6 +33,7 @@ from harness_circuits.sweep.axes import AXES, AXIS_KEYS, BY_NAME, Value, read_va
 
 ARTIFACTS = ("all", "examples", "none")
 LIMIT = Whole(1, 10**9)
+SECONDS = Number(1, 10**9)
 Rule = tuple[tuple[str, tuple[Value, ...]], ...]
 SHARED_BY_AXES = {key for axis in AXES for key in (axis.key, *axis.more)}
 
@@ -53,6 +54,7 @@ class SweepConfig:
         results: Folder of the results.
         artifacts: What cells leave beside their results: `all` (scores, circuits, values per
             example), `examples` (values per example, which paired comparisons need), or `none`.
+        cell_timeout: Seconds after which a cell is ended and counts as failed; None for no limit.
     """
 
     axes: tuple[tuple[Value, ...], ...]
@@ -64,6 +66,7 @@ class SweepConfig:
     include_path: tuple[str, ...] = ()
     results: str = "results"
     artifacts: str = "all"
+    cell_timeout: float | None = None
 
     @classmethod
     def from_dict(cls, data: Any) -> SweepConfig:
@@ -165,6 +168,10 @@ def _limit(given: Any, where: str) -> int | None:
     return None if given is None else LIMIT.read(where, given)
 
 
+def _seconds(given: Any, where: str) -> float | None:
+    return None if given is None else float(SECONDS.read(where, given))
+
+
 def _texts(given: Any, where: str) -> tuple[str, ...]:
     listed = given if isinstance(given, list) else [given]
     return tuple(_text(item, where) for item in listed)
@@ -187,4 +194,5 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "include_path": _texts,
     "results": _text,
     "artifacts": _artifacts,
+    "cell_timeout": _seconds,
 }

@@ -34,8 +34,8 @@ def cell_identity(cell: Cell, model: str, pairs: str, limit: int | None) -> str:
 
 
 def unplanned_identity(cell: Cell) -> str:
-    """A name for a cell whose model or task cannot be read."""
-    return digest(f"{cell.key} {__version__}".encode())
+    """A name for a cell whose options, model or task cannot be read."""
+    return digest(cell.key.encode())
 
 
 def model_fingerprint(arguments: dict[str, Any]) -> str:

@@ -66,6 +66,14 @@ class LocalWorkers:
             return Outcome("died", time.perf_counter() - started, how_it_ended(process.exitcode))
         return outcome
 
+    def stop(self, slot: int) -> None:
+        """Kill a slot's process; the next job starts another."""
+        process, channel = self._slots.pop(slot)
+        del self._busy[slot]
+        process.kill()
+        process.join()
+        channel.close()
+
     def close(self) -> None:
         """End the processes: idle ones by themselves, the others at once."""
         for slot, (process, channel) in self._slots.items():
@@ -97,6 +105,7 @@ def quiet_bars() -> Iterator[None]:
 def work(channel: Connection, setup: Setup, parent: int) -> None:
     """Run jobs until the other end closes; what a process of `LocalWorkers` does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     runner = Runner(setup)
     while True:

@@ -118,6 +118,11 @@ class RayWorkers:
             seconds = time.perf_counter() - started
             return slot, Outcome("died", seconds, f"the Ray worker ended: {text[:300]}", str(error))
 
+    def stop(self, slot: int) -> None:
+        """Kill a slot's actor; the next job starts another."""
+        self._ray.kill(self.actors.pop(slot))
+        self._running = {key: value for key, value in self._running.items() if value[0] != slot}
+
     def close(self) -> None:
         """End the actors, and a cluster that was started here."""
         for actor in getattr(self, "actors", {}).values():

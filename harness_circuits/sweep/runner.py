@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import CircuitError
 from harness_circuits.harness.task_lookup import task_manager
+from harness_circuits.machine.files import remove, write_checksums
 from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.sweep.job import Outcome, PlannedCell, Setup
 from harness_circuits.sweep.state import State
@@ -34,17 +35,17 @@ class Runner:
     def run(self, job: PlannedCell) -> Outcome:
         """Run a job, unless it has a result or is being run elsewhere. Errors become outcomes."""
         started = time.perf_counter()
-        with self.state.claim(job.identity) as ours:
-            if not ours:
-                return Outcome("busy")
-            if self.state.has_result(job.file, job.identity):
-                return Outcome("present")
-            try:
+        try:
+            with self.state.claim(job.identity) as ours:
+                if not ours:
+                    return Outcome("busy")
+                if self.state.has_result(job.file, job.identity):
+                    return Outcome("present")
                 self._evaluate(job)
-            except Exception as error:
-                self._forget_model_if_memory_ran_out(error)
-                seconds = time.perf_counter() - started
-                return Outcome("failed", seconds, one_line(error), traceback.format_exc())
+        except Exception as error:
+            self._forget_model_if_memory_ran_out(error)
+            seconds = time.perf_counter() - started
+            return Outcome("failed", seconds, one_line(error), traceback.format_exc())
         return Outcome("done", time.perf_counter() - started)
 
     def _evaluate(self, job: PlannedCell) -> None:
@@ -102,7 +103,9 @@ class Runner:
 def _keep_only(folder: Path, name: str) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and path.name != name:
-            path.unlink()
+            remove(path)
+    for path in folder.rglob(name):
+        write_checksums(path.parent, [name])
 
 
 def one_line(error: BaseException) -> str:

@@ -27,7 +27,8 @@ class Schedule:
         workers: Who runs the jobs.
         view: Who is told.
         waiting: Jobs to start.
-        running: Job per busy slot.
+        running: Cell per busy slot.
+        longest: Seconds after which a job is ended; None for no limit.
         counts: How many jobs ended in which way.
     """
 
@@ -35,7 +36,9 @@ class Schedule:
     workers: Workers
     view: View
     waiting: list[PlannedCell]
+    longest: float | None = None
     running: dict[int, PlannedCell] = field(default_factory=dict)
+    started: dict[int, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
     busy: Counter[str] = field(default_factory=Counter)
@@ -50,7 +53,18 @@ class Schedule:
             self.view.show(self.running.values())
             for slot, outcome in self.workers.wait(TICK):
                 self._ended(self.running.pop(slot), outcome)
+            self._end_what_takes_too_long()
         return self.counts
+
+    def _end_what_takes_too_long(self) -> None:
+        for slot, job in list(self.running.items()):
+            seconds = time.perf_counter() - self.started[slot]
+            if self.longest is not None and seconds > self.longest:
+                self.workers.stop(slot)
+                del self.running[slot]
+                self.models.pop(slot, None)
+                error = f"ended after cell_timeout={self.longest:g} seconds"
+                self._ended(job, Outcome("failed", seconds, error))
 
     def _start(self, slot: int) -> None:
         others = {_model(job) for job in self.running.values()}
@@ -60,6 +74,7 @@ class Schedule:
         self.waiting.remove(job)
         self.running[slot] = job
         self.models[slot] = _model(job)
+        self.started[slot] = time.perf_counter()
         self.workers.submit(slot, job)
 
     def _ended(self, job: PlannedCell, outcome: Outcome) -> None:
@@ -79,9 +94,10 @@ class Schedule:
                 return
         if outcome.status == "failed":
             label, error = job.cell.label, outcome.error
-            self.state.write_failure(Failure(job.identity, label, error, outcome.details, attempts))
+            failure = Failure(job.identity, label, error, outcome.details, attempts)
+            self.view.try_to_record(lambda: self.state.write_failure(failure))
         elif outcome.status in ("done", "present"):
-            self.state.clear_failure(job.identity)
+            self.view.try_to_record(lambda: self.state.clear_failure(job.identity))
         self.counts[outcome.status] += 1
         self.view.ended(job, outcome)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from tqdm import tqdm
 
+from harness_circuits.errors import CircuitError
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.sweep.job import Outcome, PlannedCell
 
@@ -81,6 +82,10 @@ class View:
             self._stream.write(f"{clean(text)}\n")
             self._stream.flush()
 
+    def try_to_record(self, write: Callable[[], None]) -> None:
+        """Write a record; say so if that is not possible, and go on."""
+        try_to_record(write, self.note)
+
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()
@@ -101,6 +106,14 @@ class View:
         else:
             busy = self._busy_seconds / finished * left
         return f"{duration(busy / min(self._slots, left))} left"
+
+
+def try_to_record(write: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Write a record; say so if that is not possible, and go on."""
+    try:
+        write()
+    except CircuitError as error:
+        say(f"not recorded: {error}")
 
 
 def duration(seconds: float) -> str:

@@ -19,6 +19,9 @@ class Workers(Protocol):
     def wait(self, seconds: float) -> list[tuple[int, Outcome]]:
         """Slots whose jobs have ended, and how; none after so many seconds without any."""
 
+    def stop(self, slot: int) -> None:
+        """End a busy slot's job, however it hangs; the slot is free again."""
+
     def close(self) -> None:
         """Stop what is running and free everything."""
 
@@ -40,6 +43,10 @@ class OwnProcess:
         """Run the job."""
         job, self._job = self._job, None
         return [] if job is None else [(0, self._runner.run(job))]
+
+    def stop(self, slot: int) -> None:
+        """Forget a job that has not begun: one that has cannot be ended from within its process."""
+        self._job = None
 
     def close(self) -> None:
         """Nothing is left running."""

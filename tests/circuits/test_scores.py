@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Scores, ScoreSpace, write_atomically
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import MismatchError, NumericalError, OptionError
+from harness_circuits.machine.files import write_atomically
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 SPACE = ScoreSpace(GRAPH)
