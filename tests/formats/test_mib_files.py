@@ -141,6 +141,7 @@ def test_artifacts_hold_scores_twice_and_circuits(tmp_path: Path) -> None:
     scores = random_scores(model="gpt2", task="ioi")
     folder = artifacts(tmp_path, "ioi", scores)
     assert tree(folder) == [
+        "SHA256SUMS",
         "circuits.safetensors",
         "examples.jsonl",
         "scores.json",

@@ -59,7 +59,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path, inside: str) -> None:
     path = str(tmp_path / "file" / inside)
     with pytest.raises(OptionError) as error:
         check_folder(path)
-    assert str(error.value).startswith(f"artifacts={path} cannot be written: ")
+    assert str(error.value).startswith(f"artifacts={path}: {path} cannot be written: ")
 
 
 def test_all_files_of_a_task(tmp_path: Path) -> None:
