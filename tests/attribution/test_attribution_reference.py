@@ -233,16 +233,16 @@ def test_random_scores_depend_on_their_seed_only() -> None:
 def test_integrated_gradients_are_not_defined_for_zero_ablation() -> None:
     with exact_case("gpt2-ungrouped") as case, pytest.raises(OptionError) as error:
         scores(case, "EAP-IG-inputs", "edge", "zero")
-    assert "EAP-IG-inputs is not defined for ablation=zero; it is for patching" in str(error.value)
+    assert "EAP-IG-inputs is not defined for ablation=zero; it is for mean, mean-positional, patching" in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ig_steps": 0}, "ig_steps is a whole number of at least 1, got 0"),
-        ({"ig_steps": 2.5}, "ig_steps is a whole number of at least 1, got 2.5"),
-        ({"ig_rule": "rihgt"}, "Unknown ig_rule 'rihgt'. Known: left, right"),
-        ({"steps": 3}, "has no option 'steps'; it has ['ig_rule', 'ig_steps']"),
+        ({"ig_steps": 0}, "ig_steps is a whole number from 1 to 1000, got 0"),
+        ({"ig_steps": 2.5}, "ig_steps is a whole number from 1 to 1000, got 2.5"),
+        ({"ig_rule": "rihgt"}, "Unknown ig_rule 'rihgt'. Did you mean 'right'? Known: left, right"),
+        ({"steps": 3}, "Unknown option 'steps'. Did you mean 'ig_steps'? Known: ig_steps, ig_rule"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

@@ -15,7 +15,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import load_circuit_file, save_circuit_file
-from harness_circuits.formats.mib_folder import SIZES, Cell, write_submission
+from harness_circuits.formats.mib_folder import SIZES, MibCell, write_submission
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.selection import select
 
@@ -74,7 +74,7 @@ def test_a_folder_of_nine_circuits_is_a_curve(folder: Path) -> None:
         ranking: dict(zip(SIZES, select(scores, counts, ranking=ranking), strict=True))
         for ranking in Ranking
     }
-    cell = Cell("ioi", "gpt2")
+    cell = MibCell("ioi", "gpt2")
     both = write_submission(folder / "both_rankings", {cell: curves}) / cell.folder
     expected = values(
         run(folder, circuit=str(folder / "found" / TASK / "scores.json"), compat="mib")
