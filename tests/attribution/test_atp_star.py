@@ -150,7 +150,10 @@ class Dropped(Reference):
 @cache
 def three_layers(name: str) -> Case:
     architecture, kv_heads = name.split("-")
-    changes = {"n_layer": 3} if architecture == "gpt2" else {"num_hidden_layers": 3}
+    changes: dict[str, Any] = {
+        "gpt2": {"n_layer": 3},
+        "gpt_neo": {"num_layers": 3, "attention_types": [[["global", "local", "global"], 1]]},
+    }.get(architecture, {"num_hidden_layers": 3})
     hf = random_hf(architecture, **changes).double()
     model = take_apart(hf, kv_heads=kv_heads, name="three layers")  # type: ignore[arg-type]
     (batch,) = token_batches(3, 6)

@@ -233,7 +233,10 @@ def test_random_scores_depend_on_their_seed_only() -> None:
 def test_integrated_gradients_are_not_defined_for_zero_ablation() -> None:
     with exact_case("gpt2-ungrouped") as case, pytest.raises(OptionError) as error:
         scores(case, "EAP-IG-inputs", "edge", "zero")
-    assert "EAP-IG-inputs is not defined for ablation=zero; it is for mean, mean-positional, patching" in str(error.value)
+    assert (
+        "EAP-IG-inputs is not defined for ablation=zero; it is for mean, mean-positional, patching"
+        in str(error.value)
+    )
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,9 @@ def test_unknown_selector_is_refused_with_the_nearest_name() -> None:
 
 def test_unknown_option_is_refused() -> None:
     found = Scores(ScoreSpace(GRAPH), np.zeros((7, 15)))
-    with pytest.raises(OptionError, match=r"selection=top-n: Unknown option 'root'. There are none\."):
+    with pytest.raises(
+        OptionError, match=r"selection=top-n: Unknown option 'root'. There are none\."
+    ):
         select(found, [1], ranking=Ranking.ABSOLUTE, root="logits")
 
 

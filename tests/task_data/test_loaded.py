@@ -28,9 +28,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lm(model_folder: Path, **arguments: Any) -> CircuitLM:
-    return CircuitLM(
-        pretrained=str(model_folder), sizes="0.1:1", method="EAP", bootstrap_iters=20, **arguments
-    )
+    usual = {"sizes": "0.1:1", "method": "EAP", "bootstrap_iters": 20}
+    return CircuitLM(pretrained=str(model_folder), **{**usual, **arguments})
 
 
 def longer(doc: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def test_the_metric_in_force_decides_and_not_the_tasks_own(
     for (metric, attribution), (n_discovery, n_evaluation, left_out) in cases.items():
         chosen = {"metric": metric, "attribution_metric": attribution}
         built = task(folder)
-        built.score_by(lm(model_folder, **chosen).scorer)
+        built.score_by(lm(model_folder, method="EAP-IG-inputs", **chosen).scorer)
         assert built.n_pairs == {"train": n_discovery, "test": n_evaluation}, chosen
         assert built.left_out == left_out
     found = facts(evaluate(lm(model_folder, metric="prob_diff"), [TASK], folder))
@@ -92,10 +91,10 @@ def test_the_metric_in_force_decides_and_not_the_tasks_own(
     other = tmp_path / "prob"
     other.mkdir()
     write_task(other, metric="prob_diff", train=[*train, sharing(train[0])], test=test)
-    lm(model_folder)
-    assert task(other).left_out == {}
-    lm(model_folder, metric="logit_diff")
-    assert task(other).left_out == {FIRST: 1}
+    for metric, left_out in ((None, {}), ("logit_diff", {FIRST: 1})):
+        built = task(other)
+        built.score_by(lm(model_folder, metric=metric).scorer)
+        assert built.left_out == left_out
 
 
 def test_a_pair_of_whole_answers_is_scored_by_the_metric_in_force(
