@@ -94,3 +94,16 @@ def test_the_design_page_has_the_order_of_the_folders() -> None:
     assert layers is not None
     said = re.findall(r"^    ([a-z_]+(?: [a-z_]+)?)(?:  .*)?$", page, re.M)
     assert [line for line in said if line in layers[1].splitlines()] == layers[1].split("\n")[:-1]
+
+
+@pytest.mark.parametrize("folder", ["harness_circuits", "docs", "benchmarks"])
+def test_python_files_that_are_named_are_there(folder: str) -> None:
+    """In docstrings and pages, relative to the repository, the package, or the folder of the text."""
+    texts = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md")]
+    missing = []
+    for path in (*texts, ROOT / "README.md"):
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text()):
+            tops = (ROOT, ROOT / "harness_circuits", path.parent)
+            if name != "pairs.py" and not any((top / name).exists() for top in tops):
+                missing.append(f"{path.relative_to(ROOT)}: {name}")
+    assert missing == []

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.reference import Reference, exact_float64, gate_gradient
-from helpers.reference_cases import CASES, PAIRS, Case, clean, exact_case
+from helpers.reference_cases import BY_HAND, CASES, PAIRS, Case, clean, exact_case
 from helpers.tiny_models import random_hf, token_batches
 from torch import Tensor
 
-from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.atp_star import DropRun
 from harness_circuits.circuits.graph import Graph
@@ -94,7 +93,7 @@ def recomputed(
 
 
 @pytest.mark.parametrize(
-    ("name", "ablation"), [(name, ablation) for name in CASES for ablation in ABLATIONS]
+    ("name", "ablation"), [(name, ablation) for name in CASES for ablation in BY_HAND]
 )
 def test_qk_fix_recomputes_attention(name: str, ablation: str) -> None:
     with exact_case(name) as case:
@@ -160,7 +159,7 @@ def three_layers(name: str) -> Case:
     return Case(model, Dropped(model.hf, kv_heads), batch)
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("ablation", BY_HAND)
 @pytest.mark.parametrize("name", CASES)
 def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(
     name: str, ablation: str

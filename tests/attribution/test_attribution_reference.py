@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 import torch
 from helpers.reference import gate_gradient, gated_metric, logit_diff
-from helpers.reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact_case
+from helpers.reference_cases import (
+    BY_HAND,
+    CASES,
+    PAIRS,
+    Case,
+    answers,
+    clean,
+    corrupted,
+    exact_case,
+)
 from helpers.tiny_models import ARCHITECTURES, tiny_model, token_batches, token_pairs
 
-from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.errors import NumericalError, OptionError
@@ -22,7 +30,7 @@ from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes import contract
 
 LOGIT_DIFF = METRICS.get("logit_diff")
-IG_ABLATIONS = [name for name in ABLATIONS if name != "zero"]
+IG_ABLATIONS = [name for name in BY_HAND if name != "zero"]
 RULES = {  # (alpha, weight), written out for three steps
     "left": [(0, 1 / 3), (1 / 3, 1 / 3), (2 / 3, 1 / 3)],
     "midpoint": [(1 / 6, 1 / 3), (1 / 2, 1 / 3), (5 / 6, 1 / 3)],
@@ -70,7 +78,7 @@ def test_the_reference_without_replacement_is_the_model(case: Case) -> None:
     assert (reference.exists().numpy() == case.model.graph.edge_mask).all()
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("ablation", BY_HAND)
 @pytest.mark.parametrize("level", LEVELS)
 def test_eap_is_the_gradient_of_the_gates(case: Case, level: str, ablation: str) -> None:
     assert_same(scores(case, "EAP", level, ablation), expected(case, level, ablation))

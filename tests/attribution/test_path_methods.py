@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.reference import gated_metric, logit_diff
-from helpers.reference_cases import CASES, PAIRS, Case, answers, clean, corrupted, exact_case
+from helpers.reference_cases import (
+    BY_HAND,
+    CASES,
+    PAIRS,
+    Case,
+    answers,
+    clean,
+    corrupted,
+    exact_case,
+)
 from helpers.tiny_models import (
     ARCHITECTURES,
     GROUPED_ARCHITECTURES,
@@ -41,7 +50,7 @@ def activations(case: Case, level: Level, ablation: str, **options: object) -> n
 
 GRID = [
     (name, level, ablation, ("left", "midpoint")[number % 2], 1)
-    for number, (name, level, ablation) in enumerate(product(CASES, LEVELS, ABLATIONS))
+    for number, (name, level, ablation) in enumerate(product(CASES, LEVELS, BY_HAND))
 ]
 GRID += [(name, "edge", "patching", "right", 2) for name in CASES]
 GRID += [("gpt_neox-ungrouped", "edge", "mean", "gausslegendre", 2)]

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from helpers.reference import Reference, exact_float64, gate_gradient
-from helpers.reference_cases import CASES, PAIRS, clean, exact_case
+from helpers.reference_cases import BY_HAND, CASES, PAIRS, clean, exact_case
 from helpers.reference_layers import Function, LayerReader
 from helpers.tiny_models import ARCHITECTURES, random_hf, tiny_model, token_batches
 from torch import Tensor, nn
 
-from harness_circuits.ablation import ABLATIONS
 from harness_circuits.ablation.zero import Zero
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import LEVELS, Level
@@ -113,7 +112,7 @@ def test_scores_are_gradients_of_gates_under_the_rules(name: str) -> None:
         with torch.no_grad():
             logits = reference.run(clean(PAIRS))[0]
             torch.testing.assert_close(logits, case.reference.run(clean(PAIRS))[0])
-        for level, ablation in product(LEVELS, ABLATIONS):
+        for level, ablation in product(LEVELS, BY_HAND):
             job = Job(case.model, [case.batch], LOGIT_DIFF, level, case.ablation(ablation))
             wanted = replace(case, reference=reference).brute_force(gate_gradient, level, ablation)
             got = attribute(job, "RelP").values

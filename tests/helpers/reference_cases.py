@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from helpers.reference import Reference, exact_float64
+from helpers.reference_model import FORMULAS
 from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, tiny_model, token_pairs
 from torch import Tensor
 
-from harness_circuits.ablation import Ablation, make_ablation
+from harness_circuits.ablation import ABLATIONS, Ablation, make_ablation
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
 
 CASES = [f"{name}-ungrouped" for name in ARCHITECTURES]
 CASES += [f"{name}-grouped" for name in GROUPED_ARCHITECTURES]
+
+BY_HAND = [name for name in ABLATIONS if name in FORMULAS]  # what the reference can replace too
 
 PAIRS = token_pairs(3, 6)
 TRAINING = token_pairs(5, 6, seed=8)

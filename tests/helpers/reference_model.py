@@ -49,6 +49,8 @@ _FINAL = {
     "phi": "final_layernorm",
 }
 
+FORMULAS = ("patching", "zero", "mean", "mean-positional")  # ablations that `replacement` knows
+
 
 class Reference:
     """A HuggingFace model with gates.
@@ -216,10 +218,11 @@ class Reference:
         """What an ablation puts in place of each source's output, [src, batch, pos, model].
 
         Args:
-            ablation: `patching`, `zero`, `mean` or `mean-positional`.
+            ablation: One of `FORMULAS`.
             corrupted: Corrupted prompts.
             training: Prompts to take means over.
         """
+        assert ablation in FORMULAS, f"the reference has no formula for {ablation}: give it one"
         if ablation == "patching":
             return self.outputs(corrupted)
         if ablation == "zero":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.reference_cases import CASES, PAIRS, Case, clean, corrupted, exact_case
+from helpers.reference_cases import BY_HAND, CASES, PAIRS, Case, clean, corrupted, exact_case
 from helpers.tiny_models import tiny_model, token_batches, token_pairs
 from torch import Tensor
 
@@ -51,7 +51,7 @@ def assert_close(got: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("ablation", BY_HAND)
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_circuits_run_is_the_gated_run(case: Case, level: str, ablation: str) -> None:
     inputs = case.batch.clean
@@ -69,7 +69,7 @@ def test_a_circuits_run_is_the_gated_run(case: Case, level: str, ablation: str) 
         assert (wanted - full).abs().max() > 1e-3, "the circuit removes nothing that matters"
 
 
-@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("ablation", BY_HAND)
 def test_full_circuit_is_the_model_and_empty_circuit_the_ablated_run(
     case: Case, ablation: str
 ) -> None:

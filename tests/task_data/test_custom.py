@@ -86,13 +86,13 @@ def test_splits_keys_and_limits(tmp_path: Path) -> None:
     assert [d["clean"] for d in splits["train"]] == ["The cat", "The dog", "The one"]
     assert [d["clean"] for d in splits["test"]] == ["The cats", "The dogs", "The two"]
     rows = [row(word, "red", key="same") for word in WORDS]
-    (only,) = [s for s in ("train", "test") if taskdata_split(tmp_path, rows, s)]
-    assert len(taskdata_split(tmp_path, rows, only)) == len(WORDS)
+    (only,) = [s for s in ("train", "test") if split_of_file(tmp_path, rows, s)]
+    assert len(split_of_file(tmp_path, rows, only)) == len(WORDS)
     with pytest.raises(OptionError, match="n_test is a whole number from 0 to 1000000"):
         built(custom, pairs=str(tmp_path / "a.jsonl"), n_test=-1)
 
 
-def taskdata_split(tmp_path: Path, rows: list[dict[str, Any]], split: str) -> list[Any]:
+def split_of_file(tmp_path: Path, rows: list[dict[str, Any]], split: str) -> list[Any]:
     found = read_pairs(write(tmp_path / "keys.jsonl", rows))
     return [doc for doc in found if doc["split"] == split]
 
