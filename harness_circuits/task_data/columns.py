@@ -65,6 +65,11 @@ class Columns:
         more = [self.theirs[name] for name in (*TOKENS, YEAR) if name in self.theirs]
         return (*(self.theirs.get(name, name) for name in ("clean", "corrupted")), *more)
 
+    @property
+    def hold_tokens(self) -> bool:
+        """Whether answers are ids of tokens, so that rows need a tokenizer."""
+        return any(name in self.theirs for name in TOKENS)
+
     def pair_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row with our names for its columns, and answers as text.
 

@@ -18,6 +18,7 @@ used, and all of what is wrong is told, by line.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -89,16 +90,20 @@ class CustomData(TaskData):
         return {split: Dataset.from_list(rows[split]) for split in SPLITS}
 
     def check(self, metadata: Mapping[str, Any]) -> None:
-        """Check what the file is read by, without reading it.
+        """Check the file, as far as that needs no tokenizer, and what it is read by.
 
         Raises:
             OptionError: No file is named, or something is none of its kind.
+            TaskDataError: The file is missing or of another kind, or rows of it are malformed.
         """
         super().check(metadata)
-        self._path(metadata)
-        Columns.read(metadata.get("columns"))
-        _encoding(metadata)
+        path, columns = self._path(metadata), Columns.read(metadata.get("columns"))
+        encoding = _encoding(metadata)
         _same_pairs(metadata)
+        if columns.hold_tokens:
+            list(read_rows(path, columns.needed, encoding))
+        else:
+            read_pairs(path, columns, encoding)
 
     def _path(self, metadata: Mapping[str, Any]) -> Path:
         given = metadata.get("pairs")
@@ -112,9 +117,14 @@ class CustomData(TaskData):
 
 def _encoding(metadata: Mapping[str, Any]) -> str | None:
     given = metadata.get("encoding")
-    if given is not None and not isinstance(given, str):
-        raise OptionError(f"encoding is the name of one, such as cp1252, got {shown(given, 60)}.")
-    return given
+    try:
+        if given is not None and not codecs.lookup(given).name:
+            raise LookupError
+    except (LookupError, TypeError, ValueError):  # a name with a NUL or half a character in it
+        raise OptionError(
+            f"encoding is the name of one that Python knows, such as cp1252, got {shown(given, 60)}."
+        ) from None
+    return str(given) if given is not None else None
 
 
 def _same_pairs(metadata: Mapping[str, Any]) -> bool:
@@ -176,7 +186,12 @@ def read_pairs(
     if problems:
         first = f", the first {MOST_PROBLEMS}" if len(problems) > MOST_PROBLEMS else ""
         told = " ".join(problems[:MOST_PROBLEMS])
-        raise TaskDataError(f"{path} has {len(problems)} rows that are no pairs{first}: {told}")
+        rows = (
+            "1 row that is no pair"
+            if len(problems) == 1
+            else f"{len(problems)} rows that are no pairs"
+        )
+        raise TaskDataError(f"{path} has {rows}{first}: {told}")
     if not documents:
         raise TaskDataError(f"{path} holds no pairs.")
     return documents

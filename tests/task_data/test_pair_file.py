@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.built import built
 from helpers.tiny_tasks import evaluate
 from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 from hypothesis import given
@@ -17,7 +18,6 @@ import harness_circuits as hc
 from harness_circuits.commands import main
 from harness_circuits.errors import CircuitError, OptionError, PairError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.task_data import base
 from harness_circuits.task_data.columns import Columns
 from harness_circuits.task_data.custom import custom, read_pairs
 from harness_circuits.task_data.pair_file import read_text
@@ -30,11 +30,6 @@ ROWS = [
     for b in WORDS
     if a != b
 ]
-
-
-@pytest.fixture(autouse=True)
-def word_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_active", [(None, word_tokenizer(), (None, None))])
 
 
 def table(separator: str, **how: Any) -> str:
@@ -132,18 +127,46 @@ def test_half_a_character_is_no_text(tmp_path: Path) -> None:
         read_pairs(path)
 
 
+def test_a_key_given_twice_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "twice.jsonl"
+    path.write_text(json.dumps(ROWS[0])[:-1] + ', "clean": "The two"}')
+    with pytest.raises(TaskDataError, match=r"has 1 row .*the key 'clean' is given twice"):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize("encoding", ["", "a\0b", "\ud800", "no-such", ["cp1252"], 7])
+def test_an_encoding_is_the_name_of_one(encoding: Any) -> None:
+    with pytest.raises(OptionError, match="encoding is the name of one that Python knows"):
+        custom.check({"pairs": "any.csv", "encoding": encoding})
+
+
+def test_a_file_is_read_before_a_model_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(TaskDataError, match=r"There is no file of pairs .*nowhere\.jsonl"):
+        custom.check({"pairs": str(tmp_path / "nowhere.jsonl")})
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({**ROWS[0], "correct": ROWS[0]["incorrect"]}))
+    with pytest.raises(TaskDataError, match="has 1 row that is no pair: line 1: "):
+        custom.check({"pairs": str(path)})
+    path.write_text(json.dumps({**ROWS[0], "correct": 5, "incorrect": 7}))
+    columns = {"correct_token": "correct", "incorrect_token": "incorrect"}
+    custom.check({"pairs": str(path), "columns": columns})
+    path.write_bytes(b"\xff\xfea")
+    with pytest.raises(TaskDataError, match=r"is not UTF-16"):
+        custom.check({"pairs": str(path), "columns": columns})
+
+
 def test_one_pair_or_one_split_says_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     path.write_text(json.dumps({**ROWS[0], "split": "test"}))
     with pytest.raises(
         TaskDataError, match=r"has 1 pair \(1 test\) and none for train: .*same_pairs"
     ):
-        custom(pairs=str(path))
-    both = custom(pairs=str(path), same_pairs=True)
+        built(custom, pairs=str(path))
+    both = built(custom, pairs=str(path), same_pairs=True)
     assert both["train"].to_list() == both["test"].to_list() and len(both["test"]) == 1
     path.write_text("".join(json.dumps({**row, "split": "validation"}) + "\n" for row in ROWS[:3]))
     with pytest.raises(TaskDataError, match=r"\(3 validation\) and none for train and test"):
-        custom(pairs=str(path))
+        built(custom, pairs=str(path))
     with pytest.raises(OptionError, match="same_pairs is true or false, got 'yes'"):
         custom.check({"pairs": str(path), "same_pairs": "yes"})
 
@@ -176,7 +199,7 @@ def ids() -> dict[str, int]:
 def test_eap_igs_ids_of_tokens_are_read(tmp_path: Path) -> None:
     path = tmp_path / "ioi_tiny.csv"
     path.write_text(IOI.format(**ids()))
-    splits = custom(pairs=str(path), columns=IOI_COLUMNS, same_pairs=True)
+    splits = built(custom, pairs=str(path), columns=IOI_COLUMNS, same_pairs=True)
     assert splits["train"]["choices"] == [[" Mary", " John"], [" Tom", " Mary"]]
     assert splits["train"]["correct"] == [[0], [0]]
     model = save_tiny_model(tmp_path / "model")
@@ -207,27 +230,27 @@ def test_ids_of_another_tokenizer_and_other_mistakes_are_told_by_line(tmp_path: 
     ):
         path.write_text(IOI.format(**{**ids(), **changes}))
         try:
-            custom(pairs=str(path), columns=IOI_COLUMNS, same_pairs=True)
+            built(custom, pairs=str(path), columns=IOI_COLUMNS, same_pairs=True)
         except TaskDataError as error:
             assert message in str(error)
         else:
             assert "tom" in changes  # a token that the prompt may be continued with
     path.write_text(GREATER.format("520"))
     with pytest.raises(TaskDataError, match="line 2: not a year, nor its last two digits: '520'"):
-        custom(pairs=str(path), columns={"year": "label"})
+        built(custom, pairs=str(path), columns={"year": "label"})
     with pytest.raises(OptionError, match=r"Unknown column 'years'.*Did you mean 'year'"):
         custom.check({"pairs": str(path), "columns": {"years": "label"}})
     with pytest.raises(OptionError, match="columns maps names of ours to those in the file"):
         custom.check({"pairs": str(path), "columns": ["label"]})
     with pytest.raises(TaskDataError, match="no columns clean, corrupted, jahr"):
-        custom(pairs=str(path), columns={"year": "jahr"})
+        built(custom, pairs=str(path), columns={"year": "jahr"})
 
 
 def test_any_column_may_have_another_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.tsv"
     frame = pd.DataFrame(ROWS).rename(columns={"clean": "question", "correct": "right"})
     frame.to_csv(path, sep="\t")
-    docs = custom(pairs=str(path), columns={"clean": "question", "correct": "right"})
+    docs = built(custom, pairs=str(path), columns={"clean": "question", "correct": "right"})
     assert sum(map(len, docs.values())) == len(ROWS)
 
 
