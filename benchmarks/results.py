@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.commands.main import main as harness_circuits
+from harness_circuits.machine.files import write_checksums
+from harness_circuits.records.checksum import sign
 from harness_circuits.records.results_file import EXAMPLES_FILE, read_results
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.comparison.compare import ALPHA, compare, method_text
@@ -47,7 +49,18 @@ def copy_results(made: Path, kept: Path) -> None:
             text = file.read_text()
             for absolute, relative in ((f"{made}/", "results/"), (f"{ROOT}/", "")):
                 text = text.replace(json.dumps(absolute)[1:-1], relative)
-            copy.write_text(text)
+            copy.write_text(text if file.name == EXAMPLES_FILE else signed_again(text))
+            if file.name == EXAMPLES_FILE:
+                write_checksums(copy.parent, [EXAMPLES_FILE])
+
+
+def signed_again(text: str) -> str:
+    """A result whose paths were changed, with the checksum that it has now, if it had one."""
+    data = json.loads(text)
+    if "checksum" not in data["config"]["circuit"]:
+        return text
+    sign(data)
+    return json.dumps(data, indent=2, ensure_ascii=False)
 
 
 def against(name: str, runs: Sequence[Run]) -> str:

@@ -11,8 +11,9 @@ import pytest
 from helpers.environments import ROOT
 from helpers.result_files import examples, write_run
 
+from harness_circuits.records.checksum import sign
 from harness_circuits.records.examples import read_examples
-from harness_circuits.records.results_file import read_results
+from harness_circuits.records.results_file import read_results, read_results_file
 
 sys.path.insert(0, str(ROOT))
 from benchmarks import results
@@ -69,13 +70,23 @@ def test_kept_results_have_no_scores_and_no_paths_of_the_machine(tmp_path: Path)
     made, kept = tmp_path / "build" / "results", tmp_path / "results"
     cell = made / "tiny" / "ioi_circuit" / "EAP.json"
     file = write_run(cell.parent, examples(0))
-    file.rename(cell)
+    data = json.loads(file.read_text())
+    sign(data)
+    cell.write_text(json.dumps(data))
+    file.unlink()
     (kept / "tiny" / "ioi_circuit").mkdir(parents=True)
     (kept / "tiny" / "ioi_circuit" / "old.json").write_text("{}")
     results.copy_results(made, kept)
     left = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
     folder = "tiny/ioi_circuit"
-    assert left == {f"{folder}/EAP.json", f"{folder}/artifacts/ioi_circuit/examples.jsonl"}
+    artifacts = f"{folder}/artifacts/ioi_circuit"
+    assert left == {
+        f"{folder}/EAP.json",
+        f"{artifacts}/examples.jsonl",
+        f"{artifacts}/SHA256SUMS",
+    }
+    (run,) = read_results_file(kept / folder / "EAP.json")
+    assert run.artifacts is not None and str(tmp_path) not in run.artifacts
     text = (kept / folder / "EAP.json").read_text()
     assert str(tmp_path) not in text and f"results/{folder}/artifacts" in text
     (run,) = read_results([kept]).runs

@@ -125,6 +125,7 @@ def test_damaged_examples_are_named(tmp_path: Path, text: str | None, reason: st
     old = write_run(tmp_path / "old", examples(0))
     new = write_run(tmp_path / "new", examples(1))
     file = tmp_path / "new" / "artifacts" / "ioi_circuit" / "examples.jsonl"
+    (file.parent / "SHA256SUMS").unlink()  # else that is what is named
     file.unlink()
     if text is not None:
         file.write_text(text)
