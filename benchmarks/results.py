@@ -73,7 +73,7 @@ def against(name: str, runs: Sequence[Run]) -> str:
         for row in compare([base], [run], across_settings=True).rows
         if row.metric in AREA_NAMES
     ]
-    adjusted = holm([row.difference.p or 1.0 for row in rows])
+    adjusted = holm([1.0 if row.difference.p is None else row.difference.p for row in rows])
     cells: dict[str, dict[str, str]] = {}
     others = [run for run in runs if run is not base for _ in AREA_NAMES]
     for run, row, p in zip(others, rows, adjusted, strict=True):

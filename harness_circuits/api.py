@@ -55,14 +55,14 @@ class Faithfulness:
 
     Attributes:
         metrics: By the names they have in lm-eval's results: `cmd`, `cmd_ci95_low`,
-            `faithfulness@0.05`, `full_metric`, ...
+            `faithfulness@0.05`, `full_metric`, ...; None where there is no interval.
         curves: Per ranking, sizes with faithfulness, its 95% interval, accuracy, kept units.
         text: The curves as a table, with the warnings: what `print` shows.
         warnings: What makes the numbers say less than they seem to: repeated pairs, pairs that the
             circuits were found on (where `training` names them), a corruption that does not hurt.
     """
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float | None]
     curves: Mapping[Ranking, CurveRecord]
     text: str
     warnings: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ def _faithfulness(summary: Summary, warnings: Sequence[str]) -> Faithfulness:
     for ranking, curve in summary.curves.items():
         points = zip(curve["faithfulness"], curve["ci95_low"], curve["ci95_high"], strict=True)
         columns = (tuple(curve[name]) for name in ("accuracy", "kept", "edges"))
-        intervals = tuple(Interval(*point) for point in points)
+        intervals = tuple(Interval.of(*point) for point in points)
         curves[Ranking(ranking)] = CurveRecord(tuple(curve["sizes"]), intervals, *columns)
     text = "\n".join([table(summary), *(f"warning: {warning}" for warning in warnings)])
     return Faithfulness(summary.metrics, curves, text, tuple(warnings))

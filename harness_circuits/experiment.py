@@ -23,7 +23,7 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_curves
-from harness_circuits.evaluation.gap import gap_warnings
+from harness_circuits.evaluation.gap import gap_warnings, measure_gap
 from harness_circuits.evaluation.result import Curve, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.machine.ranks import ALONE, Ranks
@@ -180,6 +180,7 @@ class Experiment:
             "evaluation_seconds": evaluating.seconds,
             "discovery_peak_bytes": discovery.peak_bytes,
             "evaluation_peak_bytes": evaluating.peak_bytes,
+            "gap": measure_gap(examples.full, examples.empty).to_dict(),
             "warnings": warnings,
         }
         return Result(setup.task, setup.metric_name, found.scores, curves, examples, facts)

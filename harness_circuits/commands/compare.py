@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_circuits.commands.parser import CommandParser, path_argument
+from harness_circuits.commands.parser import CommandParser, of_kind, path_argument
 from harness_circuits.errors import CircuitError, one_line
 from harness_circuits.machine.files import write_atomically, writing
 from harness_circuits.machine.outgoing import clean, clean_lines
+from harness_circuits.options.kinds import Whole
 from harness_circuits.records.results_file import Reading, read_runs
-from harness_circuits.report.comparison.compare import compare
+from harness_circuits.report.comparison.compare import MIN_PAIRS, compare
 from harness_circuits.report.comparison.text import FORMATS, comparison_text
 from harness_circuits.report.comparison.thresholds import read_thresholds
 
@@ -22,8 +23,8 @@ WORSE, NOT_COMPARED = 1, 2
 
 _EPILOG = """\
 Exit code: 0, nothing got worse; 1, a number got significantly worse by more than its threshold; 2, runs
-cannot be compared: a cell of BASELINE is missing from CURRENT or has other settings, a file of either is
-damaged, or the comparison could not be finished or written.
+cannot be compared: a cell of BASELINE is missing from CURRENT, has other settings or too few pairs, a
+file of either is damaged, or the comparison could not be finished or written.
 
 examples:
   harness-circuits compare results/main results/branch --thresholds thresholds.yaml
@@ -54,7 +55,13 @@ def compare_command(arguments: Sequence[str]) -> int:
 def _compare(options: argparse.Namespace) -> int:
     thresholds = read_thresholds(options.thresholds)
     old, new = (_read(path) for path in (options.baseline, options.current))
-    comparison = compare(old.runs, new.runs, thresholds, across_settings=options.across_settings)
+    comparison = compare(
+        old.runs,
+        new.runs,
+        thresholds,
+        across_settings=options.across_settings,
+        min_pairs=options.min_pairs,
+    )
     text = clean_lines(comparison_text(comparison, options.format, everything=options.all))
     if options.output is not None:
         write_text(options.output, text)
@@ -98,6 +105,12 @@ def compare_parser() -> CommandParser:
         "--across-settings",
         action="store_true",
         help="also compare single runs of one task and model whose settings differ",
+    )
+    parser.add_argument(
+        "--min-pairs",
+        type=of_kind(Whole(1, 10**9, texts=True)),
+        default=MIN_PAIRS,
+        help=f"evaluation pairs that a verdict needs ({MIN_PAIRS})",
     )
     parser.add_argument("--format", choices=FORMATS, default="markdown", help="(markdown)")
     parser.add_argument("--all", action="store_true", help="Markdown of unchanged points too")

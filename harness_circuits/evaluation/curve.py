@@ -13,9 +13,10 @@ circuit is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -187,3 +188,28 @@ def point_statistic(ranking: Ranking, at: int) -> Statistic:
         return ranking.judged(f[:, at])
 
     return point
+
+
+def columns(curves: Sequence[CurveValues]) -> Float[np.ndarray, "column example"]:
+    """What curves of one run are made of, in the order that `curve_statistics` reads."""
+    rows = [curves[0].full, curves[0].empty, *(curve.circuits for curve in curves)]
+    return np.vstack(rows)
+
+
+def curve_statistics(
+    sizes: Sequence[tuple[float, ...]], statistics: Sequence[tuple[int, Statistic]]
+) -> Callable[[Float[np.ndarray, "draw column"]], Float[np.ndarray, "draw row"]]:
+    """Statistics of curves as functions of the means of `columns`.
+
+    Args:
+        sizes: Of each curve.
+        statistics: Each with the number of the curve it is taken from.
+    """
+    ends = np.cumsum([2, *map(len, sizes)])
+
+    def of_means(means: Float[np.ndarray, "draw column"]) -> Float[np.ndarray, "draw row"]:
+        full, empty = means[:, :1], means[:, 1:2]
+        curves = [faithfulness(means[:, start:end], full, empty) for start, end in pairwise(ends)]
+        return np.stack([statistic(curves[at]) for at, statistic in statistics], axis=1)
+
+    return of_means

@@ -6,7 +6,7 @@ its own error, or of the wrong sign, makes a curve of noise, however healthy it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -63,6 +63,10 @@ class Gap:
     error: float
     low: float
     high: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """As JSON has it, which knows no NaN."""
+        return {name: None if np.isnan(x) else x for name, x in asdict(self).items()}
 
 
 def measure_gap(full: Values, empty: Values) -> Gap:

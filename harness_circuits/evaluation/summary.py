@@ -13,7 +13,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import size_name
 from harness_circuits.evaluation.curve import CurveValues, areas_of, faithfulness
 from harness_circuits.evaluation.null_circuits import null_facts
-from harness_circuits.statistics.bootstrap import interval, weight_blocks
+from harness_circuits.evaluation.uncertainty import Bounds, CurveIntervals, curve_intervals
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,12 @@ class ExampleRecord:
 
 @dataclass(frozen=True)
 class Summary:
-    """Metrics by name, and the curves with their intervals as plain JSON."""
+    """Metrics by name, and the curves with their intervals as plain JSON.
 
-    metrics: dict[str, float]
+    Where there is no interval (one example, or no resamples), its ends are None.
+    """
+
+    metrics: dict[str, float | None]
     curves: dict[str, Any]
 
 
@@ -94,8 +97,8 @@ def metric_names(header: Header) -> list[str]:
 def summarise(records: Sequence[ExampleRecord]) -> Summary:
     """Aggregate the records of one task.
 
-    Means are taken over examples before the ratio; the bootstrap resamples examples, the same for
-    all sizes and rankings.
+    Means are taken over examples before the ratio; intervals are those of `curve_intervals`, from the
+    same resampled examples for all sizes and rankings.
     """
     records = sorted(records, key=lambda record: record.index)
     header = records[0].header
@@ -103,7 +106,10 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
     uniform = np.full(n, 1 / n)
     full = np.array([record.full for record in records])
     empty = np.array([record.empty for record in records])
-    metrics = {"full_metric": float(full.mean()), "corrupted_metric": float(empty.mean())}
+    metrics: dict[str, float | None] = {
+        "full_metric": float(full.mean()),
+        "corrupted_metric": float(empty.mean()),
+    }
     metrics |= header.agreement
     curves: dict[str, Any] = {}
     values = {
@@ -112,19 +118,18 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
         )
         for ranking in header.rankings
     }
-    draws = _resampled(values, header, n)
+    intervals, without_spread = curve_intervals(values, header.iters, header.seed)
     for ranking in header.rankings:
         hits = np.array([record.accuracy[ranking] for record in records])
-        f, f_draws = values[ranking].faithfulness(uniform), draws[ranking]
-        curves[ranking] = curve = _curve(header, ranking, f, f_draws, hits.mean(0))
+        f, found = values[ranking].faithfulness(uniform), intervals[ranking]
+        curves[ranking] = curve = _curve(header, ranking, f, found, hits.mean(0))
+        curve |= {"resamples_without_spread": without_spread} if without_spread else {}
         curve |= _controls(records, ranking, f)
         if len(header.sizes) > 1:
             for name, area in areas_of(ranking).items():
-                value, draws_of = (area.function(header.sizes, x) for x in (f, f_draws))
-                result = interval(float(value), draws_of)
-                metrics[name] = result.value
-                metrics[f"{name}_ci95_low"] = result.low
-                metrics[f"{name}_ci95_high"] = result.high
+                metrics[name] = value = float(area.function(header.sizes, f))
+                low, high = _around(value, found.areas[name])
+                metrics |= {f"{name}_ci95_low": low, f"{name}_ci95_high": high}
         suffix = ranking.suffix
         for at, size in enumerate(map(size_name, header.sizes)):
             metrics[f"faithfulness{suffix}@{size}"] = curve["faithfulness"][at]
@@ -157,26 +162,20 @@ def control_columns(curve: Mapping[str, Any]) -> dict[str, list[float]]:
     return {name: column for name, column in columns.items() if column is not None}
 
 
-def _resampled(
-    values: Mapping[Ranking, CurveValues], header: Header, n: int
-) -> dict[Ranking, Float[np.ndarray, "draw size"]]:
-    """Faithfulness per ranking in every resample: the weights of all at once would take too much."""
-    draws = {ranking: [np.empty((0, len(header.sizes)))] for ranking in values}
-    for weights in weight_blocks(n, header.iters, header.seed):
-        for ranking, curve in values.items():
-            draws[ranking].append(curve.faithfulness(weights))
-    return {ranking: np.concatenate(blocks) for ranking, blocks in draws.items()}
+def _around(value: float, bounds: Bounds) -> tuple[float, float] | tuple[None, None]:
+    """Bounds that hold their estimate, which was added up in another order."""
+    return (None, None) if bounds is None else (min(bounds[0], value), max(bounds[1], value))
 
 
 def _curve(
-    header: Header, ranking: Ranking, f: np.ndarray, draws: np.ndarray, hits: np.ndarray
+    header: Header, ranking: Ranking, f: np.ndarray, found: CurveIntervals, hits: np.ndarray
 ) -> dict[str, Any]:
-    intervals = [interval(value, draws[:, at]) for at, value in enumerate(f)]
+    ends = [_around(float(value), point) for value, point in zip(f, found.points, strict=True)]
     return {
         "sizes": list(header.sizes),
-        "faithfulness": [point.value for point in intervals],
-        "ci95_low": [point.low for point in intervals],
-        "ci95_high": [point.high for point in intervals],
+        "faithfulness": f.tolist(),
+        "ci95_low": [low for low, _ in ends],
+        "ci95_high": [high for _, high in ends],
         "accuracy": [float(value) for value in hits],
         "kept": header.kept[ranking],
         "edges": header.edges[ranking],
@@ -190,13 +189,17 @@ def table(summary: Summary) -> str:
         if not lines:
             lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))
         label = Ranking(ranking).symbol
-        half = [
-            f"{(high - low) / 2:.2f}"
-            for low, high in zip(curve["ci95_low"], curve["ci95_high"], strict=True)
-        ]
         lines.append(_row(f"faithfulness by {label}", [f"{f:.2f}" for f in curve["faithfulness"]]))
-        lines.append(_row("  95% interval, +-", half))
+        if curve["ci95_low"][0] is not None:
+            ends = zip(curve["ci95_low"], curve["ci95_high"], strict=True)
+            half = [f"{(high - low) / 2:.2f}" for low, high in ends]
+            lines.append(_row("  95% interval, +-", half))
         lines.append(_row("  edges kept", [f"{edges:.0f}" for edges in curve["edges"]]))
+    curve = next(iter(summary.curves.values()))
+    if curve["ci95_low"][0] is None:
+        lines.append("no intervals: they need two pairs and resamples (bootstrap_iters)")
+    elif left_out := curve.get("resamples_without_spread"):
+        lines.append(f"intervals: {left_out} resamples have no spread, and are left out")
     return "\n".join(lines)
 
 

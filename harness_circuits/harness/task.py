@@ -161,8 +161,9 @@ class CircuitTask(BuiltForModel):
             result |= dict.fromkeys(self._names, record)
         return result
 
-    def aggregation(self) -> dict[str, Callable[[Sequence[Any]], float]]:
+    def aggregation(self) -> dict[str, Callable[[Sequence[Any]], float | None]]:
         """How each metric's values per document become one number."""
+        plain: dict[str, Callable[[Sequence[Any]], float | None]]
         plain = {"acc": mean, self.behaviour: mean}
         return plain | {name: partial(self._aggregate, name) for name in self._names}
 
@@ -175,7 +176,7 @@ class CircuitTask(BuiltForModel):
             if name not in WITHOUT_DIRECTION
         }
 
-    def _aggregate(self, name: str, records: Sequence[ExampleRecord]) -> float:
+    def _aggregate(self, name: str, records: Sequence[ExampleRecord]) -> float | None:
         same = len(records) == len(self._summarised) and all(map(is_, records, self._summarised))
         if self.summary is None or not same:
             self.summary, self._summarised = summarise(records), tuple(records)

@@ -20,16 +20,20 @@
       discovery_seconds, selection_seconds, evaluation_seconds
       discovery_peak_bytes, evaluation_peak_bytes
       accuracy           {value, low, high, chance, ...} of the whole model
+      gap                {value, error, low, high}: mean of full model minus empty circuit, its standard
+                         error and 95% interval; null but for the value where there is one pair
       left_out           {reason: number of pairs}
       warnings           what makes the numbers say less than they seem to, a line each
       data               where the pairs come from
       scores             provenance of the scores
       known_circuits     overlap with circuits of the literature
       curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
-                         accuracy, kept, edges; with null circuits `null`, with resamples `stability`
+                         accuracy, kept, edges; with null circuits `null`, with resamples `stability`;
+                         where there were any, `resamples_without_spread`, which intervals leave out.
+                         Ends of intervals are null where there are none: one pair, or no resamples
 
 Areas (`cpr`, `cmd`, `cmd_log`, each with `_ci95_low` and `_ci95_high`) stand under `results.TASK`, as
-lm-eval has all metrics. Files of earlier versions have no `weights`, `accuracy` or peaks.
+lm-eval has all metrics. Files of earlier versions have no `weights`, `accuracy`, `gap` or peaks.
 """
 
 from __future__ import annotations
@@ -195,9 +199,9 @@ def _curve(fields: Fields) -> CurveRecord:
         raise ResultFileError(f"{fields.where}: {error}") from error
     columns = {
         name: fields.numbers(name, len(sizes))
-        for name in ("faithfulness", "ci95_low", "ci95_high", "accuracy", "kept", "edges")
+        for name in ("faithfulness", "accuracy", "kept", "edges")
     }
-    low, high = columns["ci95_low"], columns["ci95_high"]
+    low, high = _ends(fields, columns["faithfulness"])
     points = zip(columns["faithfulness"], low, high, strict=True)
     return CurveRecord(
         sizes,
@@ -206,3 +210,12 @@ def _curve(fields: Fields) -> CurveRecord:
         columns["kept"],
         columns["edges"],
     )
+
+
+def _ends(fields: Fields, values: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lower and upper ends of a curve's intervals: the values where all are null, as there are none."""
+    names = ("ci95_low", "ci95_high")
+    if all(fields.data.get(name) == [None] * len(values) for name in names):
+        return values, values
+    low, high = (fields.numbers(name, len(values)) for name in names)
+    return low, high

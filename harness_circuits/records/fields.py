@@ -66,7 +66,9 @@ class Fields:
         return tuple(map(float, value))
 
     def interval(self, value: str, low: str, high: str) -> Interval:
-        """An interval from the names of its value and bounds."""
+        """An interval from the names of its value and bounds; null bounds are none."""
+        if self._get(low) is None and self._get(high) is None:
+            return Interval.of(self.number(value), None, None)
         return self.ordered(self.number(value), self.number(low), self.number(high), value)
 
     def ordered(self, value: float, low: float, high: float, name: str) -> Interval:

@@ -9,17 +9,23 @@ import numpy as np
 from jaxtyping import Float
 
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.evaluation.curve import AREAS, Statistic, area_statistics, cmd_log
+from harness_circuits.evaluation.curve import (
+    AREAS,
+    area_statistics,
+    cmd_log,
+    columns,
+    curve_statistics,
+)
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
 from harness_circuits.records.run import CurveRecord, Run
-from harness_circuits.statistics.bootstrap import Interval, interval, weight_blocks
+from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.statistics.differences import (
-    MIN_ITERS,
     Difference,
     holm,
-    paired_difference,
-    unpaired_difference,
+    paired_differences,
+    unpaired_differences,
 )
+from harness_circuits.statistics.ratio import ratio_and_error, student_quantile
 
 ALPHA = 0.05
 BEST, TIED = "best", "tied"
@@ -116,10 +122,13 @@ def _accuracy(curve: CurveRecord, examples: Examples | None) -> Interval:
     value = float(log_mean(curve.sizes, np.array(curve.accuracy)))
     if examples is None:
         return Interval(value, value, value)
-    hits = examples.accuracy[Ranking.ABSOLUTE]
-    blocks = weight_blocks(hits.shape[1], MIN_ITERS, 0)  # all at once would take too much
-    draws = np.concatenate([weights @ hits.T for weights in blocks])
-    return interval(value, log_mean(curve.sizes, draws))
+    hits = examples.accuracy[Ranking.ABSOLUTE].T
+    if len(hits) < 2:
+        return Interval(value, value, value)
+    # Student's: hits are few numbers, whose resamples too often have next to no spread
+    (error,) = ratio_and_error(log_mean(curve.sizes, hits)[None], np.ones(len(hits)))[1]
+    half = student_quantile(len(hits)) * float(error)
+    return Interval(value, max(value - half, 0.0), min(value + half, 1.0))
 
 
 def mark(entries: Sequence[Entry], column: Column) -> list[str]:
@@ -152,16 +161,14 @@ def difference(old: Entry, new: Entry, column: Column) -> Difference:
     if column.ranking is not None and _paired(old, new, column.ranking):
         assert old.examples is not None and new.examples is not None
         sizes = old.run.curves[column.ranking].sizes
+        sides = old.examples, new.examples
         if column.name == "accuracy":
-            a, b = (e.accuracy[column.ranking] for e in (old.examples, new.examples))
-            statistic: Statistic = lambda y: log_mean(sizes, y)  # noqa: E731
-            return paired_difference(lambda w: w @ a.T, lambda w: w @ b.T, a.shape[1], [statistic])[
-                0
-            ]
-        c, d = (e.curves[column.ranking] for e in (old.examples, new.examples))
-        statistic = area_statistics(column.ranking, sizes)[column.name]
-        return paired_difference(c.faithfulness, d.faithfulness, len(c.full), [statistic])[0]
-    return unpaired_difference(old.values[column.name], new.values[column.name])
+            before, after = (side.accuracy[column.ranking] for side in sides)
+            return paired_differences(before, after, lambda y: log_mean(sizes, y)[:, None])[0]
+        before, after = (columns([side.curves[column.ranking]]) for side in sides)
+        area = area_statistics(column.ranking, sizes)[column.name]
+        return paired_differences(before, after, curve_statistics([sizes], [(0, area)]))[0]
+    return unpaired_differences([old.values[column.name]], [new.values[column.name]])[0]
 
 
 def _paired(old: Entry, new: Entry, ranking: Ranking) -> bool:

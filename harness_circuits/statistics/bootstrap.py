@@ -1,8 +1,4 @@
-"""Bootstrap intervals over evaluation examples (Efron's percentile method).
-
-Examples are resampled with replacement; every resample recomputes all means, then the ratio. The
-same resamples serve full model, empty circuit and all sizes, so that what they share cancels.
-"""
+"""Resampling of examples with replacement (Efron 1979), and what an interval is."""
 
 from __future__ import annotations
 
@@ -20,11 +16,16 @@ _MOST_WEIGHTS = 2**21  # numbers per block: a few times 16 MiB
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95% interval."""
+    """An estimate and its 95% interval; where none is known, both ends are the estimate."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, value: float, low: float | None, high: float | None) -> Interval:
+        """From published numbers, whose ends are None where there is no interval."""
+        return cls(value, value if low is None else low, value if high is None else high)
 
 
 def resample_weights(n_examples: int, iters: int, seed: int) -> Float[np.ndarray, "draw example"]:
@@ -59,16 +60,3 @@ def weight_blocks(
         draws += np.arange(n)[:, None] * n_examples
         counts = np.bincount(draws.ravel(), minlength=n * n_examples)
         yield counts.reshape(n, -1) / n_examples
-
-
-def interval(value: float, draws: Float[np.ndarray, "draw"], level: float = 0.95) -> Interval:
-    """Percentile interval of finite draws, widened to hold the value; that alone where there are none.
-
-    Resamples of |1 - f| lie above its estimate where f is near 1, and those of a ratio anywhere where
-    its denominator is near 0: an interval without its own estimate would be no interval of it.
-    """
-    draws = draws[np.isfinite(draws)]
-    if not len(draws):
-        return Interval(float(value), float(value), float(value))
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), min(float(low), value), max(float(high), value))

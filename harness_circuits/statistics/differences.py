@@ -1,37 +1,38 @@
 """Is a difference between two runs more than noise?
 
-*Paired*: both runs have values for the same examples. Examples are resampled with replacement, the
-same ones for both runs, and the difference is recomputed from the means of each resample (Efron's
-percentile bootstrap), so that what makes an example easy for both runs cancels. The p-value inverts
-the interval: twice the smaller share of resampled differences on either side of zero, with one
-added to each count (Davison and Hinkley 1997, section 4.2), so it is never 0.
+*Paired*: both runs have values for the same examples. If it made no difference which run an example's
+values are from, exchanging the two runs' values of any examples would change nothing: the differences
+are recomputed under exchanges, all 2^n of them where there are no more than asked for, else a sample,
+with one added to each count (Fisher 1935; Phipson and Smyth 2010), so that p is never 0. What makes an
+example easy for both runs cancels. Many numbers of one pair of runs are looked at together: each
+difference is divided by its standard deviation under the exchanges, and p-values are adjusted by the
+step-down maximum of these (Westfall and Young 1993), which bounds the chance of any false finding among
+them and, unlike Holm's, knows that they move together. Intervals of differences are jackknife-t (Tukey
+1958): pseudo-values, Student's quantile.
 
 *Unpaired*: only published intervals are known. Their half-widths are taken as 1.96 standard errors of
-independent normal estimates.
-
-Many differences are looked at together: p-values are adjusted by Holm (1979), which bounds the chance
-of any false finding in a table.
+independent normal estimates, and p-values adjusted by Holm (1979).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float
 
-from harness_circuits.statistics.bootstrap import Interval, interval, resample_weights
+from harness_circuits.statistics.bootstrap import Interval
+from harness_circuits.statistics.ratio import LEVEL, ROUNDING, student_quantile
 
-LEVEL = 0.95
 MIN_ITERS = 10_000
-MAX_WEIGHTS = 20_000_000  # resampling weights held at a time: 160 MB
+MOST_NUMBERS = 4_000_000  # exchanged examples held at a time: 32 MB
+SLACK = 1e-9  # relative; exchanges that come to the same were added up in another order
 
-# A curve under example weights [draw, example] -> [draw, size]; one number of curves [draw, size].
-WeightedCurve = Callable[[Float[np.ndarray, "draw example"]], Float[np.ndarray, "draw size"]]
-Statistic = Callable[[Float[np.ndarray, "draw size"]], Float[np.ndarray, "draw"]]
+Columns = Float[np.ndarray, "column example"]
+# Numbers of a run from means of its columns over examples.
+Statistics = Callable[[Float[np.ndarray, "draw column"]], Float[np.ndarray, "draw row"]]
 
 
 @dataclass(frozen=True)
@@ -41,82 +42,121 @@ class Difference:
     Attributes:
         estimate: The difference with its 95% interval.
         p: Probability of one at least as large if there were none; None where it is unknown.
+        adjusted_p: P-value adjusted for all differences of the same two runs.
     """
 
     estimate: Interval
     p: float | None
+    adjusted_p: float | None
 
 
-def iterations(rows: int) -> int:
-    """Resamples for a table of that many rows.
+def iterations(families: int) -> int:
+    """Exchanges for a table of that many pairs of runs.
 
-    The smallest p-value is 2 / (iterations + 1); after Holm's correction it must still be well
+    The smallest p-value is 1 / (iterations + 1); times the number of families it must still be well
     below 0.05, or no finding in a long table could ever be significant.
     """
-    return max(MIN_ITERS, 200 * rows)
+    return max(MIN_ITERS, 200 * families)
 
 
-def paired_difference(
-    old: WeightedCurve,
-    new: WeightedCurve,
-    n_examples: int,
-    statistics: Sequence[Statistic],
-    iters: int = MIN_ITERS,
-    seed: int = 0,
+def paired_differences(
+    old: Columns, new: Columns, statistics: Statistics, iters: int = MIN_ITERS, seed: int = 0
 ) -> list[Difference]:
     """Differences of statistics between two runs on the same examples.
 
     Args:
-        old: The old run's curve under example weights, such as `CurveValues.faithfulness`.
+        old: Values per example of the old run.
         new: The new run's, for the same examples in the same order.
-        n_examples: Their number.
-        statistics: Numbers of a curve.
-        iters: Resamples.
+        statistics: Numbers of a run, by the means of its columns.
+        iters: Exchanges; all there are, if there are no more.
         seed: Their seed.
     """
-
-    def differences(weights: np.ndarray) -> Float[np.ndarray, "statistic draw"]:
-        before, after = old(weights), new(weights)
-        return np.array([f(after) - f(before) for f in statistics])
-
-    estimates = differences(np.full((1, n_examples), 1 / n_examples))[:, 0]
-    block = max(1, MAX_WEIGHTS // n_examples)
-    blocks = enumerate(range(0, iters, block), start=seed)
-    draws = np.concatenate(
-        [
-            differences(_weights(n_examples, min(block, iters - first), key))
-            for key, first in blocks
-        ],
-        axis=1,
-    )
+    n = old.shape[1]
+    before, after = (statistics(side.mean(1)[None])[0] for side in (old, new))
+    change = after - before
+    change[abs(change) <= ROUNDING * (abs(before) + abs(after))] = 0.0
+    exact = 2**n <= iters + 1
+    turns = _all_exchanges(n) if exact else _exchanges(n, iters, seed)
+    draws = np.concatenate([_exchanged(old, new, statistics, turn) for turn in turns])
+    p, adjusted = _max_t(change, draws, exact=exact)
+    half = _jackknife_half(old, new, statistics)
     return [
-        Difference(interval(value, row, LEVEL), two_sided_p(row))
-        for value, row in zip(estimates, draws, strict=True)
+        Difference(Interval(float(d), float(d - h), float(d + h)), float(one), float(every))
+        for d, h, one, every in zip(change, half, p, adjusted, strict=True)
     ]
 
 
-@lru_cache(maxsize=2)  # a table compares many runs on the same examples
-def _weights(n_examples: int, iters: int, seed: int) -> Float[np.ndarray, "draw example"]:
-    return resample_weights(n_examples, iters, seed)
+def _exchanged(
+    old: Columns, new: Columns, statistics: Statistics, turn: Float[np.ndarray, "draw example"]
+) -> Float[np.ndarray, "draw row"]:
+    """Differences where examples with a 1 have changed sides."""
+    n = old.shape[1]
+    moved = turn @ (new - old).T / n
+    with np.errstate(invalid="ignore"):
+        return statistics(new.mean(1) - moved) - statistics(old.mean(1) + moved)
 
 
-def two_sided_p(draws: Float[np.ndarray, "draw"]) -> float:
-    """P-value of a difference of zero, from resampled differences."""
-    draws = draws[np.isfinite(draws)]
-    tail = min((draws <= 0).sum(), (draws >= 0).sum())
-    return min(1.0, float(2 * (tail + 1) / (len(draws) + 1)))
+def _all_exchanges(n: int) -> Iterator[Float[np.ndarray, "draw example"]]:
+    bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    yield bits.astype(float)
 
 
-def unpaired_difference(old: Interval, new: Interval) -> Difference:
-    """Difference of two published estimates, taken as independent and normal."""
+def _exchanges(n: int, iters: int, seed: int) -> Iterator[Float[np.ndarray, "draw example"]]:
+    generator = np.random.default_rng(seed)
+    rows = max(1, MOST_NUMBERS // n)
+    for first in range(0, iters, rows):
+        shape = (min(rows, iters - first), n)
+        yield generator.integers(0, 2, shape, dtype=np.int8).astype(float)
+
+
+def _max_t(
+    change: Float[np.ndarray, "row"], draws: Float[np.ndarray, "draw row"], *, exact: bool
+) -> tuple[Float[np.ndarray, "row"], Float[np.ndarray, "row"]]:
+    """P-values, and those adjusted by the step-down maximum; what is not finite counts as extreme."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        known = np.isfinite(draws)
+        spread = np.sqrt((np.where(known, draws, 0) ** 2).sum(0) / known.sum(0))
+        size = np.where(change == 0, 0.0, np.nan_to_num(abs(change) / spread, posinf=np.inf))
+        draws = np.where(known, np.where(spread > 0, abs(draws) / spread, 0.0), np.inf)
+    order = np.argsort(-size, kind="stable")
+    largest = np.maximum.accumulate(draws[:, order[::-1]], axis=1)[:, ::-1]
+    own, every = np.empty(len(size)), np.empty(len(size))
+    added = 0 if exact else 1
+    own[:] = ((draws >= size * (1 - SLACK)).sum(0) + added) / (len(draws) + added)
+    steps = ((largest >= size[order] * (1 - SLACK)).sum(0) + added) / (len(draws) + added)
+    every[order] = np.maximum.accumulate(steps)
+    return own, every
+
+
+def _jackknife_half(old: Columns, new: Columns, statistics: Statistics) -> Float[np.ndarray, "row"]:
+    """Half-widths of jackknife-t intervals; 0 where there is none: of one example."""
+    n = old.shape[1]
+    if n < 2:
+        return np.zeros(statistics(old.mean(1)[None]).shape[1])
+    without = [(side.sum(1) - side.T) / (n - 1) for side in (old, new)]
+    with np.errstate(invalid="ignore"):
+        left = statistics(without[1]) - statistics(without[0])
+        error = np.sqrt((n - 1) * left.var(0))
+    return np.where(np.isfinite(error), student_quantile(n) * error, 0.0)
+
+
+def unpaired_differences(old: Sequence[Interval], new: Sequence[Interval]) -> list[Difference]:
+    """Differences of published estimates, taken as independent and normal."""
+    found = [_unpaired(*sides) for sides in zip(old, new, strict=True)]
+    known = [p for _, p in found if p is not None]
+    adjusted = iter(holm(known))
+    return [Difference(e, p, None if p is None else next(adjusted)) for e, p in found]
+
+
+def _unpaired(old: Interval, new: Interval) -> tuple[Interval, float | None]:
     normal = NormalDist()
     z = normal.inv_cdf((1 + LEVEL) / 2)
     value = new.value - old.value
     half = float(np.hypot(old.high - old.low, new.high - new.low)) / 2
-    if half == 0:  # published without resampling, or exact
-        return Difference(Interval(value, value, value), 1.0 if value == 0 else None)
+    if half == 0:  # published without intervals, or exact
+        return Interval(value, value, value), 1.0 if value == 0 else None
     p = 2 * normal.cdf(-abs(value) * z / half)
-    return Difference(Interval(value, value - half, value + half), p)
+    return Interval(value, value - half, value + half), p
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

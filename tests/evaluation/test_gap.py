@@ -100,6 +100,13 @@ def test_the_interval_is_students() -> None:
     assert np.isnan(measure_gap(full[:1], empty[:1]).error)
 
 
+def test_the_gap_is_plain_json_also_of_one_pair() -> None:
+    gap = measure_gap(np.array([3.0, 4, 5]), np.zeros(3)).to_dict()
+    assert gap["value"] == 4 and gap["error"] == pytest.approx(1 / np.sqrt(3))
+    one = measure_gap(np.ones(1), np.zeros(1)).to_dict()
+    assert json.loads(json.dumps(one)) == {"value": 1, "error": None, "low": None, "high": None}
+
+
 ONES, ZEROS = np.ones(6), np.zeros(6)
 SPREAD = np.array([-1, 1, -1, 1, -1, 1.0])
 CASES = [
@@ -145,3 +152,5 @@ def test_a_corruption_without_effect_is_said_on_screen_and_in_the_results(
     assert caplog.messages[line + 1 : line + 1 + n] == facts["warnings"]
     assert "faithfulness by |score|" in caplog.messages[line + 1 + n]
     json.dumps(facts["warnings"])
+    assert set(facts["gap"]) == {"value", "error", "low", "high"}
+    assert facts["gap"]["low"] < facts["gap"]["value"] < facts["gap"]["high"]

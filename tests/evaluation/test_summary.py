@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
-from helpers.example_records import ITERS, SIZES, made_records
+from helpers.example_records import SIZES, made_records
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from harness_circuits.evaluation.summary import (
     summarise,
     table,
 )
-from harness_circuits.statistics.bootstrap import resample_weights
 
 
 def faithfulness(records: list[ExampleRecord], ranking: str, at: int) -> float:
@@ -49,24 +49,34 @@ def test_estimates_by_hand(seed: int, n: int) -> None:
     assert metrics["cmd_log"] == pytest.approx(cmd_log(SIZES, curves["absolute"]))
 
 
-@given(st.integers(0, 50))
-def test_intervals_resample_examples_and_then_take_the_ratio(seed: int) -> None:
-    records = made_records(seed)
-    summary = summarise(records)
-    weights = resample_weights(len(records), ITERS, seed)
-    counts = np.round(weights * len(records)).astype(int)
-    drawn = [
-        [record for record, n in zip(records, row, strict=True) for _ in range(n)] for row in counts
-    ]
-    f = np.array(
-        [[faithfulness(draw, "absolute", at) for at in range(len(SIZES))] for draw in drawn]
-    )
-    low, high = np.quantile(f, [0.025, 0.975], axis=0)
-    np.testing.assert_allclose(summary.curves["absolute"]["ci95_low"], low)
-    np.testing.assert_allclose(summary.curves["absolute"]["ci95_high"], high)
-    areas = np.quantile(cmd(SIZES, f), [0.025, 0.975])
-    found = [summary.metrics["cmd_ci95_low"], summary.metrics["cmd_ci95_high"]]
-    np.testing.assert_allclose(found, areas)
+@given(st.integers(0, 50), st.integers(2, 12))
+def test_estimates_lie_inside_their_intervals(seed: int, n: int) -> None:
+    summary = summarise(made_records(seed, n))
+    for name in ("cpr", "cmd", "cmd_log"):
+        low, high = (summary.metrics[f"{name}_ci95_{end}"] for end in ("low", "high"))
+        value = summary.metrics[name]
+        assert low is not None and high is not None and value is not None
+        assert low <= value <= high
+        assert low >= 0 or name == "cpr"
+    for curve in summary.curves.values():
+        ends = zip(curve["ci95_low"], curve["faithfulness"], curve["ci95_high"], strict=True)
+        assert all(low <= value <= high for low, value, high in ends)
+
+
+def test_one_pair_has_no_interval_and_none_is_shown() -> None:
+    summary = summarise(made_records(0, 1))
+    assert summary.metrics["cmd_ci95_low"] is None is summary.metrics["cpr_ci95_high"]
+    assert summary.curves["signed"]["ci95_low"] == [None] * len(SIZES)
+    assert "NaN" not in json.dumps([summary.metrics, summary.curves])
+    assert "95%" not in table(summary) and "no intervals: they need two pairs" in table(summary)
+
+
+def test_resamples_left_out_are_counted_and_said() -> None:
+    summary = summarise(made_records(0, 2))
+    count = summary.curves["absolute"]["resamples_without_spread"]
+    assert 100 < count < 200  # half of 300
+    assert f"{count} resamples have no spread, and are left out" in table(summary)
+    assert "resamples_without_spread" not in summarise(made_records(0, 20)).curves["absolute"]
 
 
 @given(st.integers(0, 500), st.randoms())
@@ -116,11 +126,11 @@ def test_curves_are_plain_json_with_accuracy_and_sizes() -> None:
     assert {type(value) for key in ("accuracy", "faithfulness") for value in curve[key]} == {float}
 
 
-def test_no_resamples_give_intervals_without_width() -> None:
+def test_no_resamples_give_no_intervals() -> None:
     records = [replace(r, header=replace(r.header, iters=0)) for r in made_records()]
     found = summarise(records)
-    assert found.metrics["cmd_ci95_low"] == found.metrics["cmd"] == found.metrics["cmd_ci95_high"]
-    assert found.curves["signed"]["ci95_low"] == found.curves["signed"]["faithfulness"]
+    assert found.metrics["cmd_ci95_low"] is None is found.metrics["cmd_ci95_high"]
+    assert found.curves["signed"]["ci95_low"] == [None] * len(SIZES)
 
 
 def test_records_print_as_their_number() -> None:

@@ -48,6 +48,14 @@ def test_a_run_holds_what_the_file_says(tmp_path: Path) -> None:
         assert list(curve.accuracy) == published["accuracy"]
 
 
+def test_a_run_over_one_pair_has_no_intervals(tmp_path: Path) -> None:
+    data = result_json(examples(n=1))
+    assert data["results"]["ioi_circuit"]["cmd_ci95_low,none"] is None
+    (run,) = read_results_file(written(tmp_path, data))
+    values = [*run.areas.values(), *(point for c in run.curves.values() for point in c.points)]
+    assert all(value.low == value.value == value.high for value in values)
+
+
 def test_a_single_size_has_no_areas(tmp_path: Path) -> None:
     (run,) = read_results_file(written(tmp_path, result_json(examples(sizes=(0.1,)))))
     assert run.areas == {}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.evaluation.curve import area_statistics, point_statistic
 from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.statistics.differences import (
     holm,
     iterations,
-    paired_difference,
-    two_sided_p,
-    unpaired_difference,
+    paired_differences,
+    unpaired_differences,
 )
 
-SIZES = (0.01, 0.1, 1.0)
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
 
@@ -51,56 +50,105 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=50))
-def test_p_values_are_probabilities_and_symmetric(draws: list[float]) -> None:
-    p = two_sided_p(np.array(draws))
-    assert 0 < p <= 1
-    assert p == two_sided_p(-np.array(draws))
+def test_long_tables_are_exchanged_often_enough_to_find_anything() -> None:
+    for cells in (1, 23, 1000, 5000):
+        assert cells / (iterations(cells) + 1) < 0.05
 
 
-def test_p_value_by_hand() -> None:
-    assert two_sided_p(np.array([1.0] * 98 + [-1.0])) == pytest.approx(2 * 2 / 100)
-    assert two_sided_p(np.zeros(99)) == 1.0
+def runs(seed: int, n: int, rows: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.random.default_rng(seed).lognormal(0, 0.8, (2, rows, n))
+    return a, b
 
 
-def test_long_tables_are_resampled_often_enough_to_find_anything() -> None:
-    for rows in (1, 23, 1000, 5000):
-        assert rows * 2 / (iterations(rows) + 1) < 0.05
+def means(columns: np.ndarray) -> np.ndarray:
+    return columns
 
 
-@given(st.integers(0, 1000), st.sampled_from(Ranking))
-@settings(max_examples=20)
-def test_interval_and_p_value_agree_and_turn_around(seed: int, ranking: Ranking) -> None:
-    generator = np.random.default_rng(seed)
-    a, b = generator.normal(0.7, 0.3, (2, 30, len(SIZES)))
-    statistics = [*area_statistics(ranking, SIZES).values(), point_statistic(ranking, 1)]
-    forth = paired_difference(lambda w: w @ a, lambda w: w @ b, 30, statistics, 999, seed)
-    back = paired_difference(lambda w: w @ b, lambda w: w @ a, 30, statistics, 999, seed)
+def test_all_exchanges_one_by_one() -> None:
+    a, b = runs(0, 7)
+    draws = []
+    for turn in product((False, True), repeat=7):
+        draws.append(np.where(turn, a, b).mean(1) - np.where(turn, b, a).mean(1))
+    t = abs(np.array(draws)) / np.std(draws, axis=0)
+    own = [np.mean(t[:, at] >= t[0, at] * (1 - 1e-9)) for at in range(3)]
+    found = paired_differences(a, b, means)
+    assert [one.p for one in found] == pytest.approx(own)
+    most = int(np.argmax(t[0]))
+    assert found[most].adjusted_p == pytest.approx(np.mean(t.max(1) >= t[0, most] * (1 - 1e-9)))
+
+
+@pytest.mark.parametrize("n", [3, 9, 14, 40])
+def test_p_values_are_probabilities_in_order_and_turn_around(n: int) -> None:
+    a, b = runs(n, n)
+    forth, back = paired_differences(a, b, means, 999), paired_differences(b, a, means, 999)
     for one, other in zip(forth, back, strict=True):
-        assert one.p == other.p
-        assert one.estimate.value == -other.estimate.value
+        assert one.p is not None and one.adjusted_p is not None
+        assert 0 < one.p <= one.adjusted_p <= 1
+        assert one.p == pytest.approx(other.p or 0, abs=0.1 if n > 9 else 1e-12)
+        assert one.estimate.value == pytest.approx(-other.estimate.value)
         assert one.estimate.low == pytest.approx(-other.estimate.high)
-        assert one.p is not None
-        outside = one.estimate.low > 0 or one.estimate.high < 0
-        assert outside == (one.p < 0.05) or abs(one.p - 0.05) < 0.005
+    assert (
+        sorted(one.p or 0 for one in forth)
+        == [one.p for one in sorted(forth, key=lambda one: one.adjusted_p or 0)]
+        or len({one.adjusted_p for one in forth}) < 3
+    )
 
 
-def test_blocks_of_resamples_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(0)
-    a, b = generator.normal(0.7, 0.3, (2, 30, len(SIZES)))
-    run = lambda: paired_difference(  # noqa: E731
-        lambda w: w @ a, lambda w: w @ b, 30, [point_statistic(Ranking.SIGNED, 0)], 4000
-    )[0]
-    whole = run()
-    monkeypatch.setattr("harness_circuits.statistics.differences.MAX_WEIGHTS", 30 * 900)
-    parts = run()
-    assert parts.estimate.value == whole.estimate.value
-    assert parts.estimate.low == pytest.approx(whole.estimate.low, abs=0.02)
-    assert parts.p == pytest.approx(whole.p, abs=0.05)
+def test_a_sample_of_exchanges_is_near_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = runs(1, 12)
+    exact = paired_differences(a, b, means, 10_000)
+    monkeypatch.setattr("harness_circuits.statistics.differences.MOST_NUMBERS", 12 * 700)
+    sampled = paired_differences(a, b, means, 3000)
+    for one, other in zip(exact, sampled, strict=True):
+        assert one.estimate == other.estimate
+        assert other.p == pytest.approx(one.p, abs=0.05)
+        assert other.adjusted_p == pytest.approx(one.adjusted_p, abs=0.05)
+
+
+def test_equal_runs_do_not_differ() -> None:
+    a, _ = runs(0, 9)
+    for one in paired_differences(a, a.copy(), means):
+        assert (one.p, one.adjusted_p, one.estimate) == (1.0, 1.0, Interval(0.0, 0.0, 0.0))
+
+
+def test_a_row_that_is_equal_in_both_runs_changes_nothing_of_the_others() -> None:
+    a, b = runs(4, 12, rows=1)
+    same = np.ones((1, 12))
+    (alone,) = paired_differences(a, b + 0.5, means)
+    found = paired_differences(np.vstack([a, same]), np.vstack([b + 0.5, same]), means)
+    assert [one.adjusted_p for one in found] == [alone.p, 1.0]
+
+
+def test_rows_that_are_one_another_cost_nothing_and_holm_would_charge_for_them() -> None:
+    a, b = runs(4, 14, rows=1)
+    b += 0.5
+    (alone,) = paired_differences(a, b, means, 4000)
+    many = paired_differences(np.repeat(a, 20, 0), np.repeat(b, 20, 0), means, 4000)
+    assert {one.adjusted_p for one in many} == {alone.p}
+    assert alone.p is not None and holm([alone.p] * 20)[0] == pytest.approx(min(1, 20 * alone.p))
+
+
+def test_the_interval_of_a_mean_difference_is_students() -> None:
+    a, b = runs(2, 15, rows=1)
+    (found,) = paired_differences(a, b, means)
+    expected = stats.ttest_rel(b[0], a[0]).confidence_interval()
+    ends = (found.estimate.low, found.estimate.high)
+    assert ends == pytest.approx((expected.low, expected.high))
+
+
+def test_a_ratio_without_denominator_counts_as_extreme() -> None:
+    a, b = runs(0, 8, rows=2)
+    a[1], b[1] = 0.3, 0.3
+    a[1, 0], b[1, 1] = -0.7, -0.7  # both on one side in half of the exchanges
+    (found,) = paired_differences(
+        a, b, lambda m: m[:, :1] / np.where(m[:, 1:] > 0.1, m[:, 1:], np.nan)
+    )
+    assert np.isfinite(found.estimate.value)
+    assert found.p is not None and found.p >= 0.5
 
 
 def test_an_unpaired_difference_by_hand() -> None:
-    found = unpaired_difference(Interval(0.5, 0.3, 0.7), Interval(0.9, 0.75, 1.05))
+    (found,) = unpaired_differences([Interval(0.5, 0.3, 0.7)], [Interval(0.9, 0.75, 1.05)])
     ends = (found.estimate.value, found.estimate.low, found.estimate.high)
     assert ends == pytest.approx((0.4, 0.15, 0.65))
     assert found.p == pytest.approx(0.00171, abs=1e-5)  # 2 * (1 - Phi(1.96 * 0.4 / 0.25))
@@ -108,21 +156,13 @@ def test_an_unpaired_difference_by_hand() -> None:
 
 def test_without_intervals_only_equality_is_known() -> None:
     point = Interval(0.5, 0.5, 0.5)
-    assert unpaired_difference(point, point).p == 1.0
-    assert unpaired_difference(point, Interval(0.6, 0.6, 0.6)).p is None
+    same, other = unpaired_differences([point, point], [point, Interval(0.6, 0.6, 0.6)])
+    assert (same.p, same.adjusted_p, other.p, other.adjusted_p) == (1.0, 1.0, None, None)
 
 
-@pytest.mark.parametrize("ranking", list(Ranking))
-def test_noise_alone_is_found_at_the_nominal_rate(ranking: Ranking) -> None:
-    """400 pairs of runs whose values are drawn alike; 5% are expected, 2.9% to 7.5% is 95% likely."""
-    generator = np.random.default_rng(1)
-    statistics = list(area_statistics(ranking, SIZES).values())[:1]
-    found = 0
-    for seed in range(400):
-        a, b = generator.normal(0.7, 0.3, (2, 60, len(SIZES)))
-        (result,) = paired_difference(
-            lambda w, a=a: w @ a, lambda w, b=b: w @ b, 60, statistics, 999, seed
-        )
-        assert result.p is not None
-        found += result.p <= 0.05
-    assert 0.025 <= found / 400 <= 0.085
+def test_unpaired_p_values_are_holms() -> None:
+    old = [Interval(0.5, 0.3, 0.7)] * 3
+    new = [Interval(0.9, 0.75, 1.05), Interval(0.6, 0.4, 0.8), Interval(1.2, 1.0, 1.4)]
+    found = unpaired_differences(old, new)
+    p_values = [one.p for one in found if one.p is not None]
+    assert [one.adjusted_p for one in found] == pytest.approx(holm(p_values))

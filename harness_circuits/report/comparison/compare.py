@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.evaluation.curve import Statistic, area_statistics, areas_of, point_statistic
+from harness_circuits.evaluation.curve import (
+    Statistic,
+    area_statistics,
+    areas_of,
+    columns,
+    curve_statistics,
+    point_statistic,
+)
 from harness_circuits.options.fields import SETTINGS
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
 from harness_circuits.records.run import CurveRecord, Run, tell_apart
@@ -15,13 +22,13 @@ from harness_circuits.report.comparison.thresholds import NO_THRESHOLDS, Thresho
 from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.statistics.differences import (
     Difference,
-    holm,
     iterations,
-    paired_difference,
-    unpaired_difference,
+    paired_differences,
+    unpaired_differences,
 )
 
 ALPHA = 0.05
+MIN_PAIRS = 12  # fewer give no verdict unless asked
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,13 @@ class Row:
         old: Old value.
         new: New value.
         difference: New minus old, with interval and p-value.
-        adjusted_p: P-value after Holm's correction over all rows; None where it is unknown.
+        adjusted_p: P-value adjusted for the rows of the cell and for the number of cells; None where
+            it is unknown.
         higher_is_better: Direction.
-        paired: Whether the same examples were resampled for both.
+        paired: Whether values of the same examples were exchanged between both.
+        pairs: Evaluation pairs of the run that has fewer.
         verdict: `better`, `worse`, `same` (no significant change beyond the threshold), or
-            `unknown` (no interval to judge by).
+            `unknown` (no interval to judge by, or too few pairs).
     """
 
     task: str
@@ -52,6 +61,7 @@ class Row:
     difference: Difference
     higher_is_better: bool
     paired: bool
+    pairs: int
     adjusted_p: float | None = None
     verdict: str = "unknown"
 
@@ -65,6 +75,7 @@ class Comparison:
         missing: Old runs without a new counterpart.
         added: New runs without an old counterpart.
         changed: Runs that are not compared because their configurations differ, and in what.
+        too_few: Runs without a verdict because they have too few pairs.
         notes: Why runs are compared without pairing, and which repetitions were left out.
     """
 
@@ -72,6 +83,7 @@ class Comparison:
     missing: tuple[Run, ...]
     added: tuple[Run, ...]
     changed: tuple[str, ...]
+    too_few: tuple[str, ...]
     notes: tuple[str, ...]
 
     def with_verdict(self, verdict: str) -> tuple[Row, ...]:
@@ -80,9 +92,9 @@ class Comparison:
 
     @property
     def not_compared(self) -> tuple[str, ...]:
-        """A line for each old run that has no rows."""
+        """A line for each old run that has no rows, or rows without a verdict."""
         lost = (f"only among the old results: {run.label}" for run in self.missing)
-        return (*lost, *self.changed)
+        return (*lost, *self.changed, *self.too_few)
 
 
 def compare(
@@ -91,6 +103,7 @@ def compare(
     thresholds: Thresholds = NO_THRESHOLDS,
     *,
     across_settings: bool = False,
+    min_pairs: int = MIN_PAIRS,
 ) -> Comparison:
     """Compare runs of the same task on the same model.
 
@@ -104,6 +117,7 @@ def compare(
         thresholds: Changes up to these sizes are never called better or worse.
         across_settings: Where one old and one new run of a task on a model are left, compare them
             although their settings differ, as to compare two methods.
+        min_pairs: Runs over fewer pairs get no verdict.
     """
     notes: list[str] = []
     runs = tell_apart([*old, *new])
@@ -115,10 +129,20 @@ def compare(
         difference = f"{a.label}: the runs differ in {changes(a, b)}"
         (notes if across_settings else changed).append(difference)
         pairs += [(a, b)] if across_settings else []
-    iters = iterations(sum(_n_rows(a) for a, _ in pairs))
-    rows = [row for a, b in pairs for row in _compare_runs(a, b, iters, notes)]
+    cells = len(pairs)
+    rows: list[Row] = []
+    too_few: list[str] = []
+    for a, b in pairs:
+        n = min(a.n_evaluation, b.n_evaluation)
+        enough = n >= min_pairs
+        if not enough:
+            too_few.append(
+                f"{a.label}: {n} pairs are too few for a verdict (--min-pairs {min_pairs})"
+            )
+        found_rows = _compare_runs(a, b, iterations(cells), notes)
+        rows += [_judge(row, thresholds, cells, enough=enough) for row in found_rows]
     return Comparison(
-        _judge(rows, thresholds), found.missing, found.added, tuple(changed), tuple(notes)
+        tuple(rows), found.missing, found.added, tuple(changed), tuple(too_few), tuple(notes)
     )
 
 
@@ -139,33 +163,40 @@ def method_text(run: Run) -> str:
 
 def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]:
     examples = _same_examples(old, new, notes)
-    rows: list[Row] = []
-    for ranking in _rankings(old, new, notes):
-        before, after = _numbers(old, ranking), _numbers(new, ranking)
-        names = [name for name in before if name in after]
-        if examples is None:
-            differences = [unpaired_difference(before[name], after[name]) for name in names]
-        else:
-            a, b = (side.curves[ranking] for side in examples)
-            statistics = _statistics(old.curves[ranking], ranking)
-            differences = paired_difference(
-                a.faithfulness, b.faithfulness, len(a.full), [statistics[n] for n in names], iters
-            )
-        rows += [
-            Row(
-                task=old.task,
-                model=old.model,
-                method=method_text(old),
-                metric=name,
-                old=before[name].value,
-                new=after[name].value,
-                difference=difference,
-                higher_is_better=ranking.higher_is_better,
-                paired=examples is not None,
-            )
-            for name, difference in zip(names, differences, strict=True)
-        ]
-    return rows
+    rankings = _rankings(old, new, notes)
+    before, after = (
+        {
+            (ranking, name): value
+            for ranking in rankings
+            for name, value in _numbers(run, ranking).items()
+        }
+        for run in (old, new)
+    )
+    names = [name for name in before if name in after]
+    if examples is None:
+        differences = unpaired_differences([before[n] for n in names], [after[n] for n in names])
+    else:
+        a, b = (columns([side.curves[r] for r in rankings]) for side in examples)
+        statistics = curve_statistics(
+            [old.curves[r].sizes for r in rankings],
+            [(rankings.index(r), _statistics(old.curves[r], r)[name]) for r, name in names],
+        )
+        differences = paired_differences(a, b, statistics, iters)
+    return [
+        Row(
+            task=old.task,
+            model=old.model,
+            method=method_text(old),
+            metric=name,
+            old=before[ranking, name].value,
+            new=after[ranking, name].value,
+            difference=difference,
+            higher_is_better=ranking.higher_is_better,
+            paired=examples is not None,
+            pairs=min(old.n_evaluation, new.n_evaluation),
+        )
+        for (ranking, name), difference in zip(names, differences, strict=True)
+    ]
 
 
 def _same_examples(old: Run, new: Run, notes: list[str]) -> tuple[Examples, Examples] | None:
@@ -202,7 +233,7 @@ def _numbers(run: Run, ranking: Ranking) -> dict[str, Interval]:
     numbers = {name: run.areas[name] for name in areas_of(ranking) if name in run.areas}
     for size, point in zip(curve.sizes, curve.points, strict=True):
         if size < 1:  # the whole model's faithfulness is 1 by definition
-            numbers[_point_name(ranking, size)] = _judged(ranking, point)
+            numbers[_point_name(ranking, size)] = judged_interval(ranking, point)
     return numbers
 
 
@@ -214,15 +245,11 @@ def _statistics(curve: CurveRecord, ranking: Ranking) -> dict[str, Statistic]:
     return area_statistics(ranking, curve.sizes) | points
 
 
-def _n_rows(run: Run) -> int:
-    return sum(len(_numbers(run, ranking)) for ranking in run.curves)
-
-
 def _point_name(ranking: Ranking, size: float) -> str:
     return f"{ranking.judged_by} at {size:g}"
 
 
-def _judged(ranking: Ranking, point: Interval) -> Interval:
+def judged_interval(ranking: Ranking, point: Interval) -> Interval:
     """A point as its ranking judges it; |1 - f| keeps the width, which is that of the error of f."""
     if ranking is Ranking.SIGNED:
         return point
@@ -230,15 +257,12 @@ def _judged(ranking: Ranking, point: Interval) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def _judge(rows: Sequence[Row], thresholds: Thresholds) -> tuple[Row, ...]:
-    known = [row for row in rows if row.difference.p is not None]
-    adjusted = holm([row.difference.p for row in known if row.difference.p is not None])
-    p_values = dict(zip(map(id, known), adjusted, strict=True))
-    return tuple(
-        replace(row, adjusted_p=p, verdict=_verdict(row, p, thresholds.of(row.metric)))
-        for row in rows
-        for p in [p_values.get(id(row))]
-    )
+def _judge(row: Row, thresholds: Thresholds, cells: int, *, enough: bool) -> Row:
+    """The verdict, after Bonferroni's correction for the number of cells."""
+    p = row.difference.adjusted_p
+    p = None if p is None else min(1.0, p * cells)
+    verdict = _verdict(row, p, thresholds.of(row.metric)) if enough else "unknown"
+    return replace(row, adjusted_p=p, verdict=verdict)
 
 
 def _verdict(row: Row, p: float | None, threshold: float) -> str:

@@ -30,6 +30,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "missing": [run.label for run in comparison.missing],
         "added": [run.label for run in comparison.added],
         "changed": list(comparison.changed),
+        "too_few": list(comparison.too_few),
         "notes": list(comparison.notes),
     }
 
@@ -53,9 +54,10 @@ def comparison_markdown(comparison: Comparison, *, everything: bool = False) -> 
         parts.append(_table(shown))
     hidden = len(comparison.rows) - len(shown)
     parts.append(
-        f"Change is new minus old with its 95% interval; p is two-sided, after Holm's correction for "
-        f"{len(comparison.rows)} rows; better or worse: p at most {ALPHA:g} and a change beyond the "
-        f"threshold."
+        "Change is new minus old with its 95% interval; p is two-sided, by exchanging examples between "
+        "the runs, adjusted for the rows of a cell (unpaired: by the published intervals, after Holm's "
+        f"correction) and for the number of cells; better or worse: p at most {ALPHA:g} and a change "
+        "beyond the threshold."
         + (f" {hidden} curve points that stayed the same are not shown.\n" if hidden else "\n")
     )
     for heading, lines in (

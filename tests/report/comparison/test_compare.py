@@ -38,7 +38,7 @@ def test_every_area_and_point_is_a_row(tmp_path: Path) -> None:
 
 
 @given(seed=st.integers(0, 100), n=st.integers(2, 30), with_examples=st.booleans())
-@settings(max_examples=8)
+@settings(max_examples=8, deadline=None)
 def test_identical_results_never_regress(
     tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, with_examples: bool
 ) -> None:
@@ -46,10 +46,11 @@ def test_identical_results_never_regress(
     records = examples(seed, n)
     old = write_run(folder / "old", records, with_examples=with_examples)
     new = write_run(folder / "new", records, with_examples=with_examples)
-    result = compared(old, new)
+    result = compared(old, new, min_pairs=1)
     assert {row.verdict for row in result.rows} == {"same"}
     assert {row.adjusted_p for row in result.rows} == {1.0}
-    assert main(["compare", str(old), str(new)]) == 0
+    assert main(["compare", str(old), str(new), "--min-pairs", "1"]) == 0
+    assert main(["compare", str(old), str(new)]) == (0 if n >= 12 else 2)
 
 
 @given(seed=st.integers(0, 100))
@@ -67,7 +68,7 @@ def test_a_real_shift_is_found_and_has_a_direction(
 
 
 def test_noise_alone_rarely_fails(tmp_path: Path) -> None:
-    """9 rows of each of 60 pairs of files: Holm bounds the share with any finding by about 5%."""
+    """9 rows of each of 60 pairs of files: 5% of files are meant to have any finding."""
     failures = 0
     for seed in range(60):
         old = write_run(tmp_path / "old", examples(2 * seed, data_seed=seed))
