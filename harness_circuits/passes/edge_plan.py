@@ -16,7 +16,25 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.passes.places import ByIdentity, Places
 from harness_circuits.passes.readings import Reading, read_rows, selector
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One layer's heads in the rows of a block, in a post-norm model.
+
+    Attributes:
+        layer: The layer.
+        weights: Distinct choices of its needed heads, as zeros and ones.
+        empty: The choices of none.
+        of: The choice of each row.
+    """
+
+    layer: int
+    weights: Float[Tensor, "choice head"]
+    empty: Int[Tensor, "n"]
+    of: Int[Tensor, "row"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,7 @@ class Sums:
         starts: Where each row begins in `slots`.
         signs: -1 for a slot that is subtracted, else 1; None where all are added.
         total: Whether some row begins with the total.
+        mixtures: In post-norm models, which heads' differences are normalised together.
     """
 
     kept: Bool[np.ndarray, "row src"]
@@ -38,6 +57,7 @@ class Sums:
     starts: Int[Tensor, "row"]
     signs: Float[Tensor, "entry"] | None
     total: bool
+    mixtures: tuple[Mixture, ...] = ()
 
 
 class EdgePlan:
@@ -50,7 +70,8 @@ class EdgePlan:
         n_slots: Number of slots.
         slot: Slot of each source, or -1.
         heads: Per layer, the heads that are needed.
-        head_selectors: The same as an index of tensors.
+        head_selectors: The same as an index of activations.
+        weight_selectors: The same as an index of the layer's weights.
         attention: Per layer, the sums of the query, key and value destinations.
         readings: Per layer and kind, which of these sums the destinations read.
         mlp: Per layer, the sum of the MLP.
@@ -58,18 +79,27 @@ class EdgePlan:
     """
 
     def __init__(
-        self, circuit: Circuit, n_kv_weights: Sequence[int], *, post_norm: bool, totals: bool
+        self,
+        circuit: Circuit,
+        n_kv_weights: Sequence[int],
+        places: Places,
+        dtype: torch.dtype,
+        *,
+        post_norm: bool,
+        totals: bool,
     ) -> None:
         """Number the sources with a kept edge, and group destinations with equal inputs.
 
         Args:
             circuit: An edge circuit.
             n_kv_weights: Key (or value) projection weights, per layer.
+            places: Devices of the model, which the indices are put on here, once.
+            dtype: Dtype of activations.
             post_norm: Leave heads out of the rows: they are normalised together first.
             totals: Whether rows may subtract from the total.
         """
         graph = circuit.space.graph
-        self.graph = graph
+        self.graph, self._places, self._dtype = graph, places, dtype
         self.needed = np.flatnonzero(circuit.edges.any(axis=1))
         self.slot = np.full(graph.n_src, -1)
         self.slot[self.needed] = np.arange(len(self.needed))
@@ -77,7 +107,9 @@ class EdgePlan:
             np.flatnonzero(self.slot[graph.head_slice(layer)] >= 0)
             for layer in range(graph.n_layers)
         ]
-        self.head_selectors = [selector(heads) for heads in self.heads]
+        self.head_selectors = [selector(heads, places.stream) for heads in self.heads]
+        pairs = zip(self.heads, places.layers, strict=True)
+        self.weight_selectors = [selector(heads, device) for heads, device in pairs]
         self.base = len(self.needed)
         self._linear = np.ones(len(self.needed), dtype=bool)
         if post_norm:
@@ -95,9 +127,8 @@ class EdgePlan:
             columns = slice(mlp, mlp + 1)
             self.mlp.append(self._sums(edges[: n_before[mlp], columns], no_total=graph.parallel))
         self.final = self._sums(edges[:, -1:])
-        self.readings = [
-            self._readings(sums.of, n) for sums, n in zip(self.attention, n_kv_weights, strict=True)
-        ]
+        layers = zip(self.attention, n_kv_weights, places.layers, strict=True)
+        self.readings = [self._readings(sums.of, n, device) for sums, n, device in layers]
         everything = (*self.attention, *self.mlp, self.final)
         used = any(sums.total for sums in everything)
         self.total = self.base + 1 if used else None
@@ -108,13 +139,15 @@ class EdgePlan:
         start = int(np.searchsorted(self.needed, self.graph.head_source(layer)))
         return slice(start, start + len(self.heads[layer]))
 
-    def _readings(self, of: Int[np.ndarray, "dst"], n_kv_weights: int) -> dict[str, Reading]:
+    def _readings(
+        self, of: Int[np.ndarray, "dst"], n_kv_weights: int, device: torch.device
+    ) -> dict[str, Reading]:
         n, n_kv = self.graph.n_heads, self.graph.n_kv_heads
         q, k, v = np.split(of, [n, n + n_kv])
         return {
-            "q": read_rows(q, n),
-            "k": read_rows(k, n_kv_weights),
-            "v": read_rows(v, n_kv_weights),
+            "q": read_rows(q, n, device),
+            "k": read_rows(k, n_kv_weights, device),
+            "v": read_rows(v, n_kv_weights, device),
         }
 
     def _sums(self, edges: Bool[np.ndarray, "src dst"], *, no_total: bool = False) -> Sums:
@@ -132,9 +165,27 @@ class EdgePlan:
         flat = [np.concatenate(part) for part in zip(*lists, strict=True)] if rows else None
         slots, signs = (np.zeros(0, dtype=int), np.zeros(0)) if flat is None else flat
         kept = np.array(rows, dtype=bool).reshape(len(rows), len(edges))
-        entries, begins, factors = map(torch.from_numpy, (slots, starts[:-1], signs))
-        signed = factors if (signs < 0).any() else None
-        return Sums(kept, of, entries, begins, signed, bool((slots > self.base).any()))
+        signed = self._placed(signs).to(self._dtype) if (signs < 0).any() else None
+        entries, begins = self._placed(slots), self._placed(starts[:-1])
+        total = bool((slots > self.base).any())
+        return Sums(kept, of, entries, begins, signed, total, self._mixtures(kept))
+
+    def _placed(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(x).to(self._places.stream)
+
+    def _mixtures(self, kept: Bool[np.ndarray, "row src"]) -> tuple[Mixture, ...]:
+        """Heads whose sums the rows normalise anew; none where heads are in the rows themselves."""
+        found = []
+        for layer in range(self.graph.n_layers if not self._linear.all() else 0):
+            slots = self.head_slots(layer)
+            seen = kept[:, slots]
+            if slots.stop > kept.shape[1] or not seen.any():
+                continue
+            patterns, of = np.unique(seen, axis=0, return_inverse=True)
+            empty = np.flatnonzero(~patterns.any(axis=1))
+            weights = self._placed(patterns).to(self._dtype)
+            found.append(Mixture(layer, weights, *map(self._placed, (empty, of.reshape(-1)))))
+        return tuple(found)
 
     def _slots(
         self, row: Bool[np.ndarray, "src"], total: bool
@@ -148,27 +199,26 @@ class EdgePlan:
 
 
 def edge_plan(
-    circuit: Circuit, n_kv_weights: tuple[int, ...], *, post_norm: bool, totals: bool
+    circuit: Circuit,
+    n_kv_weights: tuple[int, ...],
+    places: Places,
+    dtype: torch.dtype,
+    *,
+    post_norm: bool,
+    totals: bool,
 ) -> EdgePlan:
     """The plan of a circuit, cached by the identity of the circuit; arguments as in `EdgePlan`."""
-    return _cached(_Identity(circuit), n_kv_weights, post_norm, totals)
+    return _cached(ByIdentity(circuit), n_kv_weights, places, dtype, post_norm, totals)
 
 
 @lru_cache(maxsize=64)
 def _cached(
-    circuit: _Identity, n_kv_weights: tuple[int, ...], post_norm: bool, totals: bool
+    circuit: ByIdentity,
+    n_kv_weights: tuple[int, ...],
+    places: Places,
+    dtype: torch.dtype,
+    post_norm: bool,
+    totals: bool,
 ) -> EdgePlan:
-    return EdgePlan(circuit.circuit, n_kv_weights, post_norm=post_norm, totals=totals)
-
-
-class _Identity:
-    """Hashes a circuit by identity (its array is not hashable) and keeps it alive."""
-
-    def __init__(self, circuit: Circuit) -> None:
-        self.circuit = circuit
-
-    def __hash__(self) -> int:
-        return id(self.circuit)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.circuit is self.circuit
+    how = {"post_norm": post_norm, "totals": totals}
+    return EdgePlan(circuit.circuit, n_kv_weights, places, dtype, **how)

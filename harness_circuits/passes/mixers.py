@@ -11,17 +11,21 @@ of current and replaced head results of its own, which is normalised anew (metho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.passes.ablated import AblatedStream
-from harness_circuits.passes.edge_plan import Sums, edge_plan
+from harness_circuits.passes.edge_plan import Mixture, Sums, edge_plan
 from harness_circuits.passes.native import Residual
+from harness_circuits.passes.node_plan import node_plan
+from harness_circuits.passes.places import Places
 from harness_circuits.passes.readings import Reading
 
 InputRows = Float[Tensor, "row batch pos model"]
@@ -34,10 +38,12 @@ class EdgeMixer:
         """Start one run."""
         self.stream = stream
         self.model = stream.model
-        self.post_norm = self.model.layers[0].post_attention is not None
+        post_norm = self.model.layers[0].post_attention is not None
         exact = stream.final.dtype in (torch.float32, torch.float64)  # totals take digits
         n_kv_weights = tuple(len(layer.folded["k"][0]) for layer in self.model.layers)
-        self.plan = edge_plan(circuit, n_kv_weights, post_norm=self.post_norm, totals=exact)
+        places, dtype = Places.of(self.model), stream.final.dtype
+        how = {"post_norm": post_norm, "totals": exact}
+        self.plan = edge_plan(circuit, n_kv_weights, places, dtype, **how)
         self.differences = stream.store(self.plan.n_slots)
         if self.plan.total is not None:
             self.differences[:, :, self.plan.total].zero_()
@@ -62,7 +68,7 @@ class EdgeMixer:
         heads, slots = self.plan.head_selectors[index], self.plan.head_slots(index)
         difference = (mixed - self.stream.replacement.mixed[index]).flatten(0, 1)
         out = self.differences[:, :, slots].flatten(0, 1).transpose(0, 1)
-        w_o = self.model.layers[index].w_o[heads].to(difference.device)
+        w_o = self.model.layers[index].w_o[self.plan.weight_selectors[index]].to(difference.device)
         torch.bmm(difference.transpose(0, 1)[heads], w_o, out=out)
         self._count(slots)
 
@@ -87,52 +93,41 @@ class EdgeMixer:
 
     def attention_inputs(self, index: int) -> InputRows:
         """Distinct residual inputs of a layer's query, key and value destinations."""
-        return self._rows(self.plan.attention[index], self.stream.block_in[index], index)
+        return self._rows(self.plan.attention[index], self.stream.block_in[index])
 
     def mlp_input(self, index: int) -> Residual:
         """Residual input of an MLP."""
-        last = index if self.plan.graph.parallel else index + 1
-        return self._single(self.plan.mlp[index], self.stream.mlp_in[index], last)
+        return self._single(self.plan.mlp[index], self.stream.mlp_in[index])
 
     def final(self) -> Residual:
         """Residual input of the logits."""
-        return self._single(self.plan.final, self.stream.final, self.plan.graph.n_layers)
+        return self._single(self.plan.final, self.stream.final)
 
-    def _single(self, sums: Sums, base: Residual, n_layers: int) -> Residual:
-        rows = self._rows(sums, base, n_layers)
+    def _single(self, sums: Sums, base: Residual) -> Residual:
+        rows = self._rows(sums, base)
         return rows[0] if len(rows) else self.stream.batched(base)
 
-    def _rows(self, sums: Sums, base: Residual, n_layers: int) -> InputRows:
-        """Ablated stream plus kept differences; `n_layers` attentions lie before the destination."""
+    def _rows(self, sums: Sums, base: Residual) -> InputRows:
+        """Ablated stream plus kept differences."""
         base = self.stream.batched(base)
         n_rows = len(sums.kept)
         if not n_rows:
             return base.new_empty((0, *base.shape))
         self.differences[:, :, self.plan.base] = base
         values = _added_up(self.differences, sums)
-        if self.post_norm:
-            self._add_normalised(values, sums.kept, n_layers)
+        self._add_normalised(values, sums.mixtures)
         return values
 
-    def _add_normalised(
-        self, values: Tensor, kept: Bool[np.ndarray, "row src"], n_layers: int
-    ) -> None:
+    def _add_normalised(self, values: Tensor, mixtures: Sequence[Mixture]) -> None:
         """Add what kept heads change behind each post-norm."""
-        for index in range(n_layers):
-            slots = self.plan.head_slots(index)
-            if slots.start == slots.stop:
-                continue
-            patterns, of = np.unique(kept[:, slots], axis=0, return_inverse=True)
-            some = patterns.any(axis=1)
-            if not some.any():
-                continue
+        for mixture in mixtures:
+            index, slots = mixture.layer, self.plan.head_slots(mixture.layer)
             raw = self.stream.batched(self.stream.attention[index]).unsqueeze(2)
-            weights = torch.from_numpy(patterns).to(raw)
-            mixture = raw + torch.matmul(weights, self.differences[:, :, slots])
-            out = self.model.layers[index].after_attention(mixture)
+            mixed = raw + torch.matmul(mixture.weights, self.differences[:, :, slots])
+            out = self.model.layers[index].after_attention(mixed)
             out -= self.stream.batched(self.stream.attention_out[index]).unsqueeze(2)
-            out[:, :, torch.from_numpy(~some).to(out.device)] = 0
-            values += out.permute(2, 0, 1, 3)[torch.from_numpy(of.reshape(-1)).to(out.device)]
+            out.index_fill_(2, mixture.empty, 0)
+            values += out.permute(2, 0, 1, 3)[mixture.of]
 
 
 def _added_up(
@@ -147,8 +142,8 @@ def _added_up(
     n_tokens, n_rows = n_batch * n_pos, len(sums.starts)
     device = differences.device
     tokens = torch.arange(n_tokens, device=device)[:, None]
-    slots, starts = sums.slots.to(device), sums.starts.to(device)
-    signs = None if sums.signs is None else sums.signs.to(differences).repeat(n_tokens)
+    slots, starts = sums.slots, sums.starts
+    signs = None if sums.signs is None else sums.signs.repeat(n_tokens)
     out = torch.nn.functional.embedding_bag(
         (slots + n_slots * tokens).flatten(),
         differences.view(-1, width),
@@ -167,10 +162,8 @@ class NodeMixer:
         self.stream = stream
         self.model = stream.model
         self.graph: Graph = circuit.space.graph
-        self.nodes = circuit.nodes
-        self.neurons = None
-        if circuit.space.level == "neuron":
-            self.neurons = torch.from_numpy(circuit.kept).to(stream.final)
+        self.plan = node_plan(circuit, Places.of(self.model), stream.final.dtype)
+        self.neurons = self.plan.neurons
         self.sum = stream.final.new_zeros((1, stream.n_pos, self.graph.d_model))
         self.before_attention = self.sum
 
@@ -180,22 +173,22 @@ class NodeMixer:
 
     def heads_needed(self, index: int) -> Int[np.ndarray, "head"]:
         """Kept heads of a layer."""
-        return np.flatnonzero(self.nodes[self.graph.head_slice(index)])
+        return self.plan.heads[index]
 
     def mlp_needed(self, index: int) -> bool:
         """Whether the MLP is kept."""
-        return bool(self.nodes[self.graph.mlp_source(index)])
+        return bool(self.plan.nodes[self.graph.mlp_source(index)])
 
     def add_input(self, embedded: Residual) -> None:
         """Take the current output of the input node."""
-        if self.nodes[0]:
+        if self.plan.nodes[0]:
             self._add(0, embedded - self.stream.replacement.embedded)
 
     def add_heads(self, index: int, mixed: PerHead) -> None:
         """Take the current mixed values of a layer's heads."""
-        layer, heads = self.model.layers[index], self.heads_needed(index)
+        layer, heads = self.model.layers[index], self.plan.head_selectors[index]
         difference = (mixed - self.stream.replacement.mixed[index])[:, :, heads]
-        weights = layer.w_o[heads].to(difference.device)
+        weights = layer.w_o[self.plan.weight_selectors[index]].to(difference.device)
         if self.neurons is None:
             change = difference.flatten(2) @ weights.flatten(0, 1)
         else:

@@ -44,29 +44,32 @@ class Reading:
     complete: bool = False
 
 
-def read_rows(of: Int[np.ndarray, "dst"], n_weights: int) -> Reading:
+def read_rows(
+    of: Int[np.ndarray, "dst"], n_weights: int, device: torch.device | None = None
+) -> Reading:
     """Group destinations for batched products.
 
     Args:
         of: The row of each destination, or -1 where nothing is kept.
         n_weights: Number of projection weights; destinations may share them, as the key and value
             heads of grouped-query attention do.
+        device: Where the layer's weights are.
     """
     heads = np.flatnonzero(of >= 0)
     if len(heads) == len(of) and (of == of[0]).all():
         return Reading(len(of), int(of[0]))
     own, rank = np.divmod(heads, len(of) // n_weights)
     parts = tuple(
-        Part(selector(of[heads[chosen]]), selector(own[chosen]), selector(heads[chosen]))
+        Part(*(selector(x[chosen], device) for x in (of[heads], own, heads)))
         for chosen in (np.flatnonzero(rank == number) for number in np.unique(rank))
     )
     return Reading(len(of), None, parts, len(heads) == len(of))
 
 
-def selector(which: Int[np.ndarray, "n"]) -> Selector:
+def selector(which: Int[np.ndarray, "n"], device: torch.device | None = None) -> Selector:
     """An index that gives a view where the numbers are evenly spaced upwards."""
     steps = np.diff(which)
     step = int(steps[0]) if len(steps) else 1
     if len(which) and step > 0 and (steps == step).all():
         return slice(int(which[0]), int(which[-1]) + 1, step)
-    return torch.from_numpy(which)
+    return torch.from_numpy(which).to(device)

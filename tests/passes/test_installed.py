@@ -19,6 +19,7 @@ from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.edge_plan import EdgePlan
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.native import Outputs
+from harness_circuits.passes.places import Places
 
 IDS = torch.randint(2, VOCABULARY, (3, 7), generator=torch.Generator().manual_seed(3))
 
@@ -129,8 +130,9 @@ def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, sh
     circuit = random_circuit(model, share=share)
     post_norm = architecture == "gemma2"
     n_kv = [len(layer.folded["k"][0]) for layer in model.layers]
-    with_totals = EdgePlan(circuit, n_kv, post_norm=post_norm, totals=True)
-    plain = EdgePlan(circuit, n_kv, post_norm=post_norm, totals=False)
+    how = circuit, n_kv, Places.of(model), model.dtype
+    with_totals = EdgePlan(*how, post_norm=post_norm, totals=True)
+    plain = EdgePlan(*how, post_norm=post_norm, totals=False)
     assert plain.total is None
     assert (with_totals.total is not None) == (share > 0.5 and not post_norm)
     pairs = zip(with_totals.attention, plain.attention, strict=True)
