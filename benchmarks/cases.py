@@ -65,14 +65,14 @@ SCALING = {
 CASES |= SCALING
 
 
-def load(case: Case) -> CircuitModel:
+def load(case: Case, device: str = "cpu", dtype: str = "float32") -> CircuitModel:
     """The model of a case."""
     if case.sizes is None:
-        return load_model(device="cpu")
+        return load_model(device=device, dtype=dtype)
     torch.manual_seed(0)
     config = AutoConfig.for_model("gpt2", **case.sizes)
     hf = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    return take_apart(hf, name="random GPT-2")
+    return take_apart(hf.to(device, getattr(torch, dtype)), name="random GPT-2")
 
 
 def pairs(case: Case, model: CircuitModel) -> list[TokenPair]:

@@ -13,28 +13,32 @@ from benchmarks.outside import LLAMA, outside
 from benchmarks.stages import Workload, batch_facts
 
 
-def times(case: str, repeats: int) -> dict[str, Any]:
+def times(case: str, repeats: int, device: str, dtype: str) -> dict[str, Any]:
     """Floors and our stages of one case, in turn, and the time outside the passes."""
-    work = Workload(CASES[case])
+    work = Workload(CASES[case], None, device, dtype)
     stages = {**work.floors(), **work.discovery(), **work.curves()}
     graph = work.model.graph
     return {
         "graph": {**graph.to_dict(), "n_edges": graph.n_edges},
         **batch_facts(work.batches),
-        "stages": interleaved(stages, repeats),
+        "stages": interleaved(stages, repeats, work.model.device),
         "outside": outside(graph),
     }
 
 
-def peak(case: str, stage: str, max_memory: int | None) -> dict[str, Any]:
+def peak(case: str, stage: str, max_memory: int | None, device: str, dtype: str) -> dict[str, Any]:
     """Peak memory of one stage above the loaded model."""
-    work = Workload(CASES[case], max_memory)
+    work = Workload(CASES[case], max_memory, device, dtype)
     work.model.forward(work.batches[0].clean)  # what any run of the model loads and allocates
     if stage.startswith("curve"):
         stages = work.curves(random=True)
     else:
         stages = {**work.floors(), **work.discovery()}
-    return {**batch_facts(work.batches), "max_memory": max_memory, **peak_above(stages[stage])}
+    return {
+        **batch_facts(work.batches),
+        "max_memory": max_memory,
+        **peak_above(stages[stage], work.model.device),
+    }
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
     python -m benchmarks.run                 all cases, on one core; about half an hour
     python -m benchmarks.run --quick         one small random model; under three minutes
     python -m benchmarks.run --quick --check exit code 1 where a ratio is far over its usual value
+    python -m benchmarks.run --device cuda --dtype bfloat16   the same on a GPU
     python -m benchmarks.run --json FILE     the same numbers as JSON
 
-Ratios are between CPU times of one process, where plain passes and ours take turns. Every
-measurement has a process of its own.
+Ratios are between CPU times (on a GPU, wall times) of one process, where plain passes and ours take
+turns. Every measurement has a process of its own.
 """
 
 from __future__ import annotations
@@ -63,18 +64,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.quick and not arguments.cases and not arguments.no_scaling:
         cases = [*cases, *SCALING]
     found: dict[str, Any] = {"machine": measure(threads, kind="machine"), "threads": threads}
+    place = {"device": arguments.device, "dtype": arguments.dtype}
+    found |= place
     found["times"] = {
-        case: measure(threads, kind="times", case=case, repeats=repeats) for case in cases
+        case: measure(threads, kind="times", case=case, repeats=repeats, **place) for case in cases
     }
     found["llama"] = measure(threads, kind="llama")
     memory = [("quick", "EAP-IG-inputs", 256 * MIB)] if arguments.quick else MEASURED_MEMORY
     memory = [] if arguments.cases else memory
     found["memory"] = [
         {"case": case, "stage": stage}
-        | measure(threads, kind="peak", case=case, stage=stage, max_memory=bound)
+        | measure(threads, kind="peak", case=case, stage=stage, max_memory=bound, **place)
         for case, stage, bound in memory
     ]
-    if not arguments.quick and not arguments.cases:
+    if not arguments.quick and not arguments.cases and arguments.device == "cpu":
         found["end_to_end"] = measure(threads, kind="end to end")
     return found
 
@@ -86,6 +89,7 @@ def show(found: dict[str, Any]) -> str:
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']}; {found['threads']} thread(s); load {machine['load_average']}",
+        f"{machine['gpu'] or 'no GPU'}; measured on {found['device']} in {found['dtype']}",
         versions,
         "",
         *(line for case, times in found["times"].items() for line in time_table(case, times)),
@@ -112,6 +116,8 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the best one counts")
     parser.add_argument("--no-scaling", action="store_true", help="leave out cost against size")
     arguments = parser.parse_args()

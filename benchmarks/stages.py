@@ -29,8 +29,14 @@ Stage = Callable[[], object]
 class Workload:
     """One case, loaded."""
 
-    def __init__(self, case: Case, max_memory: int | None = None) -> None:
-        self.model = load(case)
+    def __init__(
+        self,
+        case: Case,
+        max_memory: int | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> None:
+        self.model = load(case, device, dtype)
         own = pairs(case, self.model)
         self.pairs_per_pass = pairs_per_pass(self.model, own, max_memory, needs=Needs(runs=STEPS))
         self.metric = METRICS.get(case.metric)
@@ -43,7 +49,7 @@ class Workload:
     def floors(self) -> dict[str, Stage]:
         """Passes of the plain model: no hooks, frozen weights, logits of the last token only."""
         # Whole prompts, those of one length together.
-        groups = [torch.cat(ids) for ids in self.lengths.values()]
+        groups = [torch.cat(ids).to(self.model.device) for ids in self.lengths.values()]
         n_tokens = sum(ids.numel() for ids in groups)
         return {
             "forward": lambda: [forward(self.model, ids) for ids in groups],
@@ -113,7 +119,7 @@ def forward_backward(model: CircuitModel, ids: torch.Tensor) -> None:
 
 def last(ids: torch.Tensor) -> torch.Tensor:
     """The last position. As an index: the number 1 gives a view, whose unembedding is slow."""
-    return torch.tensor([ids.shape[1] - 1])
+    return torch.tensor([ids.shape[1] - 1], device=ids.device)
 
 
 class Contraction:
@@ -121,6 +127,7 @@ class Contraction:
 
     def __init__(self, model: CircuitModel, n_tokens: int) -> None:
         self.graph = model.graph
+        self.how = {"device": model.device, "dtype": model.sum_dtype}
         step = max(1, CHUNK_BYTES // (4 * model.graph.n_src * model.graph.d_model))
         self.chunks = [min(step, n_tokens - first) for first in range(0, n_tokens, step)]
 
@@ -129,8 +136,8 @@ class Contraction:
         graph = self.graph
         n_dst = graph.destinations_per_layer - 1
         for n_tokens in self.chunks:
-            changes = torch.ones(graph.n_src, n_tokens * graph.d_model)
-            gradients = torch.ones(n_dst, n_tokens * graph.d_model)
+            changes = torch.ones(graph.n_src, n_tokens * graph.d_model, **self.how)
+            gradients = torch.ones(n_dst, n_tokens * graph.d_model, **self.how)
             for layer in range(graph.n_layers):
                 visible = int(graph.n_visible[graph.head_destination(layer)])
                 changes[:visible] @ gradients.T

@@ -36,13 +36,13 @@ MIB = 2**20
 def ratios(times: Mapping[str, Any]) -> dict[str, float]:
     """CPU time of each stage over its floor."""
     stages = times["stages"]
-    return {stage: stages[stage]["cpu"] / floor(stages, stage) for stage in FLOORS}
+    return {stage: stages[stage]["counts"] / floor(stages, stage) for stage in FLOORS}
 
 
 def floor(stages: Mapping[str, Any], stage: str) -> float:
     """CPU seconds of the plain passes that a stage needs."""
     forwards, both, contractions = FLOORS[stage]
-    unit = {name: stages[name]["cpu"] for name in ("forward", "forward-backward", "contraction")}
+    unit = {name: stages[name]["counts"] for name in ("forward", "forward-backward", "contraction")}
     return float(
         forwards * unit["forward"]
         + both * unit["forward-backward"]
@@ -57,9 +57,9 @@ def time_table(case: str, times: Mapping[str, Any]) -> list[str]:
         f"{case}: {graph['n_layers']} layers, {graph['n_heads']} heads, width {graph['d_model']}, "
         f"{graph['n_edges']} edges; {times['pairs']} pairs of {times['tokens']} tokens in "
         f"{times['batches']} batch(es), {times['run_share']:.0%} of them behind a shared prefix. "
-        f"Plain model: forward {stages['forward']['cpu']:.3f} s, "
-        f"forward and backward {stages['forward-backward']['cpu']:.3f} s, contraction "
-        f"{stages['contraction']['cpu']:.3f} s of CPU time.",
+        f"Plain model: forward {stages['forward']['counts']:.3f} s, "
+        f"forward and backward {stages['forward-backward']['counts']:.3f} s, contraction "
+        f"{stages['contraction']['counts']:.3f} s (CPU time; of a GPU, wall time).",
         "",
         "| stage | floor, s | ours, s | ratio | target | wall, s |",
         "|---|---|---|---|---|---|",
@@ -68,7 +68,7 @@ def time_table(case: str, times: Mapping[str, Any]) -> list[str]:
         ours = stages[stage]
         target = dict(zip(FLOORS, TARGETS.get(case, TARGETS[""]), strict=True))[stage]
         lines.append(
-            f"| {stage} | {floor(stages, stage):.2f} | {ours['cpu']:.2f} | {ratio:.2f} | "
+            f"| {stage} | {floor(stages, stage):.2f} | {ours['counts']:.2f} | {ratio:.2f} | "
             f"{target} | {ours['wall']:.2f} |"
         )
     return [*lines, ""]
@@ -83,7 +83,7 @@ def outside_table(found: Mapping[str, Any]) -> list[str]:
     ]
     for case, times in found["times"].items():
         inside = sum(
-            times["stages"][s]["cpu"] for s in ("EAP-IG-inputs", "curve, edges, both rankings")
+            times["stages"][s]["counts"] for s in ("EAP-IG-inputs", "curve, edges, both rankings")
         )
         share = f"{sum(times['outside'].values()) / inside:.1%}"
         lines.append(_outside(case, times["graph"]["n_edges"], times["outside"], share))

@@ -23,10 +23,10 @@ from benchmarks.table import FLOORS, LIMITS, check, ratios
 def times(slowdown: float) -> dict[str, object]:
     """What the quick mode usually finds, with every stage of ours slowed down."""
     usual = {stage: limit / 1.7 for stage, limit in LIMITS.items()}
-    stages = {name: {"cpu": 1.0} for name in ("forward", "forward-backward", "contraction")}
+    stages = {name: {"counts": 1.0} for name in ("forward", "forward-backward", "contraction")}
     for stage, (forwards, both, contractions) in FLOORS.items():
         floor = forwards + both + contractions
-        stages[stage] = {"cpu": usual[stage] * floor * slowdown}
+        stages[stage] = {"counts": usual[stage] * floor * slowdown}
     return {
         "times": {"quick": {"stages": stages}},
         "memory": [],
