@@ -16,7 +16,7 @@ from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
 
 sys.path.insert(0, str(ROOT))
-from benchmarks import results
+from benchmarks import on_paper, results
 from benchmarks.table import FLOORS, LIMITS, check, ratios
 
 
@@ -100,3 +100,19 @@ def test_no_benchmark_hides_a_module_of_python() -> None:
     script = [sys.executable, str(ROOT / "benchmarks" / "task_accuracy.py"), "--help"]
     result = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_llama_on_paper_has_its_shapes_without_its_weights() -> None:
+    small = on_paper.llama(num_hidden_layers=2)
+    parameter = next(small.hf.parameters())
+    assert parameter.is_meta and parameter.dtype.itemsize == 2
+    # Per layer, in bfloat16: 32 query heads, 8 keys and 8 values of width 128, each reading 4096.
+    assert on_paper.folded_bytes(small) == 2 * 2 * (32 + 8 + 8) * 128 * 4096
+    (batch,) = on_paper.batches_of(small, 10, 17, 12, 2**40)
+    # A pass has room for 240 prompts of 17 tokens, or of 5 and one for the prefix: 68 times 10.
+    assert batch.shared == 12 and on_paper.side_by_side(batch) == 240 * 17 // (10 * 6)
+    assert on_paper.passes([batch], 68) == 1 and on_paper.passes([batch], 69) == 2
+    found = on_paper.figures(small, 200, 17, 12)
+    assert found["edges"] == f"{small.graph.n_edges:,}"
+    sums = small.graph.n_src * small.graph.n_dst * 8 / 2**20
+    assert found["score sums, float64"] == f"{sums:.0f} MiB"

@@ -103,13 +103,7 @@ class EdgePlan:
         self.needed = np.flatnonzero(circuit.edges.any(axis=1))
         self.slot = np.full(graph.n_src, -1)
         self.slot[self.needed] = np.arange(len(self.needed))
-        self.heads = [
-            np.flatnonzero(self.slot[graph.head_slice(layer)] >= 0)
-            for layer in range(graph.n_layers)
-        ]
-        self.head_selectors = [selector(heads, places.stream) for heads in self.heads]
-        pairs = zip(self.heads, places.layers, strict=True)
-        self.weight_selectors = [selector(heads, device) for heads, device in pairs]
+        self._number_heads()
         self.base = len(self.needed)
         self._linear = np.ones(len(self.needed), dtype=bool)
         if post_norm:
@@ -133,6 +127,13 @@ class EdgePlan:
         used = any(sums.total for sums in everything)
         self.total = self.base + 1 if used else None
         self.n_slots = self.base + 1 + used
+
+    def _number_heads(self) -> None:
+        parts = map(self.graph.head_slice, range(self.graph.n_layers))
+        self.heads = [np.flatnonzero(self.slot[part] >= 0) for part in parts]
+        self.head_selectors = [selector(heads, self._places.stream) for heads in self.heads]
+        pairs = zip(self.heads, self._places.layers, strict=True)
+        self.weight_selectors = [selector(heads, device) for heads, device in pairs]
 
     def head_slots(self, layer: int) -> slice:
         """Slots of a layer's heads."""
