@@ -110,7 +110,7 @@ class _ExactBatch:
 
 
 def _groups(level: str, graph: Graph) -> Iterator[tuple[int, list[Unit], list[Point]]]:
-    """Units that can share a pass: they are patched in the same layer, at points that agree."""
+    """Units that can share a pass: they are patched in the same layer."""
     if level == "edge":
         for columns in _destination_groups(graph):
             units = [(u, v) for v in columns for u in range(graph.n_visible[v])]
@@ -126,18 +126,14 @@ def _groups(level: str, graph: Graph) -> Iterator[tuple[int, list[Unit], list[Po
 
 def _destination_groups(graph: Graph) -> Iterator[range]:
     for layer in range(graph.n_layers):
-        attention, mlp = graph.attention_slice(layer), graph.mlp_destination(layer)
-        yield range(attention.start, attention.stop)
-        yield range(mlp, mlp + 1)
-    yield range(graph.n_dst - 1, graph.n_dst)
+        is_last = layer == graph.n_layers - 1  # the logits are patched in the last layer
+        yield range(graph.attention_slice(layer).start, graph.mlp_destination(layer) + 1 + is_last)
 
 
 def _source_groups(graph: Graph) -> Iterator[range]:
     yield range(1)
     for layer in range(graph.n_layers):
-        heads, mlp = graph.head_slice(layer), graph.mlp_source(layer)
-        yield range(heads.start, heads.stop)
-        yield range(mlp, mlp + 1)
+        yield range(graph.head_source(layer), graph.mlp_source(layer) + 1)
 
 
 def _input_point(graph: Graph, destination: int) -> Point:

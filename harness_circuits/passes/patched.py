@@ -26,7 +26,7 @@ class Patch:
 
     Attributes:
         layer: The layer of the patched point.
-        points: One point per unit; several kinds only among `q`, `k`, `v`.
+        points: One point per unit, those of one kind next to each other.
         heads: For `q`, `k` and `v`, the destination's head, per unit.
         change: What is added there, per unit.
     """
@@ -71,7 +71,13 @@ class _PatchedRun(NativeRun):
             return tensor
         if point in ("q", "k", "v"):
             return self._with_patched_heads(point, tensor)
-        return tensor + self.patch.change.flatten(0, 1)
+        n_units, first = len(self.patch.points), self.patch.points.index(point)
+        units = slice(first, first + self.patch.points.count(point))
+        if units == slice(0, n_units):
+            return tensor + self.patch.change.flatten(0, 1)
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
+        tensor.unflatten(0, (n_units, -1))[units] += self.patch.change[units]
+        return tensor
 
     def _with_patched_heads(self, kind: str, tensor: Tensor) -> Tensor:
         """Queries, keys or values in which each unit's head read a changed residual."""

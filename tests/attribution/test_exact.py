@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from importlib import import_module
 
 import numpy as np
@@ -15,7 +16,7 @@ from helpers.tiny_models import tiny_model, token_batches
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import LEVELS, Level
+from harness_circuits.circuits.scores import LEVELS, Level, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import TokenPair, make_batches
@@ -98,3 +99,28 @@ def test_many_runs_are_announced(
     (record,) = caplog.records
     expected = "11 nodes x 2 batches = 22 patched runs of up to 2 prompts each on tiny-llama"
     assert expected in record.getMessage()
+
+
+@pytest.mark.parametrize("level", ["edge", "node"])
+def test_units_of_one_layer_fill_passes(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least: a layer's units, from its block on, behind what the prompts share."""
+    model = tiny_model("gpt2")
+    clean = tuple(range(12))
+    pairs = [TokenPair(clean, (*clean[:8], *range(20, 24)), ((1,), (2,)), (0,), (1,))]
+    (batch,) = make_batches(pairs, 1)
+    assert batch.shared == 8
+    model.counts = Counter()
+    monkeypatch.setattr(MODULE, "PATCHED_TOKENS", 4 * 7)  # seven units a pass
+    attribute(Job(model, [batch], METRICS.get("logit_diff"), level), "exact")
+    graph = model.graph
+    if level == "edge":
+        starts = [graph.attention_slice(layer).start for layer in range(graph.n_layers)]
+        ends = [*starts[1:], graph.n_dst]
+        own = [int(graph.n_visible[a:b].sum()) for a, b in zip(starts, ends, strict=True)]
+    else:
+        own = [1, *[graph.sources_per_layer] * graph.n_layers]
+    assert model.counts["patched"] == sum(own) == ScoreSpace(graph, level).n_units
+    n_passes = sum(-(-units // 7) for units in own)
+    assert model.counts["forward"] == 2 + n_passes
+    # The shared prefix once; both prompts; then every unit's own tokens.
+    assert model.counts["tokens"] == 8 + 4 * (2 + sum(own))
