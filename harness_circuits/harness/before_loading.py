@@ -65,6 +65,11 @@ def check_run(run: dict[str, Any]) -> None:
         from lm_eval.tasks import TaskManager
 
         run["task_manager"] = TaskManager(metadata={**arguments, **metadata})
+    limit = run.get("limit")
+    if limit is not None and not limit > 0:
+        raise OptionError(
+            f"--limit is a number of documents, or a share of them, got {shown(limit)}."
+        )
     configs = dict(circuit_tasks(run["tasks"] or (), run["task_manager"]))
     for name, config in configs.items():
         check_with_pairs(options, name)

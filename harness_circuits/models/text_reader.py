@@ -36,7 +36,16 @@ class TextReader:
         return tokenizer if isinstance(tokenizer, TextReader) else cls(tokenizer)
 
     def within(self, config: Any) -> TextReader:
-        """The same for a model of this configuration, whose length counts unless one was given."""
+        """The same for a model of this configuration, whose length counts unless one was given.
+
+        Raises:
+            OptionError: The first token is none that the model has an embedding of.
+        """
+        words = getattr(getattr(config, "text_config", None) or config, "vocab_size", None)
+        if words and self.prefix_token_id is not None and self.prefix_token_id >= words:
+            raise OptionError(
+                f"prefix_token_id={self.prefix_token_id}: the model has tokens 0 to {words - 1}."
+            )
         if self.max_length is not None:
             return self
         return replace(self, max_length=context_length(config, self.tokenizer))

@@ -83,6 +83,12 @@ def test_options_of_the_harness_that_change_prompts(
     assert text.startswith(f"{message}ioi_circuit has clean and corrupted prompts")
 
 
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_a_limit_leaves_something(limit: float) -> None:
+    message = f"--limit is a number of documents, or a share of them, got {limit}."
+    assert refused(["ioi_circuit"], limit=limit) == message
+
+
 @pytest.mark.parametrize("system", [None, "Be brief."])
 def test_a_chat_template_goes_around_both_prompts(system: str | None) -> None:
     how = {"apply_chat_template": True, "system_instruction": system}

@@ -100,6 +100,12 @@ def test_a_prompt_that_begins_with_the_first_token_gets_no_second() -> None:
     assert TextReader(bare, prefix_token_id=5).with_first_token().encode("The")[0] == 5
 
 
+def test_a_first_token_is_one_of_the_models(folder: Path) -> None:
+    message = r"prefix_token_id=1000000: the model has tokens 0 to \d+\."
+    with pytest.raises(OptionError, match=message):
+        hc.load_model(str(folder / "gpt2"), device="cpu", prefix_token_id=1_000_000)
+
+
 def test_python_has_the_first_token_too(folder: Path) -> None:
     model = hc.load_model(str(folder / "gpt2"), device="cpu", add_bos_token=True)
     assert model.reader is not None and model.reader.first_token() == {
