@@ -14,6 +14,7 @@ from harness_circuits.attribution.atp_star import grad_drop_bytes
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError
+from harness_circuits.pairs.tokenise import TokenPair, make_batches
 from harness_circuits.passes.memory import (
     MOST_TOKENS,
     PATCHED_TOKENS,
@@ -26,6 +27,7 @@ from harness_circuits.passes.memory import (
     patched_bytes_per_token,
     rows_per_call,
 )
+from harness_circuits.passes.shared_prefix import behind_shared_prefix
 from harness_circuits.settings import Settings
 
 PAIRS = token_pairs(3, 6)
@@ -137,3 +139,20 @@ def test_processes_divide_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model("gpt2")
     monkeypatch.setattr("harness_circuits.passes.memory.free_memory", lambda device: 2**23)
     assert pairs_per_pass(model, PAIRS, None, 2) == pairs_per_pass(model, PAIRS, 2**20)
+
+
+@given(st.integers(2**18, 2**24), st.integers(1, 11), st.integers(1, 9))
+def test_runs_side_by_side_hold_no_more_than_the_estimate(bound: int, shared: int, n: int) -> None:
+    """As many tokens as whole pairs of one pass; of the prefix, keys and values alone are held."""
+    model, length = tiny_model("gpt2", dtype=torch.float32), 12
+    clean = tuple(range(length))
+    corrupted = (*clean[:shared], *(token + 20 for token in clean[shared:]))
+    pairs = [TokenPair(clean, corrupted, ((1,), (2,)), (0,), (1,), at) for at in range(n)]
+    size = pairs_per_pass(model, pairs, bound)
+    for batch in make_batches(pairs, size, room=size):
+        rest = behind_shared_prefix(model, batch)
+        rows = len(batch) * rest.at_once
+        own, graph = rows * rest.clean.ids.shape[1], model.graph
+        keys = rows * batch.shared * 2 * graph.n_layers * graph.d_model * 4
+        assert own * bytes_per_token(model, length) + keys <= bound
+        assert rest.at_once >= 1 and len(batch) <= size
