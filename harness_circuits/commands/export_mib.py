@@ -13,7 +13,7 @@ from harness_circuits.errors import CircuitFileError, OptionError, shown
 from harness_circuits.formats import (
     CIRCUITS_FILE,
     SCORES_FILE,
-    load_circuit_file,
+    load_file,
     read_circuits,
 )
 from harness_circuits.formats.mib_folder import (
@@ -138,7 +138,7 @@ def _places(path: Path) -> list[Path]:
 
 def _scores(path: Path) -> Scores:
     file = path if path.is_file() else path / SCORES_FILE
-    item = load_circuit_file(file)
+    item = load_file(file).item
     if isinstance(item, Circuit):
         raise CircuitFileError(
             f"{file} is one binary circuit; MIB takes importances or nine circuits (--circuits)."

@@ -6,6 +6,7 @@ does not understand with a `CircuitFileError` that says what and where.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from harness_circuits.circuits.circuit import Circuit
@@ -20,10 +21,11 @@ from harness_circuits.formats.own import (
     write_circuits,
     write_scores,
 )
-from harness_circuits.formats.parts import Format, choose, split
+from harness_circuits.formats.parts import FIRST_TOKEN, Format, Loaded, choose, split
 from harness_circuits.options.paths import read_path
 
 FORMATS: dict[str, Format] = {".json": eapig_json, ".pt": eapig_pt, ".safetensors": own}
+logger = logging.getLogger("lm_eval.circuit")
 SUFFIXES = tuple(FORMATS)
 SCORES_FILE, CIRCUITS_FILE = "scores.safetensors", "circuits.safetensors"  # of a task's artifacts
 
@@ -34,6 +36,7 @@ __all__ = [
     "SUFFIXES",
     "expressible",
     "load_circuit_file",
+    "load_file",
     "read_circuits",
     "read_scores",
     "save_circuit_file",
@@ -44,6 +47,8 @@ __all__ = [
 
 def load_circuit_file(path: str | Path, graph: Graph | None = None) -> Scores | Circuit:
     """Read scores or a circuit from a file, by its suffix.
+
+    Of a file of EAP-IG or MIB a warning says that its prompts had a first token.
 
     Args:
         path: A `.json` or `.pt` file of EAP-IG or MIB, or a `.safetensors` file of ours. Of a file
@@ -59,9 +64,17 @@ def load_circuit_file(path: str | Path, graph: Graph | None = None) -> Scores | 
         CircuitFileError: The file is missing, malformed, unsafe, too large, or another model's.
         UnknownNameError: The file has nothing of the given name, or several circuits.
     """
+    loaded = load_file(path, graph)
+    if loaded.foreign:
+        logger.warning("%s: %s", path, FIRST_TOKEN)
+    return loaded.item
+
+
+def load_file(path: str | Path, graph: Graph | None = None) -> Loaded:
+    """The same without the warning, and who wrote it."""
     file, name = split(path)
     parts = _format(file).read(file, graph)
-    return fit(file, choose(file, parts, name), graph)
+    return Loaded(fit(file, choose(file, parts, name), graph), parts.foreign)
 
 
 def save_circuit_file(path: str | Path, item: Scores | Circuit) -> Path:

@@ -32,7 +32,7 @@ from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.formats.checks import check_finite
 from harness_circuits.formats.groups import expand
-from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
+from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts, Read
 
 NOTE = "harness_circuits"
 SCALE = (
@@ -132,7 +132,7 @@ def parts_of(path: Path, content: Content) -> Parts:
         raise CircuitFileError(f"{path}: all scores are zero and nothing is kept.")
     if marked is not None or not scored:
         found[IN_GRAPH] = partial(_circuit, path, content, marked or "edge")
-    return found
+    return Read(found, foreign=not content.note)
 
 
 def _scored(content: Content) -> list[str]:

@@ -30,8 +30,8 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import CircuitFileError, OptionError, shown
-from harness_circuits.formats import load_circuit_file, save_circuit_file
-from harness_circuits.formats.parts import IN_GRAPH
+from harness_circuits.formats import load_file, save_circuit_file
+from harness_circuits.formats.parts import IN_GRAPH, Read
 from harness_circuits.machine.files import rename_folder, writing
 
 SIZES = MIB_SIZES[:-1]
@@ -185,7 +185,7 @@ def _files(contribution: Contribution) -> dict[str, Scores | Circuit]:
     }
 
 
-def read_cell(folder: Path, graph: Graph) -> Path | dict[Ranking, dict[float, Circuit]]:
+def read_cell(folder: Path, graph: Graph) -> Path | Read[Ranking, dict[float, Circuit]]:
     """One cell's folder of a submission, of anybody's.
 
     Args:
@@ -207,37 +207,38 @@ def read_cell(folder: Path, graph: Graph) -> Path | dict[Ranking, dict[float, Ci
                 f"{folder}: circuits by both rankings stand in {' and '.join(RANKING_FOLDERS)}, and "
                 f"nowhere else; got {', '.join(names)} and {len(files)} files."
             )
-        return {
+        read = {
             ranking: _read_nine(folder / name, graph) for name, ranking in RANKING_FOLDERS.items()
         }
+        foreign = any(nine.foreign for nine in read.values())
+        return Read({ranking: dict(nine) for ranking, nine in read.items()}, foreign=foreign)
     if len(files) == 1:
         return files[0]
-    return dict.fromkeys(Ranking, _read_nine(folder, graph))
+    nine = _read_nine(folder, graph)
+    return Read({ranking: dict(nine) for ranking in Ranking}, foreign=nine.foreign)
 
 
 def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in (".json", ".pt"))
 
 
-def _read_nine(folder: Path, graph: Graph) -> dict[float, Circuit]:
+def _read_nine(folder: Path, graph: Graph) -> Read[float, Circuit]:
     files = _files_in(folder)
     if len(files) != len(SIZES):
         raise CircuitFileError(
             f"{folder} has {len(files)} .json and .pt files; MIB's folders hold one file of "
             f"importances, or {len(SIZES)} circuits."
         )
-    found = []
-    for file in files:
-        circuit = load_circuit_file(f"{file}#{IN_GRAPH}", graph)
-        assert isinstance(circuit, Circuit)
-        found.append(circuit)
+    loaded = [load_file(f"{file}#{IN_GRAPH}", graph) for file in files]
+    found = [one.item for one in loaded if isinstance(one.item, Circuit)]  # as all are: `in_graph`
     levels = sorted({circuit.space.level for circuit in found})
     if len(levels) > 1:
         raise CircuitFileError(f"{folder} mixes circuits of levels {', '.join(levels)}.")
     found.sort(key=lambda circuit: circuit.weighted_edges)
     circuits = dict(zip(SIZES, found, strict=True))
     _check_circuits(str(folder), circuits)
-    return {**circuits, MIB_SIZES[-1]: Circuit.full(found[0].space)}
+    circuits[MIB_SIZES[-1]] = Circuit.full(found[0].space)
+    return Read(circuits, foreign=any(one.foreign for one in loaded))
 
 
 def _check_circuits(where: str, circuits: Circuits) -> None:

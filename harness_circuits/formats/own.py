@@ -24,7 +24,7 @@ from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
 from harness_circuits.errors import CircuitError, CircuitFileError, shown
 from harness_circuits.formats.checks import check_file, check_finite
-from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts
+from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts, Read
 from harness_circuits.machine.files import write_atomically
 
 SCORES_KIND = "harness_circuits.circuits.scores"
@@ -113,13 +113,14 @@ def read(path: Path, graph: Graph | None) -> Parts:
         CircuitFileError: The file is missing, damaged, or not one of ours.
     """
     if _header(path).get("format") != SCORES_KIND:
-        return {name: partial(_same, circuit) for name, circuit in read_circuits(path).items()}
+        circuits = read_circuits(path).items()
+        return Read({name: partial(_same, circuit) for name, circuit in circuits}, foreign=False)
     scores = read_scores(path)
     parts: dict[str, Callable[[], Scores | Circuit]] = {}
     parts[SCORES] = partial(_same, replace(scores, circuit=None))
     if scores.circuit is not None:
         parts[IN_GRAPH] = partial(_same, scores.circuit)
-    return parts
+    return Read(parts, foreign=False)
 
 
 def write(path: Path, item: Scores | Circuit) -> Path:

@@ -4,15 +4,18 @@ A file of EAP-IG or MIB may hold scores and a circuit: every edge has a score an
 and EAP-IG's own evaluation runs the flagged edges, while MIB's selects anew by the scores. Here the
 scores are read unless `FILE#in_graph` asks for the circuit. Which of both was read is said; the
 circuit stays with the scores (`Scores.circuit`) and is written with them.
+
+EAP-IG and MIB put a first token before every prompt, and files that they wrote come from such
+prompts: `FIRST_TOKEN` is said of these, and of no file of ours.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
@@ -24,7 +27,41 @@ logger = logging.getLogger("lm_eval.circuit")
 
 SCORES, IN_GRAPH = "scores", "in_graph"
 
-Parts = Mapping[str, Callable[[], Scores | Circuit]]
+FIRST_TOKEN = (
+    "scores and circuits of EAP-IG and MIB come from prompts with a first token (BOS, else EOS) "
+    "before them; compat=mib or add_bos_token=true reads prompts so"
+)
+
+Name = TypeVar("Name")
+Content = TypeVar("Content")
+
+
+class Read(dict[Name, Content]):
+    """What was read, by name.
+
+    Attributes:
+        foreign: Whether EAP-IG or MIB wrote it, and not this package.
+    """
+
+    def __init__(self, found: Mapping[Name, Content], *, foreign: bool) -> None:
+        super().__init__(found)
+        self.foreign = foreign
+
+
+Parts = Read[str, Callable[[], Scores | Circuit]]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was chosen of a file.
+
+    Attributes:
+        item: Importances, or a binary circuit.
+        foreign: As of `Read`.
+    """
+
+    item: Scores | Circuit
+    foreign: bool
 
 
 class Format(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from harness_circuits.circuits.known import NAMES, known_circuit
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, reader_in_force
 from harness_circuits.errors import OptionError
-from harness_circuits.formats import SCORES_FILE, load_circuit_file, write_scores
+from harness_circuits.formats import SCORES_FILE, load_file, write_scores
 from harness_circuits.formats.mib_folder import read_cell
+from harness_circuits.formats.parts import FIRST_TOKEN
 from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.harness.task import CircuitTask
@@ -82,8 +84,14 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
     found = read_cell(path, model.graph) if path.is_dir() else str(name)
     if isinstance(found, dict):
         logger.info("circuit=%s: nine circuits, and the whole model as the tenth", name)
-        return Given.of_curves(found)
-    return Given.of(load_circuit_file(found, model.graph))
+        given, foreign = Given.of_curves(found), found.foreign
+    else:
+        loaded = load_file(found, model.graph)
+        given, foreign = Given.of(loaded.item), loaded.foreign
+    if foreign and reader_in_force(model, options.settings).first_token() is None:
+        given = replace(given, note=f"{FIRST_TOKEN}, here they have none")
+        logger.warning("circuit=%s: %s", name, given.note)
+    return given
 
 
 def discovered(model: CircuitModel, name: str, options: Options) -> Scores:

@@ -67,6 +67,7 @@ def settings_in_force(
         "file": circuit,
         "sha256": hashlib.sha256(content).hexdigest(),
         "kind": given.kind,
+        "note": given.note,
         "beside": what_was_read(given.scores, circuit),
         "provenance": dict(given.provenance),
     }

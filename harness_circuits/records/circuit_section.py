@@ -6,6 +6,7 @@
     graph              n_layers, n_heads, n_kv_heads, d_model, parallel; n_nodes, n_edges
     settings           every setting in force (`Settings.to_dict`); method is null where a file was given
     given              null, or what `circuit=` named: {file, sha256, kind, provenance,
+                       note: null, or that EAP-IG's prompts had a first token and these have none,
                        beside: null, or which circuit stands beside the scores that were read}
     ordinary_tasks     null, or the circuits that stood in for the model on tasks without pairs
     versions           of this package and those that numbers depend on

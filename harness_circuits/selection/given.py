@@ -21,6 +21,7 @@ class Given:
         scores: The scores that circuits are selected from; None where circuits were given.
         fixed: The given circuits by size, ascending; empty where scores were given.
         ranking: What the given circuits were selected by; scores know both rankings.
+        note: What has to be said of them, here and in the results.
         further: Given circuits of the other ranking, of the same sizes, where there are such.
         provenance: Where the scores come from; of circuits nothing is known.
     """
@@ -30,6 +31,7 @@ class Given:
     fixed: Mapping[float, Circuit] = field(default_factory=dict)
     ranking: Ranking = Ranking.ABSOLUTE
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    note: str | None = None
     further: Mapping[Ranking, Mapping[float, Circuit]] = field(default_factory=dict)
 
     @classmethod

@@ -10,7 +10,7 @@ import jsonlines
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import CircuitFileError, TaskDataError, UnknownNameError, shown
-from harness_circuits.formats import load_circuit_file
+from harness_circuits.formats import load_file
 from harness_circuits.formats.parts import IN_GRAPH
 from harness_circuits.ground_truth import TruthFiles, truth_files
 from harness_circuits.task_data.base import TaskData
@@ -46,7 +46,7 @@ class TruthData(TaskData):
         """
         assert self.files is not None, "data are built before anything is run"
         try:
-            circuit = load_circuit_file(f"{self.files.circuit}#{IN_GRAPH}", graph)
+            circuit = load_file(f"{self.files.circuit}#{IN_GRAPH}", graph).item
         except UnknownNameError as error:
             raise CircuitFileError(
                 f"{self.files.circuit} holds importances; a true circuit says of every edge "

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.circuit_files import edit_json
 from helpers.tiny_tasks import TASK, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.commands.main import main
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 from harness_circuits.formats.mib_folder import SIZES, MibCell, write_submission
+from harness_circuits.formats.parts import FIRST_TOKEN
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.selection import select
 
@@ -91,3 +94,52 @@ def test_a_folder_of_nine_circuits_is_a_curve(folder: Path) -> None:
     assert same["cpr"] == pytest.approx(area, abs=1e-6)
     with pytest.raises(OptionError, match="there is no such file"):
         CircuitLM(pretrained=str(folder / "model"), circuit=str(folder / "nothing"))
+
+
+def as_of_others(file: Path) -> Path:
+    """The file without our entry, as EAP-IG writes it."""
+    return edit_json(file, lambda data: None)
+
+
+def test_the_first_token_behind_files_of_others_is_said_once(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scores = scores_of(folder)
+    ours = save_circuit_file(tmp_path / "ours.json", scores)
+    theirs = as_of_others(save_circuit_file(tmp_path / "theirs.json", scores))
+    counts = [int(size * scores.space.n_units) for size in SIZES]
+    chosen = select(scores, counts, ranking=Ranking.ABSOLUTE)
+    circuits = dict(zip(SIZES, chosen, strict=True))
+    cell = MibCell("ioi", "gpt2")
+    nine = write_submission(tmp_path / "nine", {cell: circuits}) / cell.folder
+    for file in nine.iterdir():
+        as_of_others(file)
+    for circuit, options, told in (
+        (ours, {}, 0),
+        (theirs, {}, 1),
+        (f"{theirs}#scores", {}, 1),
+        (nine, {}, 1),
+        (theirs, {"compat": "mib"}, 0),
+        (nine, {"compat": "mib"}, 0),
+    ):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            section = run(folder, circuit=str(circuit), **options)["config"]["circuit"]
+        assert caplog.text.count(FIRST_TOKEN) == told, circuit
+        note = section["given"]["note"]
+        assert note == (f"{FIRST_TOKEN}, here they have none" if told else None)
+        assert (section["first_token"] is None) == (not options)
+
+
+def test_readers_without_a_model_say_it_too(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = save_circuit_file(tmp_path / "ours.json", scores_of(folder))
+    theirs = as_of_others(save_circuit_file(tmp_path / "theirs.json", scores_of(folder)))
+    for file, told in ((ours, 0), (theirs, 1)):
+        caplog.clear()
+        load_circuit_file(file)
+        assert caplog.text.count(FIRST_TOKEN) == told
+        caplog.clear()
+        assert main(["draw", str(file), "--output", str(tmp_path / "drawn.dot")]) == 0
+        assert caplog.text.count(FIRST_TOKEN) == told
