@@ -16,6 +16,7 @@ from harness_circuits.ablation.means import MeanSums
 from harness_circuits.errors import TaskDataError
 from harness_circuits.machine.files import write_atomically
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.models.text_reader import TextReader
 from harness_circuits.passes.native import Outputs, outputs_of, record
 
 MAX_TOKENS = 1024
@@ -44,8 +45,10 @@ def calibration_means(
     graph, weights = model.graph, model.hf.get_input_embeddings().weight
     weight_hash = hashlib.sha256(weights.detach().float().cpu().numpy().tobytes()).hexdigest()
     assert model.reader is not None
-    read = [*texts, model.reader.first_token()] if model.reader.add_bos_token is not None else texts
-    identity = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash, list(read)]
+    reader = model.reader
+    how = [reader.first_token(), reader.add_bos_token, reader.prefix, _room(reader)]
+    weights_of = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash]
+    identity = [*weights_of, list(texts), *how]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = None if folder is None else folder / f"means-{digest}.safetensors"
     name = None if path is None else path.name
@@ -65,10 +68,15 @@ def calibration_means(
     return means, facts
 
 
+def _room(reader: TextReader) -> int:
+    """Tokens of a text that go through the model at once."""
+    return min(reader.max_length or MAX_TOKENS, MAX_TOKENS)
+
+
 def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
     sums = MeanSums(model)
     assert model.reader is not None
-    room = min(model.reader.max_length or MAX_TOKENS, MAX_TOKENS)
+    room = _room(model.reader)
     for ids in model.reader.encode_all(texts):
         for first in range(0, len(ids), room):
             part = ids[first : first + room]

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 
 from harness_circuits.commands.parser import CommandParser, of_kind, text_argument
-from harness_circuits.discovery import tokenise
+from harness_circuits.discovery import reader_in_force, tokenise
 from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
+from harness_circuits.harness.options import read_options
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
-from harness_circuits.loading.arguments import MODEL, TEXT
+from harness_circuits.loading.arguments import MODEL
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.metrics.accuracy import accuracy
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.options import read_options
 from harness_circuits.options.kinds import Name, Whole
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
@@ -31,6 +31,7 @@ from harness_circuits.task_data.pair_file import KINDS
 from harness_circuits.task_data.scorer import Scorer
 
 BATCH = 20
+OF_SETTINGS = ("compat", "metric", "attribution_metric")
 COUNT = of_kind(Whole(1, 10**9, texts=True))
 JSON_TEXT = of_kind(Name("JSON", most=1_000_000))
 _EPILOG = """\
@@ -49,23 +50,26 @@ def check_task_command(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     metadata = _metadata(options.metadata)
-    metrics = options.metric, options.attribution_metric
-    for name in filter(None, metrics):
-        METRICS.get(name)
-    text = {name: given for name in TEXT if (given := getattr(options, name)) is not None}
-    text = read_options(TEXT, text, "check-task")
-    model = load_model(options.pretrained, dtype=options.dtype, device=options.device, **text)
-    if options.pretrained is not None:
-        metadata.setdefault("pretrained", options.pretrained)
+    run = read_options(_as_in_model_args(options))
+    model = load_model(**run.model)
+    model.reader = reader_in_force(model, run.settings)
+    metadata = {**run.model, **metadata}
     name = options.task
     if Path(name).suffix.lower() in KINDS:  # a file of pairs
         name, metadata["pairs"] = "custom_circuit", options.task
     task = build_task(name, options.include_path, metadata)
-    assert model.reader is not None
-    task.score_by(Scorer(model.reader, metrics))
+    task.score_by(Scorer(model.reader, run.settings.metric_names))
     metric = options.metric or task.metric
     for line in report(model, task, metric, show=options.show, limit=options.limit):
         print(clean(line))
+
+
+def _as_in_model_args(options: Any) -> dict[str, Any]:
+    """What a run would be told by `--model_args`, its words read as lm-eval reads them."""
+    from lm_eval.utils import handle_arg_string
+
+    given = {name: getattr(options, name) for name in (*MODEL, *OF_SETTINGS)}
+    return {name: handle_arg_string(text) for name, text in given.items() if text is not None}
 
 
 def build_task(name: str, include_path: Sequence[str], metadata: Mapping[str, Any]) -> CircuitTask:
@@ -185,23 +189,20 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "task", type=text_argument, help="a circuit task's name, or a file of pairs of your own"
     )
-    parser.add_argument(
-        "--pretrained",
-        type=text_argument,
-        help="as in --model_args; by default SmolLM2-135M-Instruct (Q4_1)",
-    )
-    parser.add_argument("--dtype", type=of_kind(MODEL["dtype"].kind), default="float32")
-    parser.add_argument(
-        "--device", type=text_argument, help="by default CUDA if there is one, else the CPU"
-    )
+    for name, option in MODEL.items():
+        kind = of_kind(option.kind) if name == "dtype" else text_argument
+        default = {"pretrained": "SmolLM2-135M-Instruct (Q4_1)"}.get(name, option.default)
+        told = "" if default is None else f" ({default})"
+        parser.add_argument(f"--{name}", type=kind, help=f"as in --model_args: {option.help}{told}")
     parser.add_argument(
         "--metadata", type=JSON_TEXT, help="the task's options, as JSON", default="{}"
     )
     parser.add_argument(
         "--include_path", "--include-path", type=text_argument, action="append", default=[]
     )
-    for name in TEXT:
-        parser.add_argument(f"--{name}", type=text_argument, help="as in --model_args")
+    parser.add_argument(
+        "--compat", type=text_argument, help="as in --model_args: `mib` puts a first token"
+    )
     parser.add_argument(
         "--metric", type=text_argument, help="as in --model_args; by default the task's own"
     )
