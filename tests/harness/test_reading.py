@@ -244,9 +244,7 @@ def test_a_chat_template_from_the_command_line_or_its_absence(folder: Path) -> N
     how = {"apply_chat_template": True, "system_instruction": "one two"}
     plain = values(evaluate(circuit(folder, "chat"), [TASK], folder, **how))
     assert values(named("chat", **how)) == plain
-    line = (
-        r"^--apply_chat_template: the tokenizer of .*gpt2.* has no chat template; leave the option"
-    )
+    line = r"^--apply_chat_template cannot be used with this model's tokenizer: .*chat template"
     with pytest.raises(OptionError, match=line):
         named("gpt2", apply_chat_template=True)
     with pytest.raises(OptionError, match=line):
@@ -260,15 +258,14 @@ def test_what_is_discovered_and_calibrated_on_is_in_the_chat_of_the_run(
     write_ordinary_tasks(folder, docs)
     how: dict[str, Any] = {"apply_chat_template": True}
     pairs, hashes = {}, {}
-    lm = circuit(
-        folder, "chat", circuit=f"discover:{TASK}", ablation="mean", artifacts=str(tmp_path)
-    )
+    task = f"discover:{folder / f'{TASK}.yaml'}"
+    lm = circuit(folder, "chat", circuit=task, ablation="mean", artifacts=str(tmp_path))
     for calibration in (TASK, "choice"):
         for chat in (True, False, True):
             own = lm.with_arguments(
                 pretrained=str(folder / "chat"),
-                **{**SMALL, "circuit": f"discover:{TASK}", "ablation": "mean"},
-                calibration=calibration,
+                **{**SMALL, "circuit": task, "ablation": "mean"},
+                calibration=str(folder / f"{calibration}.yaml"),
             )
             section = evaluate(own, ["choice"], folder, **(how if chat else {}))["config"][
                 "circuit"
@@ -301,7 +298,7 @@ def test_calibration_is_known_by_how_it_reads(
         lm = circuit(
             folder,
             "gpt2",
-            circuit="discover:animals",
+            circuit=f"discover:{folder / 'animals.yaml'}",
             ablation="mean",
             calibration=str(texts),
             artifacts=str(tmp_path / "kept"),
@@ -322,7 +319,7 @@ def test_check_task_reads_as_the_run_does(
 
     def full(options: dict[str, Any]) -> str:
         lm = circuit(folder, "gpt2", **options)
-        return f"{values(evaluate(lm, ['animals'], folder))['full_metric']:.3f}"
+        return f"{values(evaluate(lm, ['animals'], folder), 'animals')['full_metric']:.3f}"
 
     for asked, first, options in (
         ((), "none", {}),
