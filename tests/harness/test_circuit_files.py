@@ -112,8 +112,8 @@ def test_the_first_token_behind_files_of_others_is_said_once(
     circuits = dict(zip(SIZES, chosen, strict=True))
     cell = MibCell("ioi", "gpt2")
     nine = write_submission(tmp_path / "nine", {cell: circuits}) / cell.folder
-    for file in nine.iterdir():
-        as_of_others(file)
+    for size in (0.2, 0.5):  # smaller ones of this graph are empty, which no file of theirs is
+        as_of_others(nine / f"circuit_{size:g}.json")
     for circuit, options, told in (
         (ours, {}, 0),
         (theirs, {}, 1),

@@ -235,8 +235,6 @@ def test_a_pair_longer_than_the_model_takes_is_left_out_or_named(folder: Path) -
 
 
 def test_a_chat_template_from_the_command_line_or_its_absence(folder: Path) -> None:
-    """A model that is given by name is checked before it is loaded, one that is loaded when it is run."""
-
     def named(model: str, **how: Any) -> Any:
         options = {**SMALL, "pretrained": str(folder / model)}
         return evaluate("circuit", [TASK], folder, model_args=options, **how)
