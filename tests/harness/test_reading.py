@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from helpers.ordinary_tasks import write_ordinary_tasks
-from helpers.published_tokenizers import gpt2_tokenizer, llama_tokenizer
+from helpers.published_tokenizers import llama_tokenizer
+from helpers.reading_models import SMALL, animals_doc, circuit, reading_folder
 from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 import harness_circuits as hc
-from harness_circuits.commands.main import main
 from harness_circuits.errors import OptionError, PairError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.patches import register
@@ -23,40 +22,10 @@ from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.tokenise import tokenise_pair
 
-SMALL = {"method": "EAP", "sizes": "0.3:1", "device": "cpu"}
-TEMPLATE = (
-    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'book\n' }}{% endif %}"
-)
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reading")
-    save_tiny_model(folder / "gpt2", "gpt2", gpt2_tokenizer())
-    save_tiny_model(folder / "bos", "llama", word_tokenizer(bos=True))
-    chat = word_tokenizer()
-    chat.chat_template = TEMPLATE
-    save_tiny_model(folder / "chat", "llama", chat)
-    docs = [_doc(one, two) for one in ("dog", "cat") for two in ("shop", "tree", "house")]
-    write_task(folder, train=docs, test=docs[:4], task="animals")
-    write_task(folder)
-    return folder
-
-
-def _doc(animal: str, place: str) -> dict[str, Any]:
-    text = f"The {{}} went to the {place} and the"
-    return {
-        "clean": text.format(animal),
-        "corrupted": text.format({"dog": "cat", "cat": "dog"}[animal]),
-        "choices": [" red", " blue"],
-        "correct": [0],
-        "incorrect": [1],
-    }
-
-
-def circuit(folder: Path, model: str, **options: Any) -> CircuitLM:
-    return CircuitLM(pretrained=str(folder / model), **SMALL, **options)
+    return reading_folder(tmp_path_factory.mktemp("reading"))
 
 
 @pytest.mark.parametrize(("model", "task"), [("gpt2", "animals"), ("bos", TASK)])
@@ -215,10 +184,10 @@ def test_discovery_and_means_are_in_the_format_of_the_run(folder: Path) -> None:
 
 
 def test_a_pair_longer_than_the_model_takes_is_left_out_or_named(folder: Path) -> None:
-    long = {**_doc("dog", "shop")}
+    long = {**animals_doc("dog", "shop")}
     for name in ("clean", "corrupted"):
         long[name] = long[name].replace("The ", "The " + "red " * 90)
-    include = write_task(folder, train=[_doc("cat", "tree"), long], test=[long], task="long")
+    include = write_task(folder, train=[animals_doc("cat", "tree"), long], test=[long], task="long")
     message = r"2 longer than what the model takes at once.* pair \d has 98 tokens, and the model"
     with pytest.raises(TaskDataError, match=message):
         evaluate(circuit(folder, "gpt2"), ["long"], include)
@@ -232,107 +201,3 @@ def test_a_pair_longer_than_the_model_takes_is_left_out_or_named(folder: Path) -
         hc.discover(model, longer, method="EAP")
     with pytest.raises(OptionError, match=r"max_length=100: .* has learned 64 positions"):
         hc.load_model(str(folder / "gpt2"), device="cpu", max_length=100)
-
-
-def test_a_chat_template_from_the_command_line_or_its_absence(folder: Path) -> None:
-    def named(model: str, **how: Any) -> Any:
-        options = {**SMALL, "pretrained": str(folder / model)}
-        return evaluate("circuit", [TASK], folder, model_args=options, **how)
-
-    how = {"apply_chat_template": True, "system_instruction": "one two"}
-    plain = values(evaluate(circuit(folder, "chat"), [TASK], folder, **how))
-    assert values(named("chat", **how)) == plain
-    line = r"^--apply_chat_template cannot be used with this model's tokenizer: .*chat template"
-    with pytest.raises(OptionError, match=line):
-        named("gpt2", apply_chat_template=True)
-    with pytest.raises(OptionError, match=line):
-        evaluate(circuit(folder, "gpt2"), [TASK], folder, apply_chat_template=True)
-
-
-def test_what_is_discovered_and_calibrated_on_is_in_the_chat_of_the_run(
-    folder: Path, tmp_path: Path
-) -> None:
-    docs = [{"text": "The cat and dogs was in", "choices": [" Mary", " red"], "label": 0}]
-    write_ordinary_tasks(folder, docs)
-    how: dict[str, Any] = {"apply_chat_template": True}
-    pairs, hashes = {}, {}
-    task = f"discover:{folder / f'{TASK}.yaml'}"
-    lm = circuit(folder, "chat", circuit=task, ablation="mean", artifacts=str(tmp_path))
-    for calibration in (TASK, "choice"):
-        for chat in (True, False, True):
-            own = lm.with_arguments(
-                pretrained=str(folder / "chat"),
-                **{**SMALL, "circuit": task, "ablation": "mean"},
-                calibration=str(folder / f"{calibration}.yaml"),
-            )
-            section = evaluate(own, ["choice"], folder, **(how if chat else {}))["config"][
-                "circuit"
-            ]
-            ordinary = section["ordinary_tasks"]
-            found = (
-                section["given"]["provenance"]["discovery_pairs"],
-                ordinary["calibration"]["hash"],
-            )
-            assert pairs.setdefault(chat, found[0]) == found[0]
-            assert hashes.setdefault((calibration, chat), found[1]) == found[1]
-    direct = evaluate(circuit(folder, "chat"), [TASK], folder, **how)
-    facts = direct["config"]["circuit"]["tasks"][TASK]
-    assert pairs[True] == facts["discovery_pairs"] != pairs[False]
-    assert len(set(hashes.values())) == 4
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"add_bos_token": True}, {"prefix_token_id": 5}, {"max_length": 9}]
-)
-def test_calibration_is_known_by_how_it_reads(
-    folder: Path, tmp_path: Path, options: dict[str, Any]
-) -> None:
-    """Means of other tokens are never taken from the folder that they are kept in."""
-    texts = tmp_path / "texts.txt"
-    texts.write_text("The dog went to the shop and the cat went to the tree and the house\n")
-    write_ordinary_tasks(folder, [{"text": "The cat", "choices": [" red", " blue"], "label": 0}])
-    seen = {}
-    for asked in ({}, options):
-        lm = circuit(
-            folder,
-            "gpt2",
-            circuit=f"discover:{folder / 'animals.yaml'}",
-            ablation="mean",
-            calibration=str(texts),
-            artifacts=str(tmp_path / "kept"),
-            **asked,
-        )
-        found = evaluate(lm, ["choice"], folder)["config"]["circuit"]["ordinary_tasks"]
-        seen[str(asked)] = found["calibration"]["hash"]
-    assert len(set(seen.values())) == len(list((tmp_path / "kept").glob("means-*"))) == len(seen)
-
-
-def test_check_task_reads_as_the_run_does(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def lines(model: str, *more: str) -> list[str]:
-        line = ["check-task", "animals", "--include_path", str(folder), "--limit", "4"]
-        assert main([*line, "--pretrained", str(folder / model), *more]) == 0
-        return capsys.readouterr().out.splitlines()
-
-    def full(options: dict[str, Any]) -> str:
-        lm = circuit(folder, "gpt2", **options)
-        return f"{values(evaluate(lm, ['animals'], folder), 'animals')['full_metric']:.3f}"
-
-    for asked, first, options in (
-        ((), "none", {}),
-        (("--compat", "mib"), "'<|end|>'", {"compat": "mib"}),
-        (("--add_bos_token", "true"), "'<|end|>'", {"add_bos_token": True}),
-        (("--kv_heads", "grouped", "--trust_remote_code", "false"), "none", {}),
-    ):
-        out = lines("gpt2", *asked)
-        assert f"first token: {first}" in out
-        (metric,) = (line for line in out if line.startswith("  logit_diff: "))
-        assert metric.startswith(f"  logit_diff: {full(options)} on clean prompts")
-    for wrong, message in (
-        (("--trust_remote_code", "no"), "trust_remote_code is true or false, got 'no'"),
-        (("--peft", str(tmp_path / "none")), "peft"),
-        (("--revision", "v2"), "revision='v2' is a version of a model on the hub"),
-    ):
-        with pytest.raises(SystemExit, match=message):
-            lines("gpt2", *wrong)
