@@ -102,14 +102,19 @@ def read_json(path: Path) -> Any:
         ResultFileError: It cannot be read, or is not that.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_repetition)
         json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
     except (OSError, ValueError, RecursionError) as error:
         raise ResultFileError(f"not readable as JSON: {error}") from error
     return data
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members, for `json.loads(object_pairs_hook=...)`.
+
+    Raises:
+        ValueError: A key is there twice, of which JSON readers take the last in silence.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import OptionError, TaskDataError
+from harness_circuits.records.fields import without_repetition
 
 Rows = Iterator[tuple[str, Any]]  # where a row is ("line 3"), and what it holds
 
@@ -104,18 +105,9 @@ def _json_lines(text: str) -> Rows:
         if not line.strip():
             continue
         try:
-            yield f"line {number}", json.loads(line, object_pairs_hook=_without_repetition)
+            yield f"line {number}", json.loads(line, object_pairs_hook=without_repetition)
         except (ValueError, RecursionError) as error:
             yield f"line {number}", TaskDataError(f"not JSON: {error}.")
-
-
-def _without_repetition(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        names = [name for name, _ in items]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r:.60} is given twice")
-    return found
 
 
 def _table_rows(path: Path, text: str, needed: Sequence[str]) -> Rows:

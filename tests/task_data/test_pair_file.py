@@ -130,7 +130,7 @@ def test_half_a_character_is_no_text(tmp_path: Path) -> None:
 def test_a_key_given_twice_is_no_row(tmp_path: Path) -> None:
     path = tmp_path / "twice.jsonl"
     path.write_text(json.dumps(ROWS[0])[:-1] + ', "clean": "The two"}')
-    with pytest.raises(TaskDataError, match=r"has 1 row .*the key 'clean' is given twice"):
+    with pytest.raises(TaskDataError, match=r"has 1 row .*the key 'clean' is there twice"):
         read_pairs(path)
 
 
