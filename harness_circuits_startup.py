@@ -4,7 +4,12 @@
 import os
 import sys
 
-WATCHED = "lm_eval.models", "lm_eval.tasks.manager", "lm_eval._cli.harness"
+WATCHED = (
+    "lm_eval.models",
+    "lm_eval.tasks.manager",
+    "lm_eval._cli.harness",
+    "lm_eval.evaluator",
+)
 
 
 class LmEvalFinder:

@@ -74,8 +74,8 @@ def test_commands_load_what_they_use(tmp_path: Path) -> None:
     old, new = str(tmp_path / "old"), str(tmp_path / "new")
     (circuits,) = (tmp_path / "old").rglob("circuits.safetensors")
     for arguments, loaded in (
-        (["compare", old, new], "LOADED"),
-        (["leaderboard", old, "--output", str(tmp_path / "board")], "LOADED jinja2 plotly"),
+        (["compare", old, new], "LOADED scipy"),  # quantiles of differences
+        (["leaderboard", old, "--output", str(tmp_path / "board")], "LOADED jinja2 plotly scipy"),
         (["draw", f"{circuits}#absolute@0.1", "--output", str(tmp_path / "c.dot")], "LOADED"),
         (
             ["draw", f"{circuits}#absolute@0.1", "--output", str(tmp_path / "c.svg")],

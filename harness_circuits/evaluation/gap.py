@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 from harness_circuits.errors import NumericalError
+from harness_circuits.statistics.ratio import student_quantile
 
 Values = Float[np.ndarray, "example"]
 LEAST_ERRORS = 4  # standard errors that a gap is larger than, where nothing needs to be said
@@ -76,7 +76,7 @@ def measure_gap(full: Values, empty: Values) -> Gap:
     if n < 2:
         return Gap(value, np.nan, np.nan, np.nan)
     error = float(difference.std(ddof=1) / np.sqrt(n))
-    half = float(stdtrit(n - 1, 0.975)) * error
+    half = student_quantile(n) * error
     return Gap(value, error, value - half, value + half)
 
 

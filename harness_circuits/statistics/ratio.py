@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import stdtrit
 
 from harness_circuits.statistics.bootstrap import weight_blocks
 
@@ -45,6 +44,8 @@ class RatioIntervals:
 
 def student_quantile(n: int) -> float:
     """Upper quantile of Student's t for the interval of a mean of n examples."""
+    from scipy.special import stdtrit  # slow to load, and of use here alone
+
     return float(stdtrit(n - 1, (1 + LEVEL) / 2))
 
 

@@ -66,8 +66,11 @@ def test_pure_noise_is_near_chance() -> None:
     ("arguments", "message"),
     [
         ({"stability_resamples": 1}, "stability_resamples is 0 or at least 2"),
-        ({"stability_resamples": -2}, "stability_resamples is a whole number of at least 0"),
-        ({"null_circuits": 1.5}, "null_circuits is a whole number of at least 0, got 1.5"),
+        (
+            {"stability_resamples": -2},
+            "stability_resamples is a whole number from 0 to 100000, got -2",
+        ),
+        ({"null_circuits": 1.5}, "null_circuits is a whole number from 0 to 1000, got 1.5"),
         ({"stability_resamples": 5, "method": "random"}, "stability_resamples needs other scores"),
         ({"stability_resamples": 5, "keep_samples": 1}, "keep_samples is at least 2, got 1"),
     ],

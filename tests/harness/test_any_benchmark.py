@@ -195,9 +195,9 @@ def test_what_cannot_be_done_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 2.0, "circuit": __file__}, "one fraction"),
+        ({"size": 2.0, "circuit": __file__}, "size is a number from 1e-09 to 1, got 2.0"),
         ({"size": 0.1}, "give circuit=FILE"),
-        ({"complement": "x", "circuit": __file__}, "True or False"),
+        ({"complement": "x", "circuit": __file__}, "complement is true or false, got 'x'"),
         ({"size": 0.1, "circuit": __file__}, "ablation=patching cannot be used"),
         (
             {"size": 0.1, "circuit": __file__, "ablation": "mean-positional"},

@@ -61,7 +61,7 @@ def test_what_was_read_of_both_is_said_and_can_be_chosen(
     assert (given["kind"], given["beside"].startswith(text)) == ("scores", True)
     caplog.clear()
     results = run(folder, circuit=f"{file}#in_graph")
-    assert "in_graph;" not in caplog.text
+    assert "marked in_graph;" not in caplog.text
     given = results["config"]["circuit"]["given"]
     assert (given["kind"], given["beside"]) == ("circuit", None)
     alone = save_circuit_file(folder / f"alone{suffix}", circuit)

@@ -115,7 +115,7 @@ def without_times(results: dict[str, Any]) -> Any:
             return {
                 k: strip(v)
                 for k, v in value.items()
-                if "seconds" not in k and "peak_bytes" not in k and k != "date"
+                if "seconds" not in k and "peak_bytes" not in k and k not in ("date", "checksum")
             }
         return [strip(item) for item in value] if isinstance(value, list) else value
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.built import built
 from helpers.tiny_tasks import evaluate
-from helpers.tiny_tokenizer import save_tiny_model
+from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 

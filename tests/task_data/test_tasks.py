@@ -170,7 +170,7 @@ def test_every_split_has_a_fair_share_of_a_finite_source(name: str, words: str) 
 def test_unknown_option_values_are_refused(name: str) -> None:
     for option, known in build(name, **SMALL).config.custom_dataset.options.items():
         with pytest.raises(OptionError, match=f"Unknown {option} of task {name} .* Did you mean"):
-            build(name, **{option: f"{known[-1]}x"})
+            rows(build(name, **{option: f"{known[-1]}x"}))
 
 
 def digest(seed: int) -> str:

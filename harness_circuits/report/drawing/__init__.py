@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from harness_circuits.report.drawing.curves_static import curves_picture
     from harness_circuits.report.drawing.dot import draw_dot
     from harness_circuits.report.drawing.draw_plotly import draw_figure
-    from harness_circuits.report.drawing.draw_static import draw_static
     from harness_circuits.report.drawing.layout import Drawing, lay_out
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "curves_picture",
     "draw_dot",
     "draw_figure",
-    "draw_static",
     "lay_out",
 ]
 
@@ -30,7 +28,6 @@ __getattr__ = on_first_use(
         "curves_picture": "curves_static",
         "draw_dot": "dot",
         "draw_figure": "draw_plotly",
-        "draw_static": "draw_static",
         "lay_out": "layout",
     },
 )
