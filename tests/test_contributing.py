@@ -90,8 +90,8 @@ def test_what_is_added_is_listed_and_runs_through_lm_eval(copy: Path, tmp_path: 
 @pytest.mark.slow
 def test_what_is_added_is_in_the_tests_of_all(copy: Path) -> None:
     """Every test whose name has the new name in it, and all tests of metrics, which loop."""
-    files = ("passes/test_pass_counts.py", "attribution/test_attribution_methods.py")
-    files = (*files, "selection/test_selection.py", "metrics/test_metrics.py")
+    files = ("passes/test_pass_counts.py", "attribution/test_methods.py")
+    files = (*files, "selection/test_selectors.py", "metrics/test_metrics.py")
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k")
     chosen = "midpoint or halved or late-first or test_metrics"
     output = python(
