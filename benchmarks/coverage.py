@@ -8,7 +8,8 @@ The gap between full model and empty circuit is large or small against its sprea
 the curve is near 1 at all sizes or rises from near 0. Printed is the share of runs whose published
 interval holds the truth, beside the percentile bootstrap's, which was published before; and for two
 runs, on the same pairs or on others, the share of comparisons with any significant row, over all
-populations: false alarms where both are drawn alike, power where the new one is worse.
+populations: false alarms where both are drawn alike, power where the new one is worse, and how often the
+intervals of the differences hold the true ones there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -165,6 +167,8 @@ STATISTICS = curve_statistics(
     [(at, row) for at, ranking in enumerate(Ranking) for row in rows_of_a_cell(ranking)],
 )
 
+IS_AREA = np.array([at < len(areas_of(r)) for r in Ranking for at in range(len(rows_of_a_cell(r)))])
+
 
 def before(old: CurveValues, new: CurveValues, iters: int, seed: int) -> list[float]:
     """P-values of versions up to 0.1: inverted percentile intervals, after Holm's correction."""
@@ -175,10 +179,18 @@ def before(old: CurveValues, new: CurveValues, iters: int, seed: int) -> list[fl
     return holm(np.minimum(1, 2 * (tail + 1) / (len(draws) + 1)).tolist())
 
 
-def now(old: CurveValues, new: CurveValues, iters: int, seed: int) -> list[float]:
-    """Adjusted p-values of a cell whose runs are over the same pairs."""
+def now(old: CurveValues, new: CurveValues, iters: int, seed: int) -> list[Difference]:
+    """Differences of a cell whose runs are over the same pairs."""
     a, b = (columns([side, side]) for side in (old, new))
-    return _known(paired_differences(a, b, STATISTICS, iters, seed))
+    return paired_differences(a, b, STATISTICS, iters, seed)
+
+
+def true_differences(population: Population, drop: float) -> Float[np.ndarray, "row"]:
+    """What the rows of a cell are where the new run is less faithful by `drop` below size 1."""
+    less = drop * (np.array(SIZES) < 1)
+    sides = [population.truth, population.truth - less]
+    rows = [[row(f[None])[0] for r in Ranking for row in rows_of_a_cell(r)] for f in sides]
+    return np.asarray(rows[1]) - np.asarray(rows[0])
 
 
 def unpaired(old: CurveValues, new: CurveValues, iters: int, seed: int) -> list[float]:
@@ -207,17 +219,27 @@ def _published_rows(values: CurveValues, iters: int, seed: int) -> list[Interval
 
 
 def alarms(n: int, runs: int, iters: int, seed: int, drop: float = 0.0) -> dict[str, float]:
-    """Share of comparisons with any significant row, by test, over all populations."""
-    found: dict[str, list[bool]] = {"before": [], "now": [], "unpaired": []}
+    """Share of comparisons with any significant row, by test, over all populations.
+
+    And under `areas` and `points` the share of paired differences whose interval holds the truth.
+    """
+    found: dict[str, list[Any]] = {"before": [], "now": [], "unpaired": []}
+    held: list[list[bool]] = []
     for index, population in enumerate(POPULATIONS):
         generator = np.random.default_rng([seed, n, index])
+        truth = true_differences(population, drop)
         for run in range(runs):
             old, new = population.draw(generator, n, 2, drop)
             (other,) = population.draw(generator, n)
             found["before"].append(min(before(old, new, iters, run)) <= ALPHA)
-            found["now"].append(min(now(old, new, iters, run)) <= ALPHA)
+            paired = now(old, new, iters, run)
+            found["now"].append(min(_known(paired)) <= ALPHA)
             found["unpaired"].append(min(unpaired(other, new, iters, 2 * run)) <= ALPHA)
-    return {test: float(np.mean(hits)) for test, hits in found.items()}
+            ends = [(d.estimate.low, d.estimate.high) for d in paired]
+            held.append([a <= t <= b for (a, b), t in zip(ends, truth, strict=True)])
+    rows = np.mean(held, axis=0)
+    shares = {"areas": rows[IS_AREA].mean(), "points": rows[~IS_AREA].mean()}
+    return {test: float(np.mean(hits)) for test, hits in (found | shares).items()}
 
 
 def tables(pairs: Sequence[int], runs: int, iters: int, seed: int) -> Iterator[str]:
@@ -225,12 +247,16 @@ def tables(pairs: Sequence[int], runs: int, iters: int, seed: int) -> Iterator[s
     few = max(1, runs // FEWER)
     total = few * len(POPULATIONS)
     yield f"Comparisons with any significant row, {total} each, percentile and Holm (before) → now:\n"
-    yield "| pairs | false alarms | power | unpaired: false alarms | unpaired: power |"
-    yield "|---|---|---|---|---|"
+    yield (
+        "| pairs | false alarms | power | unpaired: false alarms | unpaired: power "
+        "| interval of a difference: areas | points |"
+    )
+    yield "|---" * 7 + "|"
     for n in COMPARED:
         null, planted = (alarms(n, few, iters, seed, drop) for drop in (0, WORSE))
         cells = [f"{found['before']:.1%} → {found['now']:.1%}" for found in (null, planted)]
         cells += [f"{found['unpaired']:.1%}" for found in (null, planted)]
+        cells += [f"{planted[name]:.1%}" for name in ("areas", "points")]
         yield f"| {n} | {' | '.join(cells)} |"
     yield f"\nCoverage of 95% intervals, {runs} runs each, percentile bootstrap (before) → now:\n"
     yield f"| population | pairs | {' | '.join(NAMES)} |"

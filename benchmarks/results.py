@@ -26,7 +26,6 @@ from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.markdown import interval_text, markdown_table
 from harness_circuits.report.table import leaderboard_markdown, make_leaderboard
 from harness_circuits.settings import Settings
-from harness_circuits.statistics.differences import holm
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = ("methods", "compat", "suite")
@@ -65,28 +64,26 @@ def signed_again(text: str) -> str:
 
 def against(name: str, runs: Sequence[Run]) -> str:
     """Every method's areas less those of one method, on the same examples, as Markdown."""
-    (base,) = (r for r in runs if r.settings == Settings(method=name, n_discovery=12).to_dict())
-    rows = [
-        row
-        for run in runs
-        if run is not base
-        for row in compare([base], [run], across_settings=True).rows
-        if row.metric in AREA_NAMES
-    ]
-    adjusted = holm([1.0 if row.difference.p is None else row.difference.p for row in rows])
+    wanted = Settings(method=name, n_discovery=12).to_dict()
+    (base,) = (r for r in runs if all(wanted[key] == value for key, value in r.settings.items()))
+    others = [run for run in runs if run is not base]
     cells: dict[str, dict[str, str]] = {}
-    others = [run for run in runs if run is not base for _ in AREA_NAMES]
-    for run, row, p in zip(others, rows, adjusted, strict=True):
-        text = interval_text(row.difference.estimate, "+")
-        better = (row.difference.estimate.value > 0) == row.higher_is_better
-        sign = "" if p > ALPHA else " better" if better else " worse"
-        cells.setdefault(method_text(run), {})[row.metric] = f"{text}{sign}"
+    for run in others:
+        for row in compare([base], [run], across_settings=True).rows:
+            if row.metric not in AREA_NAMES:
+                continue
+            text = interval_text(row.difference.estimate, "+")
+            better = (row.difference.estimate.value > 0) == row.higher_is_better
+            unsure = row.adjusted_p is None or row.adjusted_p * len(others) > ALPHA
+            sign = "" if unsure else " better" if better else " worse"
+            cells.setdefault(method_text(run), {})[row.metric] = f"{text}{sign}"
     table = [[method, *(found[area] for area in AREA_NAMES)] for method, found in cells.items()]
     headers = ["method", "CPR", "CMD", "log-axis CMD"]
     return (
         f"### {base.task}: less {method_text(base)}\n\n{markdown_table(headers, table, numbers_from=1)}\n"
-        f"Paired over the same pairs, 95% intervals; better or worse where p is at most {ALPHA:g} after "
-        f"Holm's correction for {len(rows)} numbers.\n"
+        f"Paired over the same pairs, 95% intervals; better or worse where p is at most {ALPHA:g}, "
+        "adjusted by the maximum over all numbers of a comparison (areas and points of both rankings) "
+        f"and times {len(others)} comparisons.\n"
     )
 
 

@@ -11,7 +11,9 @@ from jaxtyping import Float
 
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import size_name
+from harness_circuits.evaluation.accuracy_area import accuracy_area
 from harness_circuits.evaluation.curve import CurveValues, areas_of, faithfulness
+from harness_circuits.evaluation.exceeding import EXCEEDS, exceeding
 from harness_circuits.evaluation.null_circuits import null_facts
 from harness_circuits.evaluation.uncertainty import Bounds, CurveIntervals, curve_intervals
 
@@ -79,13 +81,22 @@ class Summary:
     curves: dict[str, Any]
 
 
+ACCURACY, SHARE_ABOVE = "acc_log", "exceeds"  # beside the areas of every ranking
+
+
+def _with_ends(name: str) -> list[str]:
+    return [name, f"{name}_ci95_low", f"{name}_ci95_high"]
+
+
 def metric_names(header: Header) -> list[str]:
     """Names of all metrics a summary holds."""
     names = ["full_metric", "corrupted_metric"]
     for ranking in header.rankings:
         if len(header.sizes) > 1:
             for area in areas_of(ranking):
-                names += [area, f"{area}_ci95_low", f"{area}_ci95_high"]
+                names += _with_ends(area)
+            for name in (ACCURACY, SHARE_ABOVE):
+                names += _with_ends(f"{name}{ranking.suffix}")
         suffix = ranking.suffix
         for size in map(size_name, header.sizes):
             names += [f"faithfulness{suffix}@{size}", f"edges{suffix}@{size}"]
@@ -128,8 +139,8 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
         if len(header.sizes) > 1:
             for name, area in areas_of(ranking).items():
                 metrics[name] = value = float(area.function(header.sizes, f))
-                low, high = _around(value, found.areas[name])
-                metrics |= {f"{name}_ci95_low": low, f"{name}_ci95_high": high}
+                metrics |= _ends(name, value, found.areas[name])
+            metrics |= _beside(ranking, curve, hits, header)
         suffix = ranking.suffix
         for at, size in enumerate(map(size_name, header.sizes)):
             metrics[f"faithfulness{suffix}@{size}"] = curve["faithfulness"][at]
@@ -137,6 +148,29 @@ def summarise(records: Sequence[ExampleRecord]) -> Summary:
             for name, column in control_columns(curve).items():
                 metrics[f"{name}{suffix}@{size}"] = column[at]
     return Summary(metrics, curves)
+
+
+def _beside(
+    ranking: Ranking,
+    curve: Mapping[str, Any],
+    hits: Float[np.ndarray, "example size"],
+    header: Header,
+) -> dict[str, float | None]:
+    """What stands beside the areas of a ranking: the accuracy area, and where f exceeds 1."""
+    ends = curve["ci95_low"], curve["ci95_high"]
+    above = exceeding(curve["faithfulness"], *ends)
+    accuracy = accuracy_area(header.sizes, hits)
+    found = {ACCURACY: accuracy if header.iters else (accuracy[0], None), SHARE_ABOVE: above}
+    metrics: dict[str, float | None] = {}
+    for plain, (value, bounds) in found.items():
+        name = f"{plain}{ranking.suffix}"
+        metrics |= {name: value, **_ends(name, value, bounds)}
+    return metrics
+
+
+def _ends(name: str, value: float, bounds: Bounds) -> dict[str, float | None]:
+    low, high = _around(value, bounds)
+    return {f"{name}_ci95_low": low, f"{name}_ci95_high": high}
 
 
 def _controls(
@@ -191,16 +225,31 @@ def table(summary: Summary) -> str:
         label = Ranking(ranking).symbol
         lines.append(_row(f"faithfulness by {label}", [f"{f:.2f}" for f in curve["faithfulness"]]))
         if curve["ci95_low"][0] is not None:
-            ends = zip(curve["ci95_low"], curve["ci95_high"], strict=True)
-            half = [f"{(high - low) / 2:.2f}" for low, high in ends]
-            lines.append(_row("  95% interval, +-", half))
+            for name, end in (("from", "low"), ("to", "high")):
+                lines.append(_row(f"  95%: {name}", [f"{x:.2f}" for x in curve[f"ci95_{end}"]]))
         lines.append(_row("  edges kept", [f"{edges:.0f}" for edges in curve["edges"]]))
+    lines += [line for ranking in summary.curves for line in _above(summary, Ranking(ranking))]
     curve = next(iter(summary.curves.values()))
     if curve["ci95_low"][0] is None:
         lines.append("no intervals: they need two pairs and resamples (bootstrap_iters)")
     elif left_out := curve.get("resamples_without_spread"):
         lines.append(f"intervals: {left_out} resamples have no spread, and are left out")
     return "\n".join(lines)
+
+
+def _above(summary: Summary, ranking: Ranking) -> list[str]:
+    """A line where circuits do more than the model, which CPR takes for better."""
+    share = summary.metrics.get(f"{SHARE_ABOVE}{ranking.suffix}")
+    if not share:
+        return []
+    low, high = (
+        summary.metrics[f"{SHARE_ABOVE}{ranking.suffix}_ci95_{e}"] for e in ("low", "high")
+    )
+    ends = "" if low is None or high is None else f" (surely {low:.0%}, at most {high:.0%})"
+    return [
+        f"by {ranking.symbol}, circuits of {share:.0%} of the sizes exceed the model: f above "
+        f"{EXCEEDS:g}{ends}"
+    ]
 
 
 def _row(name: str, cells: list[str]) -> str:

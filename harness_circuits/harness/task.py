@@ -54,7 +54,7 @@ SPLITS_OF_OURS = {
 SPLIT_KEYS = set(SPLITS_OF_OURS)
 
 LOWER_IS_BETTER = (*(name for name, area in AREAS.items() if not area.higher_is_better), "edges")
-WITHOUT_DIRECTION = ("full_metric", "corrupted_metric")
+WITHOUT_DIRECTION = ("full_metric", "corrupted_metric", "exceeds")
 
 
 class CircuitTask(BuiltForModel):
@@ -173,7 +173,7 @@ class CircuitTask(BuiltForModel):
         return {
             name: not name.startswith(LOWER_IS_BETTER)
             for name in names
-            if name not in WITHOUT_DIRECTION
+            if not name.startswith(WITHOUT_DIRECTION)
         }
 
     def _aggregate(self, name: str, records: Sequence[ExampleRecord]) -> float | None:

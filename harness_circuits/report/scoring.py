@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.evaluation.accuracy_area import accuracy_interval, log_mean
 from harness_circuits.evaluation.curve import (
     AREAS,
     area_statistics,
-    cmd_log,
     columns,
     curve_statistics,
 )
@@ -25,7 +24,6 @@ from harness_circuits.statistics.differences import (
     paired_differences,
     unpaired_differences,
 )
-from harness_circuits.statistics.ratio import ratio_and_error, student_quantile
 
 ALPHA = 0.05
 BEST, TIED = "best", "tied"
@@ -111,24 +109,11 @@ def make_entry(run: Run) -> Entry:
     return Entry(run, examples, why_not, values)
 
 
-def log_mean(
-    sizes: tuple[float, ...], y: Float[np.ndarray, "*draw size"]
-) -> Float[np.ndarray, "*draw"]:
-    """Mean of y over log10(size): what `cmd_log` is of |1 - f|, for y that is never negative."""
-    return cmd_log(sizes, 1 - y)
-
-
 def _accuracy(curve: CurveRecord, examples: Examples | None) -> Interval:
     value = float(log_mean(curve.sizes, np.array(curve.accuracy)))
     if examples is None:
         return Interval(value, value, value)
-    hits = examples.accuracy[Ranking.ABSOLUTE].T
-    if len(hits) < 2:
-        return Interval(value, value, value)
-    # Student's: hits are few numbers, whose resamples too often have next to no spread
-    (error,) = ratio_and_error(log_mean(curve.sizes, hits)[None], np.ones(len(hits)))[1]
-    half = student_quantile(len(hits)) * float(error)
-    return Interval(value, max(value - half, 0.0), min(value + half, 1.0))
+    return accuracy_interval(curve.sizes, examples.accuracy[Ranking.ABSOLUTE].T)
 
 
 def mark(entries: Sequence[Entry], column: Column) -> list[str]:

@@ -158,10 +158,49 @@ def test_the_table_shows_every_size() -> None:
     lines = table(summary).split("\n")
     assert lines[0].split() == ["size", "0.01", "0.1", "1"]
     assert [line[:24].rstrip() for line in lines[1:]] == [
-        "faithfulness by |score|", "  95% interval, +-", "  edges kept",
-        "faithfulness by score", "  95% interval, +-", "  edges kept",
+        "faithfulness by |score|", "  95%: from", "  95%: to", "  edges kept",
+        "faithfulness by score", "  95%: from", "  95%: to", "  edges kept",
     ]  # fmt: skip
     shown = [f"{value:.2f}" for value in summary.curves["absolute"]["faithfulness"]]
     assert lines[1][24:].split() == shown
-    assert lines[3][24:].split() == ["0", "2", "2"]
+    ends = summary.curves["absolute"]
+    for at, end in ((2, "ci95_low"), (3, "ci95_high")):
+        assert lines[at][24:].split() == [f"{value:.2f}" for value in ends[end]]
+    assert lines[4][24:].split() == ["0", "2", "2"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_circuits_that_exceed_the_model_are_counted_and_said() -> None:
+    """By hand: f of 1, 1.5 and 0.5 at three sizes, without any spread."""
+    share = {"absolute": (1.0, 1.5, 0.5), "signed": (1.0, 1.0, 1.0)}
+    records = [
+        replace(
+            record,
+            circuits={
+                ranking: tuple(record.empty + f * (record.full - record.empty) for f in values)
+                for ranking, values in share.items()
+            },
+        )
+        for record in made_records()
+    ]
+    found = summarise(records)
+    names = [f"exceeds{end}" for end in ("", "_ci95_low", "_ci95_high", "_signed")]
+    assert [found.metrics[name] for name in names] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    (said,) = (line for line in table(found).split("\n") if "exceed the model" in line)
+    assert said == (
+        "by |score|, circuits of 33% of the sizes exceed the model: f above 1.05 "
+        "(surely 33%, at most 33%)"
+    )
+
+
+@given(st.integers(0, 50), st.integers(1, 12))
+def test_the_accuracy_area_is_the_mean_over_the_log_axis(seed: int, n: int) -> None:
+    records = made_records(seed, n)
+    metrics = summarise(records).metrics
+    for ranking, suffix in (("absolute", ""), ("signed", "_signed")):
+        hits = np.mean([record.accuracy[ranking] for record in records], axis=0)
+        by_hand = np.trapezoid(hits, np.log(SIZES)) / np.log(SIZES[-1] / SIZES[0])
+        value, low, high = (metrics[f"acc_log{suffix}{e}"] for e in ("", "_ci95_low", "_ci95_high"))
+        assert value == pytest.approx(by_hand)
+        assert (low is None) == (n == 1)
+        assert low is None or high is None or 0 <= low <= by_hand + 1e-9 <= high + 2e-9 <= 1 + 3e-9

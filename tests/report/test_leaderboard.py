@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_circuits.commands.main import main
+from harness_circuits.evaluation.accuracy_area import log_mean
 from harness_circuits.evaluation.curve import cmd_log
 from harness_circuits.records.results_file import read_results
 from harness_circuits.report.page import leaderboard_page
-from harness_circuits.report.scoring import COLUMNS, log_mean
+from harness_circuits.report.scoring import COLUMNS
 from harness_circuits.report.table import Leaderboard, leaderboard_markdown, make_leaderboard
 
 
