@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import OptionError, one_line, shown
+from harness_circuits.harness.command_line import read_text
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -48,8 +49,6 @@ def check_run(run: dict[str, Any]) -> None:
     Raises:
         CircuitError: Something cannot be used; the message says what.
     """
-    from lm_eval.utils import simple_parse_args_string
-
     from harness_circuits.harness.options import (
         check_with_pairs,
         read_options,
@@ -57,7 +56,7 @@ def check_run(run: dict[str, Any]) -> None:
     )
 
     given = run["model_args"] or {}
-    arguments = simple_parse_args_string(given) if isinstance(given, str) else dict(given)
+    arguments = read_text(given) if isinstance(given, str) else dict(given)
     flags = {name: run[name] for name in ("batch_size", "max_batch_size", "device")}
     options = read_options(with_harness_flags(arguments, flags))
     metadata = run["metadata"] or {}

@@ -18,7 +18,7 @@ DISABLE_VARIABLE = "HARNESS_CIRCUITS_DISABLE_PLUGIN"
 PATCHES = {
     "lm_eval.models": "register_model",
     "lm_eval.tasks.manager": "add_task_folder",
-    "lm_eval._cli.harness": "shorten_errors",
+    "lm_eval._cli.harness": "read_command_line",
     "lm_eval.evaluator": "tell_tasks_their_model",
 }
 

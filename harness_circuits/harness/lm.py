@@ -21,11 +21,11 @@ from typing import Any, NoReturn
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from lm_eval.utils import simple_parse_args_string
 
 from harness_circuits.discovery import reader_in_force
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
+from harness_circuits.harness.command_line import read_text
 from harness_circuits.harness.options import Options, read_options, with_harness_flags
 from harness_circuits.harness.ordinary import OrdinaryTasks
 from harness_circuits.harness.paired import PairedTasks
@@ -144,7 +144,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         cls, arg_string: str, additional_config: dict[str, Any] | None = None
     ) -> CircuitLM:
         """Make the model from `--model_args` as one text."""
-        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+        return cls.create_from_arg_obj(read_text(arg_string), additional_config)
 
     def set_cache_hook(self, cache_hook: Any) -> NoReturn:
         """Refuse lm-eval's response cache.

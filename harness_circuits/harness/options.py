@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError, shown
@@ -114,14 +112,13 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
 
 
 # What `lm_eval` says where these are not given.
-LEFT_OPEN = {"batch_size": "1", "device": "cuda:0"}
+LEFT_OPEN = {"batch_size": "1"}
 
 
 def with_harness_flags(arguments: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """`--model_args` together with lm-eval's `--device`, `--batch_size` and `--max_batch_size`.
 
-    What is given in `--model_args` counts. `--device` is `cuda:0` where it is not given: the CPU then,
-    where there is no such GPU.
+    What is given in `--model_args` counts.
 
     Raises:
         OptionError: Both name one option, with different values.
@@ -135,8 +132,6 @@ def with_harness_flags(arguments: Mapping[str, Any], flags: Mapping[str, Any]) -
                 f"{name} is {shown(own[name])} in --model_args and {shown(value)} in --{name}; give "
                 "one."
             )
-    if str(given.get("device")) == LEFT_OPEN["device"] and not torch.cuda.is_available():
-        del given["device"]
     return {**given, **own}
 
 

@@ -9,7 +9,8 @@ torch or transformers. What would make each unnecessary:
   stands aside by itself wherever lm-eval does so.
 - `add_task_folder`: a release with entry points for tasks (pull request 4015, open), once we declare
   one; until then lm-eval finds our tasks only by this, whatever its version.
-- `shorten_errors`: none so far; lm-eval has no door for a model's errors.
+- `read_command_line`: none so far; lm-eval has no door for a model's errors, and does not hand on what
+  was typed (`command_line`).
 - `check_runs`: none so far; lm-eval asks a model nothing before it makes it.
 - `tell_tasks_their_model`: none so far; lm-eval tells a task nothing of the model that is run on it, and
   knows no model that is to be evaluated several times.
@@ -29,6 +30,7 @@ from harness_circuits.harness.before_loading import (
     check_and_evaluate,
     warn_of_unread_tasks,
 )
+from harness_circuits.harness.command_line import config_file, keep_texts, say_what_was_typed
 from harness_circuits.harness.plugin import readable_errors, tasks_folder
 from harness_circuits.harness.run_in_use import note_manager
 
@@ -68,7 +70,7 @@ def register() -> None:
     """Teach this process's lm-eval about `--model circuit` and the circuit tasks."""
     register_model()
     add_task_folder()
-    shorten_errors()
+    read_command_line()
     check_runs()
 
 
@@ -119,20 +121,24 @@ def _note_and_load(
     return original(manager, *args, **kwargs)
 
 
-def shorten_errors() -> None:
-    """Have lm-eval's command line print a `CircuitError` as one line instead of a traceback."""
+def read_command_line() -> None:
+    """Have lm-eval's command line print a `CircuitError` as one line, and keep what was typed."""
     from lm_eval._cli.harness import HarnessCLI
+    from lm_eval._cli.utils import MergeDictAction
 
     wrap_once(HarnessCLI, "execute", _execute)
+    wrap_once(MergeDictAction, "__call__", keep_texts)
 
 
 def _execute(
     original: Callable[..., None], command: HarnessCLI, arguments: argparse.Namespace
 ) -> None:
     with readable_errors():
-        if getattr(arguments, "model", None) == MODEL_NAME:
+        config = config_file(arguments)
+        if (getattr(arguments, "model", None) or config.get("model")) == MODEL_NAME:
             check_runs()
-            warn_of_unread_tasks(getattr(arguments, "include_path", None))
+            say_what_was_typed(arguments, config)
+            warn_of_unread_tasks(arguments.include_path or config.get("include_path"))
         original(command, arguments)
 
 
