@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness_circuits.commands.parser import CommandParser, path_argument
-from harness_circuits.machine.files import write_atomically
+from harness_circuits.machine.files import write_together
 from harness_circuits.machine.outgoing import clean, clean_lines
 from harness_circuits.records.results_file import read_runs
 from harness_circuits.records.run import tell_apart
@@ -41,9 +41,8 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
         "leaderboard.csv": leaderboard_csv(board),
         "leaderboard.html": leaderboard_page(board, left_out),
     }
-    written = [
-        write_atomically(options.output / name, text.encode()) for name, text in files.items()
-    ]
+    written = {options.output / name: text.encode() for name, text in files.items()}
+    write_together(written)
     for path in written:
         print(clean(path))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lm_eval.circuit")
 
 MODEL_NAME = "circuit"
+SAMPLES = '{"ioi_circuit": [0, 1]}'
 
 
 def check_and_evaluate(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -74,8 +75,10 @@ def check_run(run: dict[str, Any]) -> None:
         check_with_pairs(options, name)
         check_harness_options(name, run)
         check_metadata(name, config, {**arguments, **metadata})
+    check_samples(run.get("samples"), configs)
     if configs and len(configs) == len(run["tasks"]):
         _check_names(configs, set(metadata) - set(arguments))
+        _check_tasks_of_samples(run.get("samples") or {}, configs)
 
 
 def check_harness_options(task: str, run: Mapping[str, Any]) -> None:
@@ -94,6 +97,38 @@ def check_harness_options(task: str, run: Mapping[str, Any]) -> None:
                 f"--{name} {shown(run[name])}: {task} has clean and corrupted prompts, which have to "
                 f"differ by the corruption only; run tasks with pairs without this option{way}."
             )
+
+
+def check_samples(samples: Any, tasks: Iterable[str]) -> None:
+    """Check the form of `--samples`; that there are such documents is known when there are documents.
+
+    Args:
+        samples: What was given.
+        tasks: Names of the run's tasks with pairs.
+
+    Raises:
+        OptionError: It is no mapping, or a task with pairs has no list of document numbers in it.
+    """
+    if samples is None:
+        return
+    if not isinstance(samples, Mapping):
+        raise OptionError(
+            f"--samples maps tasks to numbers of documents, {SAMPLES}, as JSON or in a file of it, got "
+            f"{shown(samples)}."
+        )
+    for task in tasks:
+        numbers = samples.get(task, [0])
+        if not isinstance(numbers, Sequence) or isinstance(numbers, str) or not numbers:
+            raise OptionError(f"--samples: {task} has a list of numbers, got {shown(numbers)}.")
+
+
+def _check_tasks_of_samples(samples: Mapping[str, Any], tasks: Mapping[str, Any]) -> None:
+    """Refuse documents of a task that is not run: lm-eval would run all documents of those that are."""
+    from harness_circuits.registry import unknown_name
+
+    for name in samples:
+        if name not in tasks:
+            raise OptionError(f"--samples: {unknown_name('task of this run', name, tasks)}")
 
 
 def circuit_tasks(

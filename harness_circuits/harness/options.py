@@ -168,6 +168,10 @@ def _check_names(options: Options) -> None:
     """Make sure that the files and tasks named are there, before a model is loaded."""
     circuit, calibration = options.run.get("circuit"), options.run.get("calibration")
     task = task_to_discover(circuit)
+    if task == "":
+        raise OptionError(
+            f"circuit={circuit} names no task: write one behind it, as in circuit=discover:ioi_circuit."
+        )
     if task is not None:
         check_task(task, f"circuit={circuit}")
         options.discovery.check_discovery()

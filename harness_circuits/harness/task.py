@@ -112,6 +112,7 @@ class CircuitTask(BuiltForModel):
             chat = Chat(how.pop("chat_template"), how.pop("system_instruction", None))
             self.score_by(self.scorer, chat)
         how |= {"cache_requests": False, "rewrite_requests_cache": False, "chat_template": None}
+        self._check_samples(how.get("samples"))
         own = {"rank": rank, "world_size": world_size, "limit": limit}
         documents = self.doc_iterator(**own, samples=how.get("samples"))
         self.stands_in = world_size > 1 and next(iter(documents), None) is None
@@ -120,6 +121,15 @@ class CircuitTask(BuiltForModel):
         super().build_all_requests(**own, **how)
         for request in self.instances:
             sign(request, self)
+
+    def _check_samples(self, samples: Sequence[Any] | None) -> None:
+        """Refuse numbers of documents that there are not."""
+        n = len(self.eval_docs)
+        for number in samples or ():
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < n:
+                raise OptionError(
+                    f"--samples: {self.config.task} has documents 0 to {n - 1}, got {shown(number)}."
+                )
 
     def true_circuit(self, graph: Graph) -> Circuit | None:
         """The circuit that discovery should find, where the task knows it.

@@ -12,8 +12,8 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness_circuits.errors import CircuitError, CircuitFileError
@@ -43,11 +43,49 @@ def write_atomically(path: Path, data: bytes) -> Path:
     Raises:
         WriteError: It cannot be written. What was there before is as it was.
     """
+    write_together({path: data})
+    return path
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files all or none: the first gets its name when the last is on the disk, under another.
+
+    Only a process that is killed between the renames, which follow one another at once, leaves some of
+    them new and some old.
+
+    Args:
+        files: What each holds; folders above them are made.
+
+    Raises:
+        WriteError: One cannot be written. What was there before is as it was.
+    """
+    with ExitStack() as ready:
+        temporaries = {path: _ready(path, data, ready) for path, data in files.items()}
+        for path in files:
+            with writing(path):
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        for path, temporary in temporaries.items():
+            with writing(path):
+                os.replace(temporary, path)
+    for folder in {path.parent for path in files}:
+        sync_folder(folder)
+
+
+def _ready(path: Path, data: bytes, stack: ExitStack) -> str:
+    """A temporary file with what `path` is to hold, locked and removed as `stack` says."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_up(path.parent, path.name)
-        _write(path, data)
-    return path
+        handle, temporary = _temporary(path)
+        stack.callback(os.close, handle)
+        stack.callback(Path(temporary).unlink, missing_ok=True)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fchmod(handle, 0o666 & ~_umask())
+        os.fsync(handle)
+    return temporary
 
 
 @contextmanager
@@ -67,21 +105,6 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(
             f"{path} cannot be written: {error.strerror or error}. {way_out}, or name another folder."
         ) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle, temporary = _temporary(path)
-    with os.fdopen(handle, "wb") as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fchmod(handle, 0o666 & ~_umask())
-            os.fsync(handle)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    sync_folder(path.parent)
 
 
 def _temporary(path: Path) -> tuple[int, str]:
@@ -163,7 +186,7 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".writable{PARTIAL}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(probe, bytes(_PROBE))
+        write_atomically(probe, bytes(_PROBE))
         probe.unlink(missing_ok=True)
 
 

@@ -238,6 +238,18 @@ class CircuitModel:
         return blocks
 
 
+def graph_of(hf: PreTrainedModel, kv_heads: KvHeads = "ungrouped") -> Graph:
+    """A model's graph, off its modules and configuration: weights may be anything, or on no device.
+
+    Raises:
+        UnsupportedModelError: The model has no decomposition we can patch.
+    """
+    components, names = read_architecture(hf)
+    with refusing_what_does_not_fit(type(hf).__name__):
+        blocks: Any = hf.get_submodule(str(components["blocks"].name))
+        return _graph(hf, kv_heads, components, names, blocks[0])
+
+
 def _graph(
     hf: PreTrainedModel,
     kv_heads: KvHeads,

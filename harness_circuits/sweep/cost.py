@@ -18,6 +18,7 @@ from typing import Any
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.errors import CircuitError
 from harness_circuits.loading.load import resolve
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.job import PlannedCell
@@ -37,9 +38,11 @@ class ModelSize:
 
 
 def model_size(arguments: dict[str, Any]) -> ModelSize | None:
-    """Size of a model from its configuration alone; None where it does not say."""
+    """Size of a model from its configuration alone; None where it does not say, or has no graph."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+
+    from harness_circuits.models.circuit_model import graph_of
 
     source = resolve(arguments.get("pretrained"))[0]
     revision = str(arguments.get("revision", "main"))
@@ -48,17 +51,8 @@ def model_size(arguments: dict[str, Any]) -> ModelSize | None:
         config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trusted)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted)
-        text = config.get_text_config()
-        heads = int(text.num_attention_heads)
-        grouped = arguments.get("kv_heads") == "grouped"
-        kv = int(getattr(text, "num_key_value_heads", None) or heads) if grouped else heads
-        graph = Graph(
-            n_layers=int(text.num_hidden_layers),
-            n_heads=heads,
-            n_kv_heads=kv,
-            d_model=int(text.hidden_size),
-        )
-    except (AttributeError, OSError, ValueError, TypeError, RuntimeError):
+        graph = graph_of(model, arguments.get("kv_heads") or "ungrouped")
+    except (CircuitError, AttributeError, OSError, ValueError, TypeError, RuntimeError):
         return None
     return ModelSize(sum(parameter.numel() for parameter in model.parameters()), graph)
 

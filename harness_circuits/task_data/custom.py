@@ -13,7 +13,7 @@ The file ends in `.jsonl`, `.csv`, `.tsv` or `.parquet` (`pair_file`). Its colum
 
 Columns of other names are mapped by `columns` (`columns.Columns`), and others are passed over. In a
 table of text a list is written as JSON (`[" Paris", " Rome"]`). Every row is checked before any is
-used, and all of what is wrong is told, by line.
+used, and what is wrong is told by line, as far as a message goes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness_circuits.errors import OptionError, PairError, TaskDataError, shown
+from harness_circuits.errors import OptionError, PairError, TaskDataError, one_line, shown
 from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair, make_pairs
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
@@ -36,6 +36,7 @@ from harness_circuits.task_data.scorer import Scorer
 
 NEEDED = ("clean", "corrupted", "correct", "incorrect")
 MOST_PROBLEMS = 10  # told of one file
+MOST_OF_A_MESSAGE = 400  # characters of all of them together
 AS_THEY_ARE = Columns()
 
 
@@ -184,17 +185,28 @@ def read_pairs(
         except (PairError, TaskDataError) as error:
             problems.append(f"{where}: {error}")
     if problems:
-        first = f", the first {MOST_PROBLEMS}" if len(problems) > MOST_PROBLEMS else ""
-        told = " ".join(problems[:MOST_PROBLEMS])
-        rows = (
-            "1 row that is no pair"
-            if len(problems) == 1
-            else f"{len(problems)} rows that are no pairs"
-        )
-        raise TaskDataError(f"{path} has {rows}{first}: {told}")
+        raise TaskDataError(_told(path, problems))
     if not documents:
         raise TaskDataError(f"{path} holds no pairs.")
     return documents
+
+
+def _told(path: Path, problems: Sequence[str]) -> str:
+    """What is wrong with a file's rows: as many of the first as one message holds, and at least one."""
+    n = len(problems)
+    head = f"{path} has {f'{n} rows that are no pairs' if n > 1 else '1 row that is no pair'}"
+    room = MOST_OF_A_MESSAGE - len(head) - len(", the first 10: ")
+    told: list[str] = []
+    for problem in map(one_line, problems[:MOST_PROBLEMS]):
+        if told and len(" ".join([*told, problem])) > room:
+            break
+        told.append(problem)
+    if len(told) == 1 and len(told[0]) > max(room, 120):
+        told = [told[0][: max(room, 120) - 3] + "..."]
+    first = (
+        f", the first {len(told)}" if 1 < len(told) < n else ", the first" if len(told) < n else ""
+    )
+    return f"{head}{first}: {' '.join(told)}"
 
 
 def _document(row: Any, columns: Columns) -> dict[str, Any]:

@@ -88,6 +88,20 @@ def test_a_limit_leaves_something(limit: float) -> None:
     assert refused(["ioi_circuit"], limit=limit) == message
 
 
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ("no_file.json", "--samples maps tasks to numbers of documents, {"),
+        ([1, 2], "--samples maps tasks to numbers of documents, {"),
+        ({"ioi_circuit": []}, "--samples: ioi_circuit has a list of numbers, got []."),
+        ({"ioi_circuit": "12"}, "--samples: ioi_circuit has a list of numbers, got '12'."),
+        ({"ioi_circut": [1]}, "--samples: Unknown task of this run 'ioi_circut'. Did you mean "),
+    ],
+)
+def test_samples_are_numbers_of_documents_of_tasks(samples: Any, message: str) -> None:
+    assert refused(["ioi_circuit"], samples=samples).startswith(message)
+
+
 @pytest.mark.parametrize("system", [None, "Be brief."])
 def test_a_chat_template_goes_around_both_prompts(system: str | None) -> None:
     how = {"apply_chat_template": True, "system_instruction": system}

@@ -157,6 +157,15 @@ def test_limit_samples_and_batch_size_keep_their_meaning(
     assert chosen["config"]["circuit"]["tasks"][TASK]["n_evaluation"] == 2
 
 
+@pytest.mark.parametrize("number", [5, -1, 2**70, 1.5, True, "1"])
+def test_a_document_that_there_is_not_is_named(
+    model_folder: Path, task_folder: Path, number: Any
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        evaluate(circuit_lm(model_folder), [TASK], task_folder, samples={TASK: [1, number]})
+    assert str(caught.value) == f"--samples: {TASK} has documents 0 to 4, got {number!r}."
+
+
 def test_artifacts_hold_scores_circuits_and_examples(
     model_folder: Path, task_folder: Path, tmp_path: Path, results: dict[str, Any]
 ) -> None:

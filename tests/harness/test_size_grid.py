@@ -169,6 +169,7 @@ def test_a_circuit_is_discovered_first(folder: Path, tmp_path: Path) -> None:
     [
         ("no_such_task", "circuit=discover:no_such_task: there is no task 'no_such_task'"),
         ("no.yaml", r"circuit=discover:no\.yaml: there is no task"),
+        ("", r"circuit=discover: names no task: write one behind it"),
     ],
 )
 def test_a_task_to_discover_is_looked_for_before_loading(task: str, message: str) -> None:

@@ -23,6 +23,7 @@ from harness_circuits.machine.files import (
     sweep_up,
     write_atomically,
     write_checksums,
+    write_together,
 )
 
 HANGING = """
@@ -43,6 +44,11 @@ except WriteError as error:
     print(error)
 """
 
+FULL_TOGETHER = FULL.replace("write_atomically", "write_together").replace(
+    'Path(sys.argv[1]), b"x" * 200',
+    '{Path(sys.argv[1], "first"): b"x" * 50, Path(sys.argv[1], "second"): b"x" * 200}',
+)
+
 
 def start(code: str, path: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code, str(path)]
@@ -56,6 +62,23 @@ def test_a_device_that_takes_no_more_leaves_the_file_as_it_was(tmp_path: Path) -
     assert f"{path} cannot be written: File too large. Free some space" in output
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_files_that_belong_together_are_all_new_or_all_old(tmp_path: Path) -> None:
+    """The first fits, the second does not, or cannot have its name: neither is new."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"old")
+    output, _ = start(FULL_TOGETHER, tmp_path).communicate()
+    assert f"{second} cannot be written: File too large. Free some space" in output
+    assert (first.read_bytes(), os.listdir(tmp_path)) == (b"old", ["first"])
+    second.mkdir()
+    with pytest.raises(WriteError, match=rf"^{second} cannot be written: Is a directory\."):
+        write_together({first: b"new", second: b"new"})
+    assert (first.read_bytes(), sorted(os.listdir(tmp_path))) == (b"old", ["first", "second"])
+    second.rmdir()
+    write_together({first: b"new", second: b"other"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"new", b"other")
+    assert sorted(os.listdir(tmp_path)) == ["first", "second"]
 
 
 def test_a_file_where_a_folder_belongs_is_one_line(tmp_path: Path) -> None:

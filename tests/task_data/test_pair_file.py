@@ -115,7 +115,7 @@ def test_whatever_a_file_holds_is_read_or_refused_in_one_line(
     try:
         assert read_pairs(path)
     except CircuitError as error:
-        assert "\n" not in str(error).strip() or "rows that are no pairs" in str(error)
+        assert len(str(error).splitlines()) == 1 and len(str(error)) <= len(str(path)) + 400
 
 
 def test_half_a_character_is_no_text(tmp_path: Path) -> None:
