@@ -4,6 +4,7 @@ from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradients import run_with_gradients
 from harness_circuits.passes.installed import InstalledCircuit
+from harness_circuits.passes.masked_run import run_masked
 from harness_circuits.passes.memory import Needs
 from harness_circuits.passes.native import Outputs, Residual, outputs_of, record, zero_outputs
 from harness_circuits.passes.patched import Patch, run_patched
@@ -21,6 +22,7 @@ __all__ = [
     "outputs_of",
     "record",
     "run_circuit",
+    "run_masked",
     "run_patched",
     "run_with_gradients",
     "zero_outputs",
