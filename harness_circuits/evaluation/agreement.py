@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.known import KNOWN_FOR_TASK, is_gpt2_small, known_circuit
+from harness_circuits.circuits.known import known_for_task
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.evaluation.mib_auroc import mib_auroc
 from harness_circuits.selection.given import Given
@@ -128,13 +128,12 @@ def overlap_with_known(found: Given | None, task: str) -> dict[str, Any]:
     Of scores, the circuit of the known one's size by absolute score is taken; precision and recall
     of edges are then equal. Neuron scores and circuits are not compared.
     """
-    name = KNOWN_FOR_TASK.get(task)
-    if found is None or name is None or found.space.level == "neuron":
+    if found is None or found.space.level == "neuron":
         return {}
-    graph = found.space.graph
-    if not is_gpt2_small(graph):
+    named = known_for_task(task, found.space.graph)
+    if named is None:
         return {}
-    known = known_circuit(name, graph)
+    name, known = named
     if found.scores is not None:
         circuit = _like(found.scores, known)
     else:  # the given circuit that is nearest in size

@@ -16,7 +16,6 @@ from jaxtyping import Float, UInt8
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
-from harness_circuits.selection.selectors import ranked_by
 from harness_circuits.statistics.bootstrap import resample_weights
 
 _BLOCK = 1 << 16  # bytes of packed units per resample that are compared at once
@@ -84,7 +83,7 @@ def stability(
     kept = np.zeros((len(counts), resamples, -(-n_units // 8)), dtype=np.uint8)
     for draw in range(resamples):
         values = scores.samples.resampled(weights[draw : draw + 1])[0]
-        order = ranked_by(scores, ranking.of(values))
+        order = scores.space.ranked(ranking.of(values))
         for at, n in enumerate(counts):
             units = np.zeros(n_units, dtype=bool)
             units[order[:n]] = True

@@ -10,9 +10,11 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from harness_circuits.circuits.known import known_for_task
 from harness_circuits.evaluation.agreement import agreement, overlap_with_known
 from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.evaluation.result import Result, example_records
+from harness_circuits.evaluation.strongest import strongest_units
 from harness_circuits.experiment import Experiment
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
 from harness_circuits.harness.options import Options, check_with_pairs
@@ -134,6 +136,9 @@ class PairedTasks:
         model = self.model.name
         chance = [near_chance_warning(accuracy, name, model)] if accuracy.near_chance else []
         truth = task.true_circuit(self.model.graph)
+        known = known_for_task(name, self.model.graph)
+        known = known if truth is None else ("that is true by construction", truth)
+        task.strongest = scores and strongest_units(scores, known, whole_heads=task.whole_heads)
         how = {"whole_heads": task.whole_heads, "published": settings.published}
         records = example_records(
             result,
@@ -156,6 +161,7 @@ class PairedTasks:
             "processes": self.ranks.size,
             "scores": dict(scores.provenance) if scores is not None else {},
             "known_circuits": overlap_with_known(found, name),
+            "strongest": task.strongest and task.strongest.to_dict(),
         }
         self._log(result)
         for warning in self._runs[name]["warnings"] if self.ranks.rank == 0 else ():

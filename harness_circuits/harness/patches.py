@@ -11,6 +11,7 @@ torch or transformers. What would make each unnecessary:
   one; until then lm-eval finds our tasks only by this, whatever its version.
 - `read_command_line`: none so far; lm-eval has no door for a model's errors, and does not hand on what
   was typed (`command_line`).
+- `shorten_output`: none so far; lm-eval prints every metric of a task, and says where nothing is.
 - `check_runs`: none so far; lm-eval asks a model nothing before it makes it.
 - `tell_tasks_their_model`: none so far; lm-eval tells a task nothing of the model that is run on it, and
   knows no model that is to be evaluated several times.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +32,7 @@ from harness_circuits.harness.before_loading import (
     check_and_evaluate,
     warn_of_unread_tasks,
 )
+from harness_circuits.harness.closing import closing_lines, save_and_note, table_of_our_own
 from harness_circuits.harness.command_line import config_file, keep_texts, say_what_was_typed
 from harness_circuits.harness.plugin import readable_errors, tasks_folder
 from harness_circuits.harness.run_in_use import note_manager
@@ -137,9 +140,20 @@ def _execute(
         config = config_file(arguments)
         if (getattr(arguments, "model", None) or config.get("model")) == MODEL_NAME:
             check_runs()
+            shorten_output()
             say_what_was_typed(arguments, config)
             warn_of_unread_tasks(arguments.include_path or config.get("include_path"))
         original(command, arguments)
+        sys.stdout.writelines(f"{line}\n" for line in closing_lines())
+
+
+def shorten_output() -> None:
+    """Have lm-eval's command line print the metrics that circuit tasks are read by (`closing`)."""
+    from lm_eval import utils
+    from lm_eval.loggers import EvaluationTracker
+
+    wrap_once(utils, "make_table", table_of_our_own)
+    wrap_once(EvaluationTracker, "save_results_aggregated", save_and_note)
 
 
 def check_runs() -> None:

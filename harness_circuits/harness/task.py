@@ -20,6 +20,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.curve import AREAS
+from harness_circuits.evaluation.strongest import Strongest, strongest_table
 from harness_circuits.evaluation.summary import (
     ExampleRecord,
     Summary,
@@ -81,6 +82,7 @@ class CircuitTask(BuiltForModel):
             )
         self.stands_in = False
         self.summary: Summary | None = None
+        self.strongest: Strongest | None = None
         self._names: list[str] = []
         self._summarised: tuple[ExampleRecord, ...] = ()
         self._constructed = True
@@ -190,5 +192,7 @@ class CircuitTask(BuiltForModel):
         same = len(records) == len(self._summarised) and all(map(is_, records, self._summarised))
         if self.summary is None or not same:
             self.summary, self._summarised = summarise(records), tuple(records)
-            logger.info("%s\n%s", self.config.task, table(self.summary))
+            text = table(self.summary)
+            text += "" if self.strongest is None else f"\n\n{strongest_table(self.strongest)}\n"
+            logger.info("%s\n%s", self.config.task, text)
         return self.summary.metrics[name]

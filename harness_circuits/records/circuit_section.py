@@ -28,6 +28,8 @@
       data               where the pairs come from
       scores             provenance of the scores
       known_circuits     overlap with circuits of the literature
+      strongest          null, or the ten units and nodes with the largest absolute scores: {level,
+                         units, nodes: [{unit, score, known}], known: name of a known circuit, or null}
       curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
                          accuracy, kept, edges; with null circuits `null`, with resamples `stability`;
                          where there were any, `resamples_without_spread`, which intervals leave out.

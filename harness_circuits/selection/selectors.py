@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
@@ -142,13 +142,7 @@ def ranked(scores: Scores, ranking: Ranking) -> Int[np.ndarray, "unit"]:
     >>> ranked(scores, Ranking.SIGNED).tolist(), ranked(scores, Ranking.ABSOLUTE).tolist()
     ([1, 0, 2, 3], [1, 3, 0, 2])
     """
-    return ranked_by(scores, ranking.of(scores.values))
-
-
-def ranked_by(scores: Scores, values: Float[np.ndarray, "*units"]) -> Int[np.ndarray, "unit"]:
-    """Flat indices of all units by some values, highest first, ties by index."""
-    units = np.flatnonzero(scores.space.real)
-    return units[np.argsort(-values.ravel()[units], kind="stable")]
+    return scores.space.ranked(ranking.of(scores.values))
 
 
 def circuit_of(scores: Scores, units: Int[np.ndarray, "kept"]) -> Circuit:

@@ -1,0 +1,142 @@
+"""What a run found, in a few lines: a row per metric of one task, a row per task of several.
+
+The metrics that tasks are read by, each with its 95% interval; all others are in the results file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.sizes import size_name
+from harness_circuits.evaluation.curve import AREAS
+from harness_circuits.records.whole_model import behaviour_of
+from harness_circuits.statistics.ratio import student_quantile
+
+BEHAVIOUR = "behaviour"
+AGREEMENT = ("auroc", "auprc", "recall@true_size", "mib_auroc")
+ARROWS = {True: "↑", False: "↓", None: " "}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one task.
+
+    Attributes:
+        name: The metric's name in the results.
+        value: Its value.
+        low: Lower end of its 95% interval; None where there is none.
+        high: Upper end.
+        better: Whether higher is better; None where neither is.
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    better: bool | None = None
+
+    @property
+    def interval(self) -> str:
+        """The interval as text; empty where there is none."""
+        return "" if self.low is None else f"{self.low:.3f} to {self.high:.3f}"
+
+    @property
+    def half(self) -> str:
+        """Value and half the interval's length, as text."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ±{(self.high - self.low) / 2:.3f}"
+
+
+def short_table(results: Mapping[str, Any], tasks: Sequence[str]) -> str:
+    """A table of some circuit tasks.
+
+    Args:
+        results: What lm-eval returned for `--model circuit`.
+        tasks: Names of circuit tasks that were run, at least one.
+    """
+    rows = {task: _rows(results, task) for task in tasks}
+    if len(tasks) == 1:
+        return _metrics(tasks[0], rows[tasks[0]])
+    return _tasks(rows)
+
+
+def _rows(results: Mapping[str, Any], task: str) -> list[Row]:
+    """The metrics of one task, in order."""
+    found, facts = results["results"][task], results["config"]["circuit"]["tasks"][task]
+    better = results.get("higher_is_better", {}).get(task, {})
+    rows = [_accuracy(found, facts), _behaviour(found, facts)]
+    for name in AREAS:
+        if f"{name},none" in found:
+            low, high = (found[f"{name}_ci95_{end},none"] for end in ("low", "high"))
+            rows.append(Row(name, found[f"{name},none"], low, high, better.get(name)))
+    if len(rows) == 2:
+        rows += _points(facts["curves"])
+    rows += [Row(x, found[f"{x},none"], better=True) for x in AGREEMENT if f"{x},none" in found]
+    return rows
+
+
+def _accuracy(found: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
+    """Accuracy of the whole model, with Wilson's interval."""
+    accuracy = facts["accuracy"]
+    return Row("acc", found["acc,none"], accuracy["low"], accuracy["high"], True)
+
+
+def _behaviour(found: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
+    """What any model of the harness reports beside accuracy, with Student's interval."""
+    name = behaviour_of(facts["metric"])
+    name = name if f"{name},none" in found else behaviour_of("")
+    value, error = found[f"{name},none"], found.get(f"{name}_stderr,none")
+    if not isinstance(error, (int, float)):
+        return Row(name, value, better=True)
+    half = student_quantile(facts["n_evaluation"]) * error
+    return Row(name, value, value - half, value + half, True)
+
+
+def _points(curves: Mapping[str, Any]) -> list[Row]:
+    """Faithfulness, where a run has one size and so no area."""
+    rows = []
+    for ranking, curve in curves.items():
+        points = zip(curve["faithfulness"], curve["ci95_low"], curve["ci95_high"], strict=True)
+        for size, point in zip(curve["sizes"], points, strict=True):
+            rows.append(Row(f"faithfulness{Ranking(ranking).suffix}@{size_name(size)}", *point))
+    return rows
+
+
+def _metrics(task: str, rows: Sequence[Row]) -> str:
+    width = max(len(row.name) for row in rows) + 3
+    lines = [f"{task:<{width + 2}}{'value':>9}   95% interval"]
+    for row in rows:
+        name = f"  {row.name:<{width - 2}}{ARROWS[row.better]} "
+        lines.append(f"{name}{row.value:>9.3f}   {row.interval}".rstrip())
+    return "\n".join(lines)
+
+
+def _tasks(rows: Mapping[str, Sequence[Row]]) -> str:
+    """A row per task; behaviours, which differ between tasks, share a column."""
+    behaviours = {behaviour_of(""), behaviour_of("prob_diff")}
+    cells: dict[str, dict[str, Row]] = {
+        task: {BEHAVIOUR if row.name in behaviours else row.name: row for row in own}
+        for task, own in rows.items()
+    }
+    heads = {name: ARROWS[row.better] for own in cells.values() for name, row in own.items()}
+    first = max(map(len, cells)) + 2
+    widths = {name: max(16, len(name) + 4) for name in heads}
+    lines = ["".join(f"{f'{name} {heads[name]}':>{widths[name]}}" for name in heads)]
+    for own in cells.values():
+        shown = (own[name].half if name in own else "" for name in heads)
+        lines.append("".join(f"{x:>{w}}" for x, w in zip(shown, widths.values(), strict=True)))
+    names = ["(±: half a 95% interval)", *cells]
+    first = max(first, len(names[0]) + 2)
+    table = [f"{name:<{first}}{line}".rstrip() for name, line in zip(names, lines, strict=True)]
+    by_name: dict[str, list[str]] = {}
+    for task, own in rows.items():
+        by_name.setdefault(own[1].name, []).append(task)
+    if len(by_name) == 1:
+        return "\n".join([*table, f"behaviour: {next(iter(by_name))}"])
+    usual, *others = sorted(by_name, key=lambda name: -len(by_name[name]))
+    rest = "; ".join(f"{name} of {', '.join(by_name[name])}" for name in others)
+    return "\n".join([*table, f"behaviour: {usual}; {rest}"])
