@@ -138,7 +138,8 @@ class PairedTasks:
         truth = task.true_circuit(self.model.graph)
         known = known_for_task(name, self.model.graph)
         known = known if truth is None else ("that is true by construction", truth)
-        task.strongest = scores and strongest_units(scores, known, whole_heads=task.whole_heads)
+        if scores is not None:
+            task.strongest = strongest_units(scores, known, whole_heads=task.whole_heads)
         how = {"whole_heads": task.whole_heads, "published": settings.published}
         records = example_records(
             result,

@@ -133,8 +133,8 @@ def _tasks(rows: Mapping[str, Sequence[Row]]) -> str:
     first = max(first, len(names[0]) + 2)
     table = [f"{name:<{first}}{line}".rstrip() for name, line in zip(names, lines, strict=True)]
     by_name: dict[str, list[str]] = {}
-    for task, own in rows.items():
-        by_name.setdefault(own[1].name, []).append(task)
+    for task in cells:
+        by_name.setdefault(cells[task][BEHAVIOUR].name, []).append(task)
     if len(by_name) == 1:
         return "\n".join([*table, f"behaviour: {next(iter(by_name))}"])
     usual, *others = sorted(by_name, key=lambda name: -len(by_name[name]))
