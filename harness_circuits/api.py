@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
+from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
 from harness_circuits.machine.files import write_atomically
 from harness_circuits.metrics.metrics import METRICS
@@ -58,6 +59,7 @@ class Faithfulness:
             `faithfulness@0.05`, `full_metric`, ...; None where there is no interval.
         curves: Per ranking, sizes with faithfulness, its 95% interval, accuracy, kept units.
         text: The curves as a table, with the warnings: what `print` shows.
+        evidence: What `evidence=` asked for, by kind, as the results file has it.
         warnings: What makes the numbers say less than they seem to: repeated pairs, pairs that the
             circuits were found on (where `training` names them), a corruption that does not hurt.
     """
@@ -66,6 +68,7 @@ class Faithfulness:
     curves: Mapping[Ranking, CurveRecord]
     text: str
     warnings: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.text
@@ -226,15 +229,17 @@ def faithfulness(
         logger.warning(warning)
     numbers = range(len(result.examples.indices))
     records = example_records(result, numbers, iters=settings.bootstrap_iters, seed=settings.seed)
-    return _faithfulness(summarise(list(records.values())), result.facts["warnings"])
+    return _faithfulness(summarise(list(records.values())), result.facts)
 
 
-def _faithfulness(summary: Summary, warnings: Sequence[str]) -> Faithfulness:
+def _faithfulness(summary: Summary, facts: Mapping[str, Any]) -> Faithfulness:
+    warnings, evidence = facts["warnings"], facts.get("evidence", {})
     curves = {}
     for ranking, curve in summary.curves.items():
         points = zip(curve["faithfulness"], curve["ci95_low"], curve["ci95_high"], strict=True)
         columns = (tuple(curve[name]) for name in ("accuracy", "kept", "edges"))
         intervals = tuple(Interval.of(*point) for point in points)
         curves[Ranking(ranking)] = CurveRecord(tuple(curve["sizes"]), intervals, *columns)
-    text = "\n".join([table(summary), *(f"warning: {warning}" for warning in warnings)])
-    return Faithfulness(summary.metrics, curves, text, tuple(warnings))
+    said = (f"warning: {warning}" for warning in warnings)
+    text = "\n".join([table(summary), *summary_lines(evidence), *said])
+    return Faithfulness(summary.metrics, curves, text, tuple(warnings), evidence)

@@ -10,22 +10,27 @@
    (`evaluation/evaluate.py`) and measured per example by a metric (`metrics/`, one file each).
 5. A curve: means first, then faithfulness (`evaluation/curve.py`), areas and intervals over
    examples (`evaluation/summary.py`), from the records of a `Result` (`evaluation/result.py`).
+6. Evidence, where `evidence=` asks for any: one file per kind (`evidence/`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import TaskDataError
-from harness_circuits.evaluation.evaluate import evaluate_curves
+from harness_circuits.evaluation.evaluate import evaluate_circuits, evaluate_curves
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
-from harness_circuits.evaluation.result import Curve, Result
+from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
+from harness_circuits.evidence import Subject, gather
+from harness_circuits.evidence.kinds import Plan, announcement
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
@@ -35,6 +40,8 @@ from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
+
+logger = logging.getLogger("lm_eval.circuit")
 
 
 class Experiment:
@@ -138,6 +145,40 @@ class Experiment:
         by_size = stabilities(scores, counts, [c.ranking for c in curves], draws, seed)
         return tuple(replace(curve, stability=by_size[curve.ranking]) for curve in curves)
 
+    @property
+    def announced(self) -> list[str]:
+        """What `evidence=` costs, a line for each kind."""
+        settings, given = self.setup.settings, self.given
+        n = len(settings.rankings if given is None or given.scores is not None else given.rankings)
+        plan = Plan(n * len(self.sizes), settings.evidence_draws)
+        return announcement(settings.evidence, plan)
+
+    def evidence(
+        self, found: Given, circuits: Mapping[Ranking, Sequence[Circuit]], examples: ExampleValues
+    ) -> dict[str, Any]:
+        """What `evidence=` asks for, by kind."""
+        setup, settings = self.setup, self.setup.settings
+        how = setup.metric, self.discovery.ablation, setup.ranks
+
+        def evaluate(some: Sequence[Circuit]) -> Any:
+            return evaluate_circuits(setup.model, self.evaluation, some, *how).circuits
+
+        subject = Subject(
+            sizes=self.sizes,
+            circuits=circuits,
+            full=examples.full,
+            empty=examples.empty,
+            rounding=examples.rounding,
+            evaluate=evaluate,
+            draws=settings.evidence_draws,
+            iters=settings.bootstrap_iters,
+            seed=settings.seed,
+            scores=found.scores,
+        )
+        known = [circuit for chosen in circuits.values() for circuit in chosen]
+        subject.remember(known, examples.circuits[: len(known)])
+        return gather(settings.evidence, subject)
+
     def run(self) -> Result:
         """Discover (unless scores or circuits are given), select and evaluate.
 
@@ -149,6 +190,8 @@ class Experiment:
         """
         setup, settings = self.setup, self.setup.settings
         device = setup.model.device
+        for line in self.announced:
+            logger.info("%s: %s", setup.task, line)
         with spent(device) as discovery:
             found = Given.of(self.discovery.scores()) if self.given is None else self.given
         with spent(device) as selection:
@@ -168,6 +211,8 @@ class Experiment:
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
+        with spent(device) as gathering:
+            evidence = self.evidence(found, circuits, examples)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
         facts = {
@@ -182,6 +227,7 @@ class Experiment:
             "evaluation_peak_bytes": evaluating.peak_bytes,
             "gap": measure_gap(examples.full, examples.empty).to_dict(),
             "warnings": warnings,
+            **({"evidence": evidence, "evidence_seconds": gathering.seconds} if evidence else {}),
         }
         return Result(setup.task, setup.metric_name, found.scores, curves, examples, facts)
 

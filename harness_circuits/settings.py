@@ -14,6 +14,7 @@ from harness_circuits.ablation import check_ablation
 from harness_circuits.attribution import METHODS, Method, check_method, no_samples
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import OptionError
+from harness_circuits.evidence import EVIDENCE, chosen_kinds
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.options import Option, read_options
 from harness_circuits.options.fields import SETTINGS, SettingsFields
@@ -47,6 +48,7 @@ class Settings(SettingsFields):
                 f"ablation=patching only, got level={self.level}, ablation={self.ablation}."
             )
         check_ablation(self.ablation, self.mean_over)
+        self._set("evidence", chosen_kinds(self.evidence))
         given = self.method_options, self.selection_options
         self._set("method_options", read_options(method.options, given[0], f"method={self.method}"))
         where = f"selection={self.selection}"
@@ -63,6 +65,8 @@ class Settings(SettingsFields):
     def _check_samples(self) -> None:
         """Check what resamples scores: selectors that do, `stability_resamples`, `keep_samples`."""
         wanted = f"selection={self.selection}" if SELECTORS.get(self.selection).samples else None
+        for name in self.evidence:
+            wanted = wanted or (f"evidence={name}" if EVIDENCE.get(name).samples else None)
         if self.stability_resamples:
             wanted = wanted or "stability_resamples"
             if self.stability_resamples < 2:
@@ -101,6 +105,7 @@ class Settings(SettingsFields):
         wanted = SELECTORS.get(self.selection).samples
         if self.stability_resamples:
             wanted = max(wanted, STABILITY_SAMPLES)
+        wanted = max([wanted, *(EVIDENCE.get(name).samples for name in self.evidence)])
         return wanted if self.keep_samples is None else self.keep_samples
 
     def method_for(self, metric: Metric) -> Method:
@@ -131,7 +136,7 @@ class Settings(SettingsFields):
         data["method_options"] = self.chosen_method_options()
         data["selection_options"] = self.chosen_selection_options()
         data["keep_samples"] = self.n_samples
-        data["sizes"] = list(self.sizes)
+        data["sizes"], data["evidence"] = list(self.sizes), list(self.evidence)
         return data
 
     def chosen_method_options(self) -> dict[str, Any]:

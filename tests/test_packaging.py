@@ -32,6 +32,7 @@ loading
 ablation
 attribution selection
 evaluation
+evidence
 settings
 discovery
 experiment

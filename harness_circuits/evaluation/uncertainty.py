@@ -18,9 +18,8 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.curve import Area, CurveValues, areas_of
 from harness_circuits.statistics.ratio import (
     RatioIntervals,
-    ratio_and_error,
     ratio_intervals,
-    student_quantile,
+    sign_choices,
 )
 
 Bounds = tuple[float, float] | None  # None where there is no interval
@@ -81,13 +80,7 @@ def _numerators(area: Area, values: CurveValues) -> Float[np.ndarray, "choice ex
     if area.ranking is Ranking.SIGNED:
         return (area.function(values.sizes, each) @ (values.circuits - values.empty))[None]
     weights = area.function(values.sizes, 1 - each)  # its sum runs over |1 - f|
-    distance, error = ratio_and_error(values.full - values.circuits, values.full - values.empty)
-    signs = np.sign(distance)
-    known = np.ones(len(signs), dtype=bool)
-    if len(values.full) > 1:
-        known = abs(distance) > student_quantile(len(values.full)) * error
-    choices = np.stack([signs, np.where(known, signs, -signs)])
-    return (weights * choices) @ (values.full - values.circuits)
+    return sign_choices(values.full - values.circuits, values.full - values.empty, weights)
 
 
 def _bounds(found: RatioIntervals, rows: list[int], least: float = -np.inf) -> Bounds:

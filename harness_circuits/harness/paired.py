@@ -15,6 +15,7 @@ from harness_circuits.evaluation.agreement import agreement, overlap_with_known
 from harness_circuits.evaluation.chance import accuracy_and_chance, near_chance_warning
 from harness_circuits.evaluation.result import Result, example_records
 from harness_circuits.evaluation.strongest import strongest_units
+from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
 from harness_circuits.harness.options import Options, check_with_pairs
@@ -165,6 +166,8 @@ class PairedTasks:
             "strongest": task.strongest and task.strongest.to_dict(),
         }
         self._log(result)
+        for line in summary_lines(result.facts.get("evidence", {})) if self.ranks.rank == 0 else ():
+            logger.info("%s", line)
         for warning in self._runs[name]["warnings"] if self.ranks.rank == 0 else ():
             logger.warning(warning)
         return records

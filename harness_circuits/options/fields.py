@@ -19,6 +19,7 @@ from harness_circuits.options.kinds import (
     Choice,
     Memory,
     Name,
+    Names,
     Sizes,
     Whole,
     mapping,
@@ -99,6 +100,18 @@ class SettingsFields:
     )
     null_circuits: int = setting(
         Whole(0, 1000), 0, "random circuits of each size to compare with", of_a_repetition=True
+    )
+    evidence: tuple[str, ...] = setting(
+        Names("kinds of evidence"),
+        (),
+        "kinds of evidence beside the curve, for example necessity:tests",
+        of_a_repetition=True,
+    )
+    evidence_draws: int = setting(
+        Whole(1, 10_000),
+        100,
+        "random circuits, or units tried, of each kind of evidence and circuit",
+        of_a_repetition=True,
     )
     stability_resamples: int = setting(
         Whole(0, 100_000),

@@ -172,6 +172,26 @@ class Choice(Kind):
 
 
 @dataclass(frozen=True)
+class Names(Plain):
+    """Names of several things: a list, or one text such as `necessity:tests`; each once."""
+
+    what: str
+    most: int = 100
+
+    @property
+    def text(self) -> str:
+        """What messages call it."""
+        return f"{self.what}, for example {self.what.split()[-1]}=NAME:NAME"
+
+    def accept(self, value: Any) -> tuple[str, ...]:
+        """The names."""
+        parts = re.split(r"[\s:;+/]+", value.strip()) if isinstance(value, str) else value
+        if not isinstance(parts, (list, tuple)) or len(parts) > self.most:
+            raise ValueError
+        return tuple(dict.fromkeys(Name(most=60).accept(part) for part in parts))
+
+
+@dataclass(frozen=True)
 class FilePath(Kind):
     """A path, or what may be one: a hub id, `FILE#NAME`, `discover:TASK`."""
 

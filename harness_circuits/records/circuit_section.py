@@ -30,6 +30,8 @@
       known_circuits     overlap with circuits of the literature
       strongest          null, or the ten units and nodes with the largest absolute scores: {level,
                          units, nodes: [{unit, score, known}], known: name of a known circuit, or null}
+      evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed; absent
+                         where nothing was asked for
       curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
                          accuracy, kept, edges; with null circuits `null`, with resamples `stability`;
                          where there were any, `resamples_without_spread`, which intervals leave out.
@@ -52,6 +54,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import check_sizes
 from harness_circuits.errors import CircuitError
 from harness_circuits.evaluation.curve import AREAS
+from harness_circuits.options.fields import SETTINGS
 from harness_circuits.records.fields import Fields, ResultFileError
 from harness_circuits.records.run import CurveRecord, Run
 from harness_circuits.records.weights import read_weights
@@ -59,6 +62,12 @@ from harness_circuits.records.whole_model import read_whole_model
 from harness_circuits.statistics.bootstrap import Interval
 
 AREA_TOLERANCE = 1e-6
+# Settings that files of earlier versions have no word for, as they were then: at their defaults.
+EARLIER = {
+    name: list(option.default) if isinstance(option.default, tuple) else option.default
+    for name, option in SETTINGS.items()
+    if not isinstance(option.default, Mapping)
+}
 RANKINGS = tuple(ranking.value for ranking in Ranking)
 
 
@@ -135,7 +144,16 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
         peak_bytes=_peak(facts),
         whole_model=read_whole_model(top.child("results").child(task)),
         artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
+        evidence=_evidence(facts),
     )
+
+
+def _evidence(facts: Fields) -> dict[str, tuple[str, ...]]:
+    """Lines of text per kind of evidence."""
+    if "evidence" not in facts.data:
+        return {}
+    kinds = facts.child("evidence")
+    return {name: kinds.child(name).texts("summary") for name in kinds.data}
 
 
 def _accuracy(facts: Fields) -> tuple[Interval, float] | None:
@@ -156,7 +174,7 @@ def _peak(facts: Fields) -> float | None:
 def _settings(circuit: Fields) -> dict[str, Any]:
     """Settings; where a file was evaluated, the method says so and its hash is among them."""
     settings = circuit.child("settings")
-    result = dict(settings.data)
+    result = EARLIER | settings.data
     if circuit.data.get("given") is not None:
         given = circuit.child("given")
         file, sha256 = Path(given.text("file")).name, given.text("sha256")

@@ -49,6 +49,13 @@ class Fields:
             raise self._wrong(name, "text", value)
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self._get(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong(name, "a list of texts", value)
+        return tuple(value)
+
     def number(self, name: str) -> float:
         """A finite number."""
         value = self._get(name)

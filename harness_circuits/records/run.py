@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class Run:
         evaluation_seconds: Time of evaluation.
         peak_bytes: Peak memory of discovery and evaluation beside the model; None if not measured.
         whole_model: Published numbers of the whole model by name (`whole_model`).
+        evidence: Per kind of evidence, its lines of text.
         artifacts: Folder that scores and values per example were written to, as it was given.
     """
 
@@ -81,6 +82,7 @@ class Run:
     peak_bytes: float | None
     whole_model: Mapping[str, float]
     artifacts: str | None
+    evidence: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

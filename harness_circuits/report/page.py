@@ -109,6 +109,7 @@ def _details(entry: Entry) -> dict[str, Any]:
         "seconds": f"{run.discovery_seconds:.1f} discovery, {run.evaluation_seconds:.1f} evaluation",
         **flat({**run.model_details, **run.settings}),
         "file": run.file.as_posix(),
+        **{f"evidence: {kind}": "\n".join(lines) for kind, lines in run.evidence.items()},
     }
     try:
         caption, drawing = circuit_to_draw(entry)

@@ -62,6 +62,11 @@ class Given:
         return tuple(circuit for curve in curves for circuit in curve.values())
 
     @property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """Rankings of the circuits that were given as such."""
+        return (self.ranking, *self.further)
+
+    @property
     def kind(self) -> str:
         """`scores` or `circuit`."""
         return "circuit" if self.scores is None else "scores"

@@ -94,6 +94,44 @@ def ratio_intervals(
     return RatioIntervals(value, ends[0], ends[1], int(np.where(exact, 0, left_out).max()))
 
 
+def sign_choices(
+    y: Float[np.ndarray, "ratio example"],
+    g: Float[np.ndarray, "example"],
+    weights: Float[np.ndarray, "ratio"],
+) -> Float[np.ndarray, "choice example"]:
+    """Numerators of a weighted sum of absolute ratios of means, for two choices of their signs.
+
+    The first has the signs of the estimates; the second turns round those that the ratios' own errors
+    leave open, as an absolute value lies above its truth where that is near 0.
+    """
+    value, error = ratio_and_error(y, g)
+    signs = np.sign(value)
+    known = np.ones(len(signs), dtype=bool)
+    if len(g) > 1:
+        known = abs(value) > student_quantile(len(g)) * error
+    choices = np.stack([signs, np.where(known, signs, -signs)])
+    return np.asarray((weights * choices) @ y)
+
+
+def absolute_mean_interval(
+    y: Float[np.ndarray, "ratio example"],
+    g: Float[np.ndarray, "example"],
+    weights: Float[np.ndarray, "ratio"],
+    iters: int,
+    seed: int,
+) -> tuple[float, float] | None:
+    """95% interval of a weighted sum of absolute ratios of means; arguments as in `ratio_intervals`.
+
+    Returns:
+        Its ends, not below 0; None where there is no interval.
+    """
+    found = ratio_intervals(sign_choices(y, g, weights), g, iters, seed)
+    low, high = float(found.low.min()), float(found.high.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return None
+    return max(low, 0.0), max(high, 0.0)
+
+
 def _studentised(
     residual: Float[np.ndarray, "ratio example"], iters: int, seed: int
 ) -> tuple[Float[np.ndarray, "ratio draw"], Float[np.ndarray, "ratio"]]:

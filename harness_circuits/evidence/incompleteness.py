@@ -1,0 +1,86 @@
+r"""incompleteness: does a circuit react to knock-outs as the model does (Wang et al. 2023)?
+
+For random halves K of a circuit C, |m(C \\ K) - m(M \\ K)| / |m(M) - m(empty)|. A complete circuit
+has 0: whatever of it is taken away, the rest of the model makes up for nothing that the circuit cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
+from harness_circuits.evidence.subject import Point, Subject
+from harness_circuits.evidence.text import interval
+from harness_circuits.statistics.ratio import absolute_mean_interval
+
+SUBSETS = 20
+_DRAWS = 1  # this kind's random numbers
+
+
+def incompleteness(subject: Subject) -> dict[str, Any]:
+    """Mean over random halves with its interval, and the largest, of every circuit."""
+    return {
+        "subsets": _subsets(subject.draws),
+        "circuits": [_one(subject, p) for p in subject.points],
+    }
+
+
+def _subsets(draws: int) -> int:
+    return min(SUBSETS, draws)
+
+
+def _one(subject: Subject, point: Point) -> dict[str, Any]:
+    generator = subject.generator(_DRAWS, point)
+    halves = [random_half(point.circuit, generator) for _ in range(_subsets(subject.draws))]
+    inside = subject.values([point.circuit & half.complement() for half in halves])
+    outside = subject.values([half.complement() for half in halves])
+    difference = outside - inside
+    each = abs(difference.mean(1) / subject.gap.mean())
+    weights = np.full(len(halves), 1 / len(halves))
+    how = weights, subject.iters, subject.seed
+    bounds = absolute_mean_interval(difference, subject.gap, *how)
+    low, high = bounds or (None, None)
+    return {
+        "ranking": str(point.ranking),
+        "size": point.size,
+        "mean": float(each.mean()),
+        "ci95_low": None if low is None else min(low, float(each.mean())),
+        "ci95_high": None if high is None else max(high, float(each.mean())),
+        "largest": float(each.max()),
+    }
+
+
+def random_half(circuit: Circuit, generator: np.random.Generator) -> Circuit:
+    """Half of a circuit's units, rounded down, drawn without replacement."""
+    units = np.flatnonzero(circuit.kept)
+    kept = np.zeros(circuit.kept.size, dtype=bool)
+    kept[generator.choice(units, len(units) // 2, replace=False)] = True
+    return Circuit(circuit.space, kept.reshape(circuit.kept.shape))
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    return [
+        f"incompleteness by {one['ranking']} at {one['size']:g}: "
+        f"{interval(one['mean'], one['ci95_low'], one['ci95_high'])}, at most {one['largest']:.2f} "
+        f"of {found['subsets']} halves"
+        for one in found["circuits"]
+    ]
+
+
+def _cost(plan: Plan) -> Cost:
+    return Cost(circuits=2 * _subsets(plan.draws) * plan.points)
+
+
+EVIDENCE.register("incompleteness")(
+    Kind(
+        function=incompleteness,
+        lines=_lines,
+        cost=_cost,
+        description="how far circuit and model differ when random halves of the circuit are taken away",
+        source="Wang et al. 2023, arXiv 2211.00593",
+    )
+)

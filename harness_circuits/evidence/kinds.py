@@ -1,0 +1,117 @@
+"""The registry of kinds of evidence, and how those that are asked for are gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness_circuits.evidence.subject import Subject
+from harness_circuits.registry import Registry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a run before it: what costs are worked out from.
+
+    Attributes:
+        points: Circuits of all curves, the full model not counted.
+        draws: Random circuits, subsets or units that a kind tries.
+    """
+
+    points: int
+    draws: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a kind runs beside the curves.
+
+    Attributes:
+        circuits: Circuits that are run on every evaluation pair, at most.
+        discoveries: Discoveries beside that of the run, in units of that of all training pairs.
+    """
+
+    circuits: int = 0
+    discoveries: float = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of evidence.
+
+    Attributes:
+        function: From the subject to plain JSON.
+        lines: From that to what people read.
+        cost: What it runs.
+        extras: What it needs of `Subject.extras`.
+        samples: Groups of training pairs whose score sums it needs; 0 if it needs none.
+        description: One line for documentation and messages.
+        source: The paper.
+    """
+
+    function: Callable[[Subject], dict[str, Any]]
+    lines: Callable[[Mapping[str, Any]], list[str]]
+    cost: Callable[[Plan], Cost]
+    extras: tuple[str, ...] = ()
+    samples: int = 0
+    description: str
+    source: str
+
+
+EVIDENCE: Registry[Kind] = Registry("kind of evidence")
+SHI = ("equivalence", "independence", "minimality", "sufficiency", "partial-necessity")
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Names of several kinds: `tests` (of Shi et al. 2024, arXiv 2410.13032) and `all`."""
+    return {"tests": tuple(name for name in SHI if name in EVIDENCE), "all": tuple(EVIDENCE)}
+
+
+def chosen_kinds(names: Sequence[str]) -> tuple[str, ...]:
+    """Kinds by name, groups spelled out, each once.
+
+    Raises:
+        UnknownNameError: There is no such kind, nor group.
+
+    >>> chosen_kinds(["necessity", "tests", "equivalence"])[:3]
+    ('necessity', 'equivalence', 'independence')
+    """
+    known: Registry[tuple[str, ...]] = Registry(EVIDENCE.kind)
+    for name in EVIDENCE:
+        known.register(name)((name,))
+    for name, members in groups().items():
+        known.register(name)(members)
+    return tuple(dict.fromkeys(kind for name in names for kind in known.get(name)))
+
+
+def announcement(names: Sequence[str], plan: Plan) -> list[str]:
+    """What the kinds will run beside the curves, a line each: said before anything is run."""
+    lines = []
+    for name in names:
+        cost = EVIDENCE.get(name).cost(plan)
+        parts = [f"{cost.circuits:,} circuits on every evaluation pair"] if cost.circuits else []
+        parts += [f"{cost.discoveries:g} more discoveries"] if cost.discoveries else []
+        what = " and ".join(parts) or "no further passes"
+        lines.append(f"evidence={name}: {what} (the curves: {plan.points} circuits)")
+    return lines
+
+
+def summary_lines(evidence: Mapping[str, Any]) -> list[str]:
+    """What people read of gathered evidence."""
+    return [line for kind in evidence.values() for line in kind["summary"]]
+
+
+def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
+    """Evidence of some kinds, as plain JSON by kind, each with its `summary` lines.
+
+    Args:
+        names: Kinds, in the order in which they are gathered.
+        subject: What it is about.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        kind = EVIDENCE.get(name)
+        data = kind.function(subject)
+        found[name] = {**data, "summary": kind.lines(data)}
+    return found

@@ -1,0 +1,51 @@
+r"""necessity: what the model does *without* the circuit.
+
+The complement's faithfulness f(M \ C): the circuit's units are replaced and all others are kept. A
+circuit that is needed leaves nothing: f(M \ C) near 0, and necessity 1 - f(M \ C) near 1. Of the whole
+model necessity is 1, of the empty circuit 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
+from harness_circuits.evidence.subject import Subject
+from harness_circuits.evidence.text import curve_lines
+
+
+def necessity(subject: Subject) -> dict[str, Any]:
+    """The complement's curve of every ranking: `faithfulness` with its interval, and 1 minus both."""
+    curves = {}
+    for ranking, circuits in subject.circuits.items():
+        values = subject.values([circuit.complement() for circuit in circuits])
+        columns = subject.interval_columns(values)
+        curves[str(ranking)] = {
+            "sizes": list(subject.sizes),
+            **columns,
+            "necessity": [1 - f for f in columns["faithfulness"]],
+            "necessity_ci95_low": [None if x is None else 1 - x for x in columns["ci95_high"]],
+            "necessity_ci95_high": [None if x is None else 1 - x for x in columns["ci95_low"]],
+        }
+    return {"curves": curves}
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, curve in found["curves"].items():
+        title = f"without, by {Ranking(name).symbol}"
+        lines += curve_lines(title, curve, header=not lines)
+    return lines
+
+
+EVIDENCE.register("necessity")(
+    Kind(
+        function=necessity,
+        lines=_lines,
+        cost=lambda plan: Cost(circuits=plan.points),
+        description="faithfulness of the model without the circuit, at every size",
+        source="Wang et al. 2023, arXiv 2211.00593",
+    )
+)

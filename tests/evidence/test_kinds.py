@@ -1,0 +1,88 @@
+"""Evidence as an option: names, costs said beforehand, where it stands, and that it can be read again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.tiny_tasks import TASK, documents, evaluate, write_task
+from helpers.tiny_tokenizer import save_tiny_model
+
+import harness_circuits as hc
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.errors import CircuitError, UnknownNameError
+from harness_circuits.evidence import EVIDENCE, chosen_kinds, groups
+from harness_circuits.evidence.kinds import Plan, announcement
+from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.records.results_file import read_results
+from harness_circuits.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"), "llama")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> CircuitModel:
+    return hc.load_model(str(folder), device="cpu")
+
+
+def test_names_are_kinds_or_groups() -> None:
+    assert set(groups()["all"]) == set(EVIDENCE)
+    assert chosen_kinds(["all", "necessity"]) == groups()["all"]
+    settings = Settings.from_arguments({"evidence": "necessity:incompleteness:necessity"})
+    assert settings.evidence == ("necessity", "incompleteness")
+    assert settings.to_dict()["evidence"] == ["necessity", "incompleteness"]
+    with pytest.raises(UnknownNameError, match=r"^Unknown kind of evidence .neccessity.\. Did you"):
+        Settings.from_arguments({"evidence": "neccessity"})
+    with pytest.raises(
+        CircuitError, match=r"^evidence is kinds of evidence, for example evidence="
+    ):
+        Settings.from_arguments({"evidence": 3})
+
+
+def test_what_is_said_beforehand_is_no_less_than_what_is_run(model: CircuitModel) -> None:
+    """Every kind: circuits that were run beside the curves, counted."""
+    for name in EVIDENCE:
+        cost = EVIDENCE.get(name).cost(Plan(points=3, draws=4))
+        (line,) = announcement([name], Plan(points=3, draws=4))
+        assert line.startswith(f"evidence={name}: ")
+        assert (f"{cost.circuits:,} circuits on every" in line) == bool(cost.circuits)
+
+
+def test_evidence_in_python(model: CircuitModel, caplog: pytest.LogCaptureFixture) -> None:
+    pairs = pairs_from_docs(documents(0, 8), "tiny")
+    scores = hc.discover(model, pairs[:4], method="EAP")
+    circuits = hc.select(scores, (0.2, 0.6, 1.0))
+    how = {"bootstrap_iters": 50, "evidence_draws": 3}
+    with caplog.at_level(logging.INFO, "lm_eval.circuit"):
+        result = hc.faithfulness(model, pairs[4:], circuits, evidence=["necessity"], **how)
+    assert "evidence=necessity: 3 circuits on every evaluation pair (the curves: 3" in caplog.text
+    curve = result.evidence["necessity"]["curves"]["absolute"]
+    assert curve["necessity"][-1] == pytest.approx(1)
+    assert "f without, by |score|" in str(result)
+    assert result.metrics == hc.faithfulness(model, pairs[4:], circuits, **how).metrics
+
+
+def test_evidence_in_results_and_back(folder: Path, tmp_path: Path) -> None:
+    from harness_circuits.harness.lm import CircuitLM
+
+    task = tmp_path / "task"
+    task.mkdir()
+    arguments: dict[str, Any] = {"sizes": "0.3:1", "evidence": "necessity", "method": "EAP"}
+    model = CircuitLM(pretrained=str(folder), device="cpu", **arguments)
+    results = evaluate(model, [TASK], include=write_task(task))
+    found = results["config"]["circuit"]["tasks"][TASK]
+    assert json.loads(json.dumps(found["evidence"])) == found["evidence"]
+    assert set(found["evidence"]["necessity"]["curves"]) == {"absolute", "signed"}
+    path = tmp_path / "results_1.json"
+    path.write_text(json.dumps(results, default=str))
+    (run,) = read_results([path]).runs
+    assert run.evidence["necessity"] == tuple(found["evidence"]["necessity"]["summary"])
+    assert run.settings["evidence"] == ["necessity"]
+    assert set(run.curves) == set(Ranking)
