@@ -156,8 +156,10 @@ class Experiment:
     def evidence(
         self, found: Given, circuits: Mapping[Ranking, Sequence[Circuit]], examples: ExampleValues
     ) -> dict[str, Any]:
-        """What `evidence=` asks for, by kind."""
+        """Facts about what `evidence=` asks for: none where it asks for nothing."""
         setup, settings = self.setup, self.setup.settings
+        if not settings.evidence:
+            return {}
         how = setup.metric, self.discovery.ablation, setup.ranks
 
         def evaluate(some: Sequence[Circuit]) -> Any:
@@ -177,7 +179,9 @@ class Experiment:
         )
         known = [circuit for chosen in circuits.values() for circuit in chosen]
         subject.remember(known, examples.circuits[: len(known)])
-        return gather(settings.evidence, subject)
+        with spent(setup.model.device) as gathering:
+            evidence = gather(settings.evidence, subject)
+        return {"evidence": evidence, "evidence_seconds": gathering.seconds}
 
     def run(self) -> Result:
         """Discover (unless scores or circuits are given), select and evaluate.
@@ -211,8 +215,7 @@ class Experiment:
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
-        with spent(device) as gathering:
-            evidence = self.evidence(found, circuits, examples)
+        evidence = self.evidence(found, circuits, examples)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
         facts = {
@@ -227,7 +230,7 @@ class Experiment:
             "evaluation_peak_bytes": evaluating.peak_bytes,
             "gap": measure_gap(examples.full, examples.empty).to_dict(),
             "warnings": warnings,
-            **({"evidence": evidence, "evidence_seconds": gathering.seconds} if evidence else {}),
+            **evidence,
         }
         return Result(setup.task, setup.metric_name, found.scores, curves, examples, facts)
 

@@ -31,7 +31,7 @@
       strongest          null, or the ten units and nodes with the largest absolute scores: {level,
                          units, nodes: [{unit, score, known}], known: name of a known circuit, or null}
       evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed; absent
-                         where nothing was asked for
+                         where nothing was asked for, as is `evidence_seconds`
       curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
                          accuracy, kept, edges; with null circuits `null`, with resamples `stability`;
                          where there were any, `resamples_without_spread`, which intervals leave out.
