@@ -35,7 +35,7 @@ def relp(job: Job, *, ln_rule: bool, identity_rule: bool, half_rule: bool, ah_ru
         UnsupportedModelError: A rule has no meaning for the model's MLPs or norms.
     """
     run_type = partial(RelevanceRun, frozen_norms=ln_rule, frozen_patterns=ah_rule)
-    with relevance_rules(job.model, Rules(ln_rule, identity_rule, half_rule)):
+    with relevance_rules(job.model, Rules(ln_rule, identity_rule, 0.5 if half_rule else 1.0)):
         return path_attribution(job, [PathPoint(1.0, 1.0)], run_type)
 
 

@@ -92,6 +92,12 @@ class NativeRun:
             self.seen[point][layer] = tensor
         return tensor
 
+    def attend(
+        self, layer: int, q: PerHead, k: PerHead, v: PerHead, arguments: dict[str, Any]
+    ) -> PerHead:
+        """Mix the values of a layer's heads."""
+        return self.model.layers[layer].core(q, k, v, arguments)
+
     def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
         """Run one block."""
         layer = self.model.layers[index]
@@ -105,7 +111,7 @@ class NativeRun:
             self.tap(kind, index, value)
             for kind, value in zip("qkv", layer.project(x), strict=True)
         )
-        mixed = self.tap("mixed", index, layer.core(q, k, v, arguments))
+        mixed = self.tap("mixed", index, self.attend(index, q, k, v, arguments))
         attention = self.tap("attention", index, layer.attention_sum(mixed))
         mid = x + layer.after_attention(attention)
         mlp_in = self.tap("mlp_in", index, x if self.model.graph.parallel else mid)

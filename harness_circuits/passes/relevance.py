@@ -5,7 +5,7 @@ rules that share the metric out among the parts it is made of (a run without gra
 
 - LN rule: the scale of every norm is a constant, so that norms are linear.
 - Identity rule: an activation is x times the constant act(x) / x.
-- Half rule: of the product in a gated MLP, each factor gets half.
+- Half rule: of the product in a gated MLP, each factor gets half (or another share).
 
 The rule for attention (patterns are constants) is in `RelevanceRun`. Each rule is a hook on a
 module of the model; leaving the context removes them all.
@@ -35,12 +35,12 @@ class Rules:
     Attributes:
         norms: LN rule.
         activations: Identity rule.
-        products: Half rule.
+        product_scale: What each factor's gradient is multiplied by: a half, or 1 for no rule.
     """
 
     norms: bool = True
     activations: bool = True
-    products: bool = True
+    product_scale: float = 0.5
 
 
 class RelevanceRun(NativeRun):
@@ -68,22 +68,28 @@ class RelevanceRun(NativeRun):
 
 
 @contextmanager
-def relevance_rules(model: CircuitModel, rules: Rules) -> Iterator[None]:
+def relevance_rules(model: CircuitModel, rules: Rules, method: str = "RelP") -> Iterator[None]:
     """Within this context, gradients through the model's modules follow the rules.
+
+    Args:
+        model: The model.
+        rules: Which rules hold.
+        method: What messages call the method that they are for.
 
     Raises:
         UnsupportedModelError: A rule has no meaning for one of the model's modules.
     """
     norms = _norms(model) if rules.norms else []
-    mlps = [read_mlp(layer, model.name) for layer in model.layers]
+    mlps = [read_mlp(layer, model.name, method) for layer in model.layers]
+    scaled = _Scaled(rules.product_scale)
     with ExitStack() as stack:
         for norm in norms:
             stack.enter_context(_hooked(norm.module.register_forward_hook(_LinearNorm(norm))))
         for mlp in mlps:
             for activation in mlp.activations if rules.activations else ():
                 stack.enter_context(_hooked(activation.register_forward_hook(_scaled_identity)))
-            if mlp.gated and rules.products:
-                stack.enter_context(_hooked(mlp.out.register_forward_pre_hook(_halved)))
+            if mlp.gated and rules.product_scale != 1:
+                stack.enter_context(_hooked(mlp.out.register_forward_pre_hook(scaled)))
         yield
 
 
@@ -95,7 +101,7 @@ def _hooked(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
         handle.remove()
 
 
-def _with_gradient_of(value: Tensor, stand_in: Tensor) -> Tensor:
+def with_gradient_of(value: Tensor, stand_in: Tensor) -> Tensor:
     """The value, whose gradient is that of another tensor."""
     return value.detach() + (stand_in - stand_in.detach())
 
@@ -113,7 +119,7 @@ class _LinearNorm:
         scale = self.norm.inverse_scale(x.detach())
         if self.norm.centred:
             x = x - x.mean(-1, keepdim=True)
-        return _with_gradient_of(output, (x * scale * self.norm.gain).to(output.dtype))
+        return with_gradient_of(output, (x * scale * self.norm.gain).to(output.dtype))
 
 
 def _scaled_identity(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -125,14 +131,19 @@ def _scaled_identity(module: nn.Module, inputs: tuple[Any, ...], output: Tensor)
     with torch.no_grad():
         at_zero = module.forward(torch.full_like(x[:1], tiny)) / tiny
         ratio = torch.where(x.abs() < tiny, at_zero, output / x)
-    return _with_gradient_of(output, x * ratio)
+    return with_gradient_of(output, x * ratio)
 
 
-def _halved(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Hook on the projection behind a product: each factor gets half the gradient."""
-    if not inputs[0].requires_grad:
-        return inputs
-    return (_with_gradient_of(inputs[0], inputs[0] / 2), *inputs[1:])
+class _Scaled:
+    """Hook on the projection behind a product: each factor gets a share of the gradient."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not inputs[0].requires_grad:
+            return inputs
+        return (with_gradient_of(inputs[0], inputs[0] * self.scale), *inputs[1:])
 
 
 @dataclass(frozen=True)
@@ -150,8 +161,8 @@ class Mlp:
     gated: bool
 
 
-def read_mlp(layer: Layer, name: str) -> Mlp:
-    """Take an MLP apart.
+def read_mlp(layer: Layer, name: str, method: str = "RelP") -> Mlp:
+    """Take an MLP apart, for the rules of a method.
 
     Raises:
         UnsupportedModelError: It is not made of an activation and two or three projections.
@@ -163,7 +174,7 @@ def read_mlp(layer: Layer, name: str) -> Mlp:
     activations = [m for m in plain if not isinstance(m, (nn.Dropout, nn.Identity))]
     if len(plain) != len(others) or len(activations) != 1 or len(projections) not in (2, 3):
         raise UnsupportedModelError(
-            f"method=RelP cannot be used with {name}: its rules are for MLPs of two or three "
+            f"method={method} cannot be used with {name}: its rules are for MLPs of two or three "
             f"projections around one activation, and {type(layer.mlp).__name__} has "
             f"{[type(child).__name__ for child in children]}. Use another method, such as EAP."
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import torch
 from helpers.reference import Reference, exact_float64, gate_gradient
 from helpers.reference_cases import BY_HAND, CASES, PAIRS, clean, exact_case
-from helpers.reference_layers import Function, LayerReader
+from helpers.reference_rules import Linear
 from helpers.tiny_models import ARCHITECTURES, random_hf, tiny_model, token_batches
 from torch import Tensor, nn
 
@@ -44,61 +43,6 @@ def test_without_rules_it_is_eap_and_each_rule_changes_it(architecture: str, lev
         relu = isinstance(mlp.activations[0], nn.ReLU)  # act(x) / x is its gradient
         no_product = rule == "half_rule" and not mlp.gated
         assert same == (no_product or (rule == "identity_rule" and relu))
-
-
-class Linear(LayerReader):
-    """Reads blocks whose norms, activations and products follow the rules, written out."""
-
-    def norm(self, module: nn.Module, repeat: int = 1) -> Function:
-        exact = super().norm(module, repeat)
-        if self.kind == "olmo":
-            return lambda x: (
-                (x - x.mean(-1, keepdim=True))
-                * (x.detach().var(-1, correction=0, keepdim=True) + 1e-5).rsqrt()
-            )
-        if isinstance(module, nn.LayerNorm):
-            return lambda x: (
-                (x - x.mean(-1, keepdim=True))
-                * (x.detach().var(-1, correction=0, keepdim=True) + module.eps).rsqrt()
-                * module.weight
-                + module.bias
-            )
-        return lambda x: x * (exact(x.detach()) / x.detach())
-
-    def _mlp(self, block: Any) -> Function:
-        parts = dict(block.named_children())
-        if self.kind == "opt":
-            parts["activation_fn"] = activated(block.activation_fn)
-        else:
-            parts["mlp"] = linear_mlp(block.mlp)
-        return super()._mlp(SimpleNamespace(**parts))
-
-
-def activated(act: nn.Module) -> Function:
-    """An activation as act(x) / x times x."""
-    return lambda x: x * (act(x.detach()) / x.detach())
-
-
-def linear_mlp(mlp: nn.Module) -> Function:
-    """An MLP as act(x) / x times x, with half the gradient for each factor of a product."""
-    parts = dict(mlp.named_children())
-    (act,) = (m for name, m in parts.items() if "act" in name)
-    matrices = [m for name, m in parts.items() if "act" not in name and name != "dropout"]
-    through = activated(act)
-
-    def run(x: Tensor) -> Tensor:
-        if len(matrices) == 2 and "gate_up_proj" not in parts:
-            out: Tensor = matrices[1](through(matrices[0](x)))
-            return out
-        if "gate_up_proj" in parts:
-            gate, up = parts["gate_up_proj"](x).chunk(2, dim=-1)
-        else:
-            gate, up = parts["gate_proj"](x), parts["up_proj"](x)
-        product = through(gate) * up
-        out = parts["down_proj"](product / 2 + product.detach() / 2)
-        return out
-
-    return run
 
 
 class LinearReference(Reference):
