@@ -26,15 +26,40 @@ PROGRAM = "harness-circuits"
 PIPE_CLOSED = 141  # as the shell has it for what SIGPIPE ended
 INTERRUPTED = 130  # the same for SIGINT
 
-# Name of a command: the function that runs it, given the arguments after the name.
+# Name of a command: the function that runs it, given the arguments after the name, and what it does.
 COMMANDS = {
-    "check-task": "harness_circuits.commands.check_task:check_task_command",
-    "compare": "harness_circuits.commands.compare:compare_command",
-    "draw": "harness_circuits.commands.draw:draw_command",
-    "export-mib": "harness_circuits.commands.export_mib:export_mib",
-    "leaderboard": "harness_circuits.commands.leaderboard:leaderboard_command",
-    "sweep": "harness_circuits.commands.sweep:sweep_command",
-    "version": "harness_circuits.commands.main:print_versions",
+    "check-task": (
+        "harness_circuits.commands.check_task:check_task_command",
+        "a task's pairs for a model: left out and why, token by token, accuracy",
+    ),
+    "compare": (
+        "harness_circuits.commands.compare:compare_command",
+        "paired comparison of two result sets; exit code 1 for a regression",
+    ),
+    "draw": (
+        "harness_circuits.commands.draw:draw_command",
+        "a drawing of a circuit file or of a task's artifacts",
+    ),
+    "export-mib": (
+        "harness_circuits.commands.export_mib:export_mib",
+        "a folder for the MIB leaderboard from artifacts",
+    ),
+    "leaderboard": (
+        "harness_circuits.commands.leaderboard:leaderboard_command",
+        "Markdown, CSV and one HTML page from result files",
+    ),
+    "sweep": (
+        "harness_circuits.commands.sweep:sweep_command",
+        "a grid of models, tasks, methods and settings, resumable",
+    ),
+    "tasks": (
+        "harness_circuits.commands.tasks:tasks_command",
+        "the circuit tasks that there are, a line each",
+    ),
+    "version": (
+        "harness_circuits.commands.main:print_versions",
+        "the versions that a bug report needs",
+    ),
 }
 LM_EVAL_COMMANDS = ("run", "ls", "validate")
 # Signals end these at once, in whatever library they are: what they leave can be gone on from.
@@ -96,7 +121,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def load_command(name: str) -> Command:
     """Import the function behind one of `COMMANDS`."""
-    module, _, function = COMMANDS[name].partition(":")
+    module, _, function = COMMANDS[name][0].partition(":")
     command: Command = getattr(importlib.import_module(module), function)
     return command
 
@@ -127,11 +152,13 @@ def print_versions(arguments: Sequence[str]) -> None:
 
 
 def _overview() -> str:
-    names = ", ".join(sorted(COMMANDS))
+    rows = "".join(f"  {name:<13}{about}\n" for name, (_, about) in sorted(COMMANDS.items()))
     return (
-        f"{PROGRAM} COMMAND ...   commands: {names}\n"
-        f"{PROGRAM} ...           everything else goes to lm-eval, for example\n"
-        f"  {PROGRAM} --model circuit --tasks ioi_circuit\n"
+        f"usage: {PROGRAM} COMMAND ...   (COMMAND --help describes its arguments)\n"
+        f"       {PROGRAM} ...           everything else goes to lm-eval\n\n"
+        f"commands:\n{rows}\n"
+        f"the main job:\n  {PROGRAM} --model circuit --tasks ioi_circuit\n\n"
+        "what lm-eval takes:\n"
     )
 
 
