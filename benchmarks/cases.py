@@ -46,8 +46,8 @@ def gpt2(layers: int, heads: int, width: int, **how: int) -> Case:
 
 CASES = {
     "smollm2-ioi": Case(),
-    "ioi": Case(task="ioi_circuit", n_pairs=200),
-    "greater-than": Case(task="greater_than_circuit", n_pairs=200, metric="prob_diff"),
+    "ioi": Case(task="ioi_circuit", n_pairs=100),
+    "greater-than": Case(task="greater_than_circuit", n_pairs=100, metric="prob_diff"),
     "docstring": Case(task="docstring_circuit", n_pairs=60),
     "gpt2-small": gpt2(12, 12, 768),
     "gpt2-small-256-tokens": gpt2(12, 12, 768, n_pairs=4, n_tokens=256),

@@ -19,7 +19,7 @@ Neurons are not defined here: the effect of a query input is not a sum over its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from harness_circuits.attribution.gradient import metric_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import Graph
@@ -43,7 +44,7 @@ from harness_circuits.passes.contract import contract_edges, delta_between
 from harness_circuits.passes.gradients import (
     DESTINATION_POINTS,
     DestinationGradients,
-    RunType,
+    GradientPass,
     add_destination_gradients,
     run_with_gradients,
 )
@@ -68,12 +69,10 @@ def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
             f"grad_drop=true drops one layer at a time and needs two, {job.model.name} has "
             f"{graph.n_layers}. Set grad_drop=false."
         )
-    run_types: list[RunType] = [NativeRun]
-    if grad_drop:
-        run_types = [partial(DropRun, dropped=layer) for layer in range(graph.n_layers)]
-    totals = job.zeros().new_zeros((len(run_types), *job.space.shape))
+    dropped: Sequence[int | None] = range(graph.n_layers) if grad_drop else [None]
+    totals = job.zeros().new_zeros((len(dropped), *job.space.shape))
     for batch in job.watched("discovery"):
-        sums = _edge_sums(job, batch, run_types, qk_fix=qk_fix)
+        sums = _edge_sums(job, batch, dropped, qk_fix=qk_fix)
         totals += sums if job.level == "edge" else sums.sum(-1)
     job.ranks.sum_(totals)  # before sizes are taken, which do not add up over examples
     if not grad_drop:
@@ -83,7 +82,7 @@ def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
 
 
 class DropRun(NativeRun):
-    """An ordinary run in which no gradient passes what one layer adds to the residual stream."""
+    """Ordinary runs side by side, in each of which no gradient passes what one layer adds."""
 
     def __init__(
         self,
@@ -92,43 +91,40 @@ class DropRun(NativeRun):
         start: Residual | None = None,
         *,
         differentiable: bool = False,
-        dropped: int,
+        dropped: Sequence[int | None],
     ) -> None:
-        """Prepare one run; arguments as in `NativeRun`, and the dropped layer."""
+        """Prepare the runs; arguments as in `NativeRun`, and each run's dropped layer, if any."""
         super().__init__(model, points, start, differentiable=differentiable)
         self.dropped = dropped
 
     def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:
-        """Keep a tensor as in any run, and cut it off if the layer adds it to the stream."""
+        """Keep a tensor as in any run, and cut it off in the runs in which its layer is dropped."""
         tensor = super().tap(point, layer, tensor)
-        return (
-            tensor.detach() if layer == self.dropped and point in ("attention", "mlp") else tensor
-        )
+        if layer not in self.dropped or point not in ("attention", "mlp"):
+            return tensor
+        rows = zip(tensor.chunk(len(self.dropped)), self.dropped, strict=True)
+        return torch.cat([t.detach() if dropped == layer else t for t, dropped in rows])
 
 
 def _edge_sums(
-    job: Job, batch: Batch, run_types: list[RunType], *, qk_fix: bool
+    job: Job, batch: Batch, dropped: Sequence[int | None], *, qk_fix: bool
 ) -> Float[Tensor, "run src dst"]:
-    """Sums over the batch's examples, per run."""
+    """Sums over the batch's examples, per dropped layer."""
     model, graph = job.model, job.model.graph
     replacement = job.ablation.replacement(model, batch)
     points = ("block_in", "q", "k", "v", "mixed", "mlp", "attention")
     seen, logits = record(model, batch.clean, points)
     clean = outputs_of(model, batch.clean, seen)
     delta = delta_between(clean, replacement, model.sum_dtype)
-
-    def metric(found: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "*batch"]:
-        return job.metric(found, batch, logits)
-
-    sums = job.zeros().new_zeros((len(run_types), graph.n_src, graph.n_dst))
+    sums = job.zeros().new_zeros((len(dropped), graph.n_src, graph.n_dst))
     at_mixed = []
-    wanted = (*DESTINATION_POINTS, "mixed")
-    for out, run_type in zip(sums, run_types, strict=True):
-        run = run_with_gradients(model, batch.clean, metric, wanted, run_type=run_type)
+    runs = _runs(job, batch, dropped, logits)
+    for out, run in zip(sums, runs, strict=True):
         gradients = DestinationGradients()
         add_destination_gradients(gradients, model, run, 1.0)
         contract_edges(model, delta, gradients, out, seen["attention"])
         at_mixed.append(run.gradients["mixed"])
+        del run  # it would be kept through the next one otherwise
     if qk_fix:
         fix = QueryKeyFix(model, batch.clean, seen)
         changes = Changes(model, clean, replacement, seen["attention"])
@@ -136,6 +132,27 @@ def _edge_sums(
             per_run = torch.stack([gradient[layer] for gradient in at_mixed])
             _fix_layer(sums, layer, fix, changes, per_run)
     return sums
+
+
+def _runs(
+    job: Job,
+    batch: Batch,
+    dropped: Sequence[int | None],
+    logits: Float[Tensor, "batch read vocab"],
+) -> Iterator[GradientPass]:
+    """A run with gradients for each dropped layer, side by side as memory allows."""
+
+    def metric(found: Float[Tensor, "row read vocab"]) -> Float[Tensor, "row"]:
+        return metric_side_by_side(job, batch, found, logits)
+
+    for first in range(0, len(dropped), batch.at_once):
+        some = dropped[first : first + batch.at_once]
+        inputs = batch.clean if len(some) == 1 else batch.clean.repeated(len(some))
+        run_type = partial(DropRun, dropped=some)
+        points = (*DESTINATION_POINTS, "mixed")
+        run = run_with_gradients(job.model, inputs, metric, points, run_type=run_type)
+        yield from run.row_groups(len(some))
+        del run
 
 
 def _fix_layer(

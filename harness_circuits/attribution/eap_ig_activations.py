@@ -4,7 +4,8 @@ Integrated gradients with one path per site: the input, all heads of a layer, or
 output moves from its replacement to its clean value, everything before it stays clean, everything
 after it follows. Site by site:
 
-1. At every point of the path, run with the site's output fixed there, and take gradients.
+1. At every point of the path, run with the site's output fixed there, and take gradients; points,
+   and sites of one layer, side by side.
 2. `sites=own`: score the sources of the site with its own gradients. Blocks before the site are
    skipped, and the clean end of every path is the same run, which is made once.
    `sites=all`: score every source with the gradients averaged over the paths of all sites, which is
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -80,32 +82,42 @@ class _SiteBatch:
         sites = sites_of(self.model.graph)
         if not own:
             share = 1 / len(sites)
-            for site in sites:
-                runs = self._path(site, points, share, first=0)
-                if site.point == "block_in" and without_first:
-                    runs = map(self._without_first_inputs, runs)
-                self._add(runs, None)
+            lost = without_first
+            for site, runs in self._paths(sites, points, share, first=0):
+                wanted = map(self._without_first_inputs, runs) if lost and site.is_input else runs
+                self._add(wanted, None)
             return
         clean_weight = sum(point.weight for point in points if point.alpha == 1)
         if clean_weight:
             self._add(iter([Weighted(self._run(None), clean_weight)]), None)
         inner = [point for point in points if point.alpha != 1]
-        for site in sites if inner else ():
-            self._add(self._path(site, inner, 1.0, first=site.layer), site.sources)
+        for layer, together in groupby(sites if inner else (), key=lambda site: site.layer):
+            for site, runs in self._paths(list(together), inner, 1.0, first=layer):
+                self._add(runs, site.sources)
 
-    def _path(
-        self, site: Site, points: Sequence[PathPoint], share: float, *, first: int
-    ) -> Iterator[Weighted]:
+    def _paths(
+        self, sites: Sequence[Site], points: Sequence[PathPoint], share: float, *, first: int
+    ) -> Iterator[tuple[Site, Iterator[Weighted]]]:
+        """Each site with the runs along its path; runs of neighbouring sites lie side by side."""
+        wanted = [(site, point) for site in sites for point in points]
+        runs = self._side_by_side(wanted, share, first)
+        for site, group in groupby(runs, key=lambda found: found[0]):
+            yield site, (run for _, run in group)
+
+    def _side_by_side(
+        self, wanted: Sequence[tuple[Site, PathPoint]], share: float, first: int
+    ) -> Iterator[tuple[Site, Weighted]]:
         at_once = self.batch.at_once
-        for some in (points[i : i + at_once] for i in range(0, len(points), at_once)):
-            n, weights = len(some), [share * point.weight for point in some]
-            value = torch.cat([self._between(site, point.alpha) for point in some])
-            how: tuple[Residual, RunType] = (value, NativeRun)
-            if site.point != "block_in":
-                before = self.block_in[first].repeat(n, 1, 1)
-                how = (before, partial(SiteRun, first=first, site=site, value=value))
+        for some in (wanted[i : i + at_once] for i in range(0, len(wanted), at_once)):
+            fixed = [(site, self._between(site, point.alpha)) for site, point in some]
+            before = self.block_in[first]
+            start = torch.cat([value if site.is_input else before for site, value in fixed])
+            how = partial(SiteRun, first=first, fixed=fixed)
+            sites, weights = zip(*((s, share * point.weight) for s, point in some), strict=True)
             # Not named, as a run that this function held would be kept through the next one.
-            yield from map(Weighted, self._run(*how, n=n).row_groups(n), weights)
+            parts = self._run(start, how, n=len(some)).row_groups(len(some))
+            yield from zip(sites, map(Weighted, parts, weights), strict=True)
+            del parts
 
     def _without_first_inputs(self, item: Weighted) -> Weighted:
         """The gradients without those at the inputs of the first layer, which the reference loses."""
@@ -117,7 +129,7 @@ class _SiteBatch:
 
     def _between(self, site: Site, alpha: float) -> Tensor:
         """The site's value; that of the input node is the first block's input."""
-        if site.point == "block_in":
+        if site.is_input:
             change = self.replacement.embedded - self.clean.embedded
             return self.block_in[0] + (1 - alpha) * change
         clean, replaced = (

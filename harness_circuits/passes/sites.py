@@ -1,10 +1,11 @@
-"""Runs in which the output of one site is replaced: the input, all heads of a layer, or an MLP."""
+"""Runs in which the output of a site is replaced: the input, all heads of a layer, or an MLP."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from harness_circuits.circuits.graph import Graph
@@ -26,6 +27,11 @@ class Site:
     layer: int
     sources: slice
 
+    @property
+    def is_input(self) -> bool:
+        """Whether it is the input node."""
+        return self.point == "block_in"
+
 
 def sites_of(graph: Graph) -> list[Site]:
     """All sites of a graph, in the order of the sources."""
@@ -38,7 +44,10 @@ def sites_of(graph: Graph) -> list[Site]:
 
 
 class SiteRun(NativeRun):
-    """An ordinary run in which heads or an MLP put out a given value, a leaf for gradients."""
+    """An ordinary run in which heads or an MLP put out given values, which are leaves for gradients.
+
+    Runs lie side by side, as many rows each; every one has a site and a value of its own.
+    """
 
     def __init__(
         self,
@@ -48,16 +57,18 @@ class SiteRun(NativeRun):
         *,
         differentiable: bool = False,
         first: int = 0,
-        site: Site,
-        value: Tensor,
+        fixed: Sequence[tuple[Site, Tensor]],
     ) -> None:
-        """Prepare one run; arguments as in `NativeRun`, and the site and its value."""
+        """Prepare runs; arguments as in `NativeRun`, and the site and value of each."""
         super().__init__(model, points, start, differentiable=differentiable, first=first)
-        self.site = site
-        self.value = value.detach().requires_grad_(differentiable)
+        self.fixed = [(site, v.detach().requires_grad_(differentiable)) for site, v in fixed]
 
     def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:
-        """Keep a tensor as in any run, with the site's own value in its place."""
-        if point == self.site.point and layer == self.site.layer:
-            tensor = self.value
+        """Keep a tensor as in any run, with the sites' own values in its place."""
+        if any((site.point, site.layer) == (point, layer) for site, _ in self.fixed):
+            rows = zip(self.fixed, tensor.chunk(len(self.fixed)), strict=True)
+            here = point, layer
+            tensor = torch.cat(
+                [v if (site.point, site.layer) == here else t for (site, v), t in rows]
+            )
         return super().tap(point, layer, tensor)

@@ -196,7 +196,7 @@ def test_both_corrections_recompute_attention_for_every_dropped_layer(name: str)
         sizes = []
         for reference.dropped in range(3):
             one = case.brute_force(gate_gradient, "edge", "patching")
-            run_type = partial(DropRun, dropped=reference.dropped)
+            run_type = partial(DropRun, dropped=[reference.dropped])
             one[:, fixed] = recomputed(case, "patching", run_type=run_type)[:, fixed]
             sizes.append(np.abs(one))
         got = scores(case, "edge")
