@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -37,6 +37,10 @@ class Case:
     n_tokens: int = 14
     task: str | None = None
     metric: str = "logit_diff"
+
+    def first(self, n_pairs: int) -> Case:
+        """The same case with fewer pairs."""
+        return replace(self, n_pairs=n_pairs)
 
 
 def gpt2(layers: int, heads: int, width: int, **how: int) -> Case:
