@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness_circuits.pairs.pair import Pair
-
-Z = 1.959963984540054  # of a two-sided 95% interval
+from harness_circuits.statistics.binomial import wilson
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,8 @@ def accuracy_and_chance(hits: Sequence[float], pairs: Sequence[Pair]) -> Accurac
     """
     n = len(pairs)
     value = sum(hits) / n
-    middle = (value + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * math.sqrt(value * (1 - value) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
     chance = sum(len(pair.correct) / len(pair.choices) for pair in pairs) / n
-    return Accuracy(value, middle - half, middle + half, chance)
+    return Accuracy(value, *wilson(value, n), chance)
 
 
 def near_chance_warning(found: Accuracy, task: str, model: str) -> str:

@@ -46,13 +46,34 @@ def random_circuit(space: ScoreSpace, n_kept: int, seed: int) -> Circuit:
     if n_kept >= space.n_units:
         return Circuit.full(space)
     if space.level == "edge":
-        return Circuit(space, _Growth(space.graph, generator).grow(n_kept))
+        return Circuit(space, _Growth(space.graph, space.real, generator).grow(n_kept))
     kept = np.zeros(space.n_units, dtype=bool)
     width = 1 if space.level == "node" else space.graph.d_model
     first = generator.integers(width)  # the input node, or a neuron of it: all else hangs on it
     others = np.delete(np.arange(space.n_units), first)
     kept[[first, *generator.choice(others, n_kept - 1, replace=False)]] = True
     return Circuit(space, kept.reshape(space.shape))
+
+
+def random_circuit_outside(circuit: Circuit, seed: int) -> Circuit:
+    """Draw a circuit of units that a circuit does not keep.
+
+    Args:
+        circuit: The circuit.
+        seed: Seed of the draw.
+
+    Returns:
+        As many units as the circuit keeps, or what fits outside it: at edge level without dead ends.
+    """
+    space, n_kept = circuit.space, circuit.n_kept
+    generator = np.random.default_rng([seed, n_kept])
+    free = space.real & ~circuit.kept
+    if space.level == "edge":
+        return Circuit(space, _Growth(space.graph, free, generator).grow(n_kept))
+    kept = np.zeros(free.size, dtype=bool)
+    units = np.flatnonzero(free)
+    kept[generator.choice(units, min(n_kept, len(units)), replace=False)] = True
+    return Circuit(space, kept.reshape(free.shape))
 
 
 def null_facts(
@@ -96,12 +117,14 @@ def null_facts(
 
 
 class _Growth:
-    """Adds edges in a random order, each with the random edges that connect it."""
+    """Adds edges of some in a random order, each with the random edges that connect it."""
 
-    def __init__(self, graph: Graph, generator: np.random.Generator) -> None:
-        real = np.flatnonzero(graph.edge_mask)
+    def __init__(
+        self, graph: Graph, edges: Bool[np.ndarray, "src dst"], generator: np.random.Generator
+    ) -> None:
+        real = np.flatnonzero(edges)
         priority = np.full(graph.edge_mask.size, np.inf)
-        self.graph, self.owner = graph, graph.destination_owner
+        self.graph, self.owner, self.edges = graph, graph.destination_owner, edges
         self.order = generator.permutation(real)
         priority[self.order] = np.arange(len(real))
         self.priority = priority.reshape(graph.edge_mask.shape)
@@ -117,24 +140,34 @@ class _Growth:
                 break
             src, dst = divmod(int(flat), self.graph.n_dst)
             path = [] if self.kept[src, dst] else self._path_through(src, dst)
+            if not all(self.edges[edge] for edge in path):
+                continue
             misses = misses + 1 if len(path) > left else 0
             if len(path) <= left:
                 left -= self._add(path)
         left -= self._add_single(left)
         for source in np.argsort(self.priority[:, -1]):
-            if left >= 2 and not self.connected[source]:
-                left -= self._add([(0, self._best_into(source, [0])[1]), (source, -1)])
+            pair = [(0, self._best_into(source, [0])[1]), (source, -1)] if source else []
+            if left >= 2 and not self.connected[source] and all(self.edges[e] for e in pair):
+                left -= self._add(pair)
                 left -= self._add_single(left)
         return self.kept
 
     def _path_through(self, src: int, dst: int) -> list[tuple[int, int]]:
-        """An edge and what connects it to the input and to the logits, as far as not yet kept."""
+        """An edge and what connects it to the input and to the logits, as far as not yet kept.
+
+        Where no edge of those to draw from leads on, the path ends with one that is not among them.
+        """
         path, source, node = [(src, dst)], src, int(self.owner[dst])
         while not self.connected[source]:
             path.append(self._best_into(source, slice(None)))
+            if not self.edges[path[-1]]:
+                return path
             source = path[-1][0]
         while node < self.graph.n_src and not self.connected[node]:
             path.append((node, int(self.priority[node].argmin())))
+            if not self.edges[path[-1]]:
+                return path
             node = int(self.owner[path[-1][1]])
         return path
 
@@ -154,7 +187,7 @@ class _Growth:
     def _add_single(self, most: int) -> int:
         """Add edges between connected nodes, first of the order first."""
         ends = np.append(self.connected, True)[self.owner]
-        free = self.connected[:, None] & ends[None, :] & self.graph.edge_mask & ~self.kept
+        free = self.connected[:, None] & ends[None, :] & self.edges & ~self.kept
         chosen = self.order[free.ravel()[self.order]][:most]
         self.kept.ravel()[chosen] = True
         return len(chosen)

@@ -1,0 +1,33 @@
+"""What the tests of Shi et al. share: level, quantile, and how a test's result looks.
+
+From the definitions of the paper (arXiv 2410.13032), not from the authors' code. A circuit's
+faithfulness is its distance |1 - f| to the model, whichever ranking it is from. p-values are not
+corrected over circuits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness_circuits.evidence.subject import Point
+
+SOURCE = "Shi et al. 2024, arXiv 2410.13032"
+ALPHA = 0.05
+QUANTILE = 0.9  # share of random circuits that a circuit is to beat
+
+
+def result(point: Point, p: float, rejected: bool, **facts: Any) -> dict[str, Any]:
+    """A test of one circuit as plain JSON."""
+    about = {"ranking": str(point.ranking), "size": point.size, "kept": point.circuit.n_kept}
+    return {**about, "p_value": p, "rejected": bool(rejected), **facts}
+
+
+def verdict_lines(
+    name: str, found: Mapping[str, Any], text: Callable[[Mapping[str, Any]], str]
+) -> list[str]:
+    """A line per circuit."""
+    return [
+        f"{name}, by {one['ranking']} at {one['size']:g}: {text(one)} (p = {one['p_value']:.3g})"
+        for one in found["circuits"]
+    ]
