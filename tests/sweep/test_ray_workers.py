@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.environments import ROOT
@@ -15,6 +17,7 @@ from harness_circuits.commands.sweep import sweep_command
 from harness_circuits.errors import OptionError
 from harness_circuits.sweep import ray_workers
 from harness_circuits.sweep.config import SweepConfig
+from harness_circuits.sweep.job import Outcome, Setup
 from harness_circuits.sweep.plan import make_plan
 from harness_circuits.sweep.ray_workers import RayWorkers
 from harness_circuits.sweep.schedule import Schedule
@@ -73,6 +76,47 @@ def test_two_ray_workers_share_a_sweep_and_a_dead_one_is_replaced(
     assert len(result_files(tmp_path)) == 6
     assert all(json.loads(file.read_text())["results"] for file in result_files(tmp_path))
     assert not ray_workers._import_ray().is_initialized()
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_stopped_and_its_slot_serves_again(
+    monkeypatch: pytest.MonkeyPatch, busy_machine: None
+) -> None:
+    """What `cell_timeout` does with Ray: the actor's process ends, and the next job starts another."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    class Sleeper:  # within a function, so that it is sent to the actor as it is
+        def __init__(self, setup: Any, folder: str) -> None:
+            pass
+
+        def run(self, seconds: Any) -> Outcome:
+            time.sleep(seconds)
+            return Outcome("done", seconds)
+
+        def process(self) -> int:
+            return os.getpid()
+
+    monkeypatch.setattr(ray_workers, "RayRunner", Sleeper)
+    workers: Any = RayWorkers(Setup("x", (), (), {}, None), 1)
+    try:
+        workers.submit(0, 0.0)
+        assert [(slot, out.status) for slot, out in workers.wait(60)] == [(0, "done")]
+        process = workers._ray.get(workers.actors[0].process.remote())
+        workers.submit(0, 600.0)
+        assert workers.wait(0.2) == []
+        workers.stop(0)
+        assert workers.wait(0) == []
+        workers.submit(0, 0.0)
+        assert [(slot, out.status) for slot, out in workers.wait(60)] == [(0, "done")]
+        assert workers._ray.get(workers.actors[0].process.remote()) != process
+        assert not Path(f"/proc/{process}").exists() or "Z" in state_of(process)
+    finally:
+        workers.close()
+
+
+def state_of(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.mark.slow
