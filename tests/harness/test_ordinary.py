@@ -15,6 +15,7 @@ from helpers.tiny_tasks import evaluate
 from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval.models.huggingface import HFLM
 
+from harness_circuits.ablation.calibration import calibration_means
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError, TaskDataError
@@ -23,6 +24,7 @@ from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.loading.load import load_model
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.memory import installed_bytes_per_token
+from harness_circuits.passes.native import record
 
 TEXTS = (
     "When Mary and John went to the store",
@@ -61,6 +63,49 @@ def test_the_full_circuit_is_the_hf_model(folder: Path) -> None:
     expected = responses(hf, folder)
     assert close(responses(lm(folder, "full", batch_size=3), folder), expected)
     assert not close(responses(lm(folder, "part", batch_size=3), folder), expected)
+
+
+READING = [
+    {"add_bos_token": True},
+    {"add_bos_token": False},
+    {"prefix_token_id": 5},
+    {"max_length": 9},
+]
+
+
+@pytest.mark.parametrize("options", [READING[0] | READING[3], READING[1] | READING[2]])
+def test_prompts_are_read_as_hf_reads_them(folder: Path, options: dict[str, Any]) -> None:
+    hf = HFLM(pretrained=str(folder / "model"), device="cpu", **options)
+    assert close(responses(lm(folder, "full", **options), folder), responses(hf, folder))
+
+
+@pytest.mark.parametrize("options", [{}, *READING])
+def test_calibration_texts_are_read_as_hf_reads_them(
+    folder: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same tokens, in parts of as many as go through the model at once."""
+    seen: list[int] = []
+
+    def noted(model: Any, inputs: Any) -> Any:
+        assert inputs.ids.shape[1] <= options.get("max_length", 64)
+        seen.extend(inputs.ids[0].tolist())
+        return record(model, inputs)
+
+    monkeypatch.setattr("harness_circuits.ablation.calibration.record", noted)
+    hf = HFLM(pretrained=str(folder / "model"), device="cpu", **options)
+    model = load_model(str(folder / "model"), **options)
+    calibration_means(model, TEXTS * 2, "texts", None, "main")
+    assert seen == [token for text in TEXTS * 2 for token in hf.tok_encode(text)]
+
+
+def test_compat_mib_is_of_pairs_alone(folder: Path) -> None:
+    """Its ablation is patching, so that neither means nor tasks without pairs are read under it."""
+    with pytest.raises(OptionError, match=r"^compat=mib .*, got level=edge, ablation=mean\.$"):
+        lm(folder, "full", compat="mib", ablation="mean")
+    published = {"compat": "mib", "ablation": "patching"}
+    for more in ({}, {"calibration": "ioi_circuit"}):
+        with pytest.raises(OptionError, match=r"^ablation=patching cannot be used for tasks with"):
+            evaluate(lm(folder, "full", **published, **more), ["choice"], folder)
 
 
 def test_batch_size_changes_nothing(folder: Path) -> None:
