@@ -177,6 +177,17 @@ def test_imports_point_one_way() -> None:
     assert not upward, f"imports from a higher layer: {sorted(upward)}"
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Also not through imports inside functions, or for types only."""
+    known = modules()
+    left = {name: set(imports(path, set(known))) - {name} for name, path in known.items()}
+    while free := [name for name, wanted in left.items() if not wanted & set(left)]:
+        for name in free:
+            del left[name]
+    circle = sorted(name for name in left if any(name in wanted for wanted in left.values()))
+    assert circle == [], {name: sorted(left[name] & set(left)) for name in circle}
+
+
 @pytest.mark.parametrize("folder", ["harness_circuits", "tasks", "tests", "benchmarks"])
 def test_files_and_functions_are_short(folder: str) -> None:
     too_long = []

@@ -37,8 +37,7 @@ from harness_circuits.harness.processes import (
     without_warnings,
 )
 from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
-from harness_circuits.harness.requests import task_of
-from harness_circuits.harness.task import CircuitTask
+from harness_circuits.harness.task import CircuitTask, task_of
 from harness_circuits.loading.default_model import DISPLAY_NAME, is_default_model
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import join_processes

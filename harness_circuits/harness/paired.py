@@ -20,7 +20,7 @@ from harness_circuits.experiment import Experiment
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
 from harness_circuits.harness.options import Options, check_with_pairs
 from harness_circuits.harness.processes import all_documents, check_prompts, check_scorer
-from harness_circuits.harness.requests import ScoredChoice
+from harness_circuits.harness.responses import ScoredChoice
 from harness_circuits.harness.task import CircuitTask
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import CircuitModel

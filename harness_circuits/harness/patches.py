@@ -111,7 +111,8 @@ def _scan_ours_too(
     bound.apply_defaults()
     asked = bound.arguments["include_path"]
     if bound.arguments["include_defaults"]:
-        bound.arguments["include_path"] = [tasks_folder(), *_as_list(asked)]
+        others = [path for path in _as_list(asked) if Path(path) != tasks_folder()]
+        bound.arguments["include_path"] = [tasks_folder(), *others]
     original(*bound.args, **bound.kwargs)
     manager.include_path = asked
     note_manager(asked, manager.metadata)

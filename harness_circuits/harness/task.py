@@ -14,6 +14,7 @@ from operator import is_
 from typing import Any
 
 import numpy as np
+from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 
 from harness_circuits.circuits.circuit import Circuit
@@ -29,7 +30,7 @@ from harness_circuits.evaluation.summary import (
     table,
 )
 from harness_circuits.harness.built_for_model import BuiltForModel
-from harness_circuits.harness.requests import ScoredChoice, sign
+from harness_circuits.harness.responses import ScoredChoice
 from harness_circuits.machine.outgoing import CleanMessages
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.records.whole_model import behaviour_of
@@ -55,6 +56,7 @@ SPLITS_OF_OURS = {
 SPLIT_KEYS = set(SPLITS_OF_OURS)
 
 LOWER_IS_BETTER = (*(name for name, area in AREAS.items() if not area.higher_is_better), "edges")
+_TASK = "circuit_task"  # the attribute of a request that holds its task
 WITHOUT_DIRECTION = ("full_metric", "corrupted_metric", "exceeds")
 
 
@@ -122,7 +124,7 @@ class CircuitTask(BuiltForModel):
             own, how = {"rank": 0, "world_size": 1, "limit": 1}, {**how, "samples": None}
         super().build_all_requests(**own, **how)
         for request in self.instances:
-            sign(request, self)
+            setattr(request, _TASK, self)
 
     def _check_samples(self, samples: Sequence[Any] | None) -> None:
         """Refuse numbers of documents that there are not."""
@@ -196,3 +198,11 @@ class CircuitTask(BuiltForModel):
             text += "" if self.strongest is None else f"\n\n{strongest_table(self.strongest)}\n"
             logger.info("%s\n%s", self.config.task, text)
         return self.summary.metrics[name]
+
+
+def task_of(request: Instance) -> CircuitTask | None:
+    """The circuit task that made a request; None where another task did.
+
+    Requests know the task itself: several of one name may be there, one per model.
+    """
+    return getattr(request, _TASK, None)

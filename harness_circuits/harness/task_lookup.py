@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import OptionError, shown
-from harness_circuits.harness.patches import add_task_folder
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.run_in_use import not_the_runs, run_in_use
 from harness_circuits.options.paths import read_path
@@ -27,8 +26,7 @@ def task_manager(
     with not_the_runs():
         manager = TaskManager(include_defaults=False, include_path=folders, metadata=facts)
         if not set(names) <= set(manager.all_tasks):
-            add_task_folder()
-            manager = TaskManager(include_path=list(include_path) or None, metadata=facts)
+            manager = TaskManager(include_path=folders, metadata=facts)
     return manager
 
 
