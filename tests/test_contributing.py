@@ -88,6 +88,19 @@ def test_what_is_added_is_listed_and_runs_through_lm_eval(copy: Path, tmp_path: 
 
 
 @pytest.mark.slow
+def test_what_is_added_is_in_the_help(copy: Path) -> None:
+    code = "from harness_circuits.commands.main import main; main(['options'])"
+    said = dict(re.findall(r"^  (\S+) +(\S.*)$", python(copy, "-c", code), re.M))
+    for name, (_, text) in zip(("midpoint", "late-first"), FILES, strict=False):
+        assert text.startswith(f'"""{name}: {said[name]}"""')
+    assert (
+        said["margin"]
+        == "least logit of the correct answers' first tokens minus the greatest wrong one"
+    )
+    assert said["halved"] == "half the output on the corrupted prompt"
+
+
+@pytest.mark.slow
 def test_what_is_added_is_in_the_tests_of_all(copy: Path) -> None:
     """Every test whose name has the new name in it, and all tests of metrics, which loop."""
     files = ("passes/test_pass_counts.py", "attribution/test_methods.py")

@@ -48,6 +48,10 @@ COMMANDS = {
         "harness_circuits.commands.leaderboard:leaderboard_command",
         "Markdown, CSV and one HTML page from result files",
     ),
+    "options": (
+        "harness_circuits.commands.options:options_command",
+        "every option of --model_args, every method, selector, metric and ablation",
+    ),
     "sweep": (
         "harness_circuits.commands.sweep:sweep_command",
         "a grid of models, tasks, methods and settings, resumable",

@@ -20,9 +20,15 @@ from harness_circuits.harness.command_line import read_text
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
+    from harness_circuits.harness.options import Options
+
 logger = logging.getLogger("lm_eval.circuit")
 
 MODEL_NAME = "circuit"
+NO_CACHE = (
+    "--use_cache cannot be used with --model circuit: it stores responses by prompt and answer "
+    "only, and would mix up circuits, methods and models. (--cache_requests is fine.)"
+)
 SAMPLES = '{"ioi_circuit": [0, 1]}'
 
 
@@ -70,12 +76,15 @@ def check_run(run: dict[str, Any]) -> None:
         raise OptionError(
             f"--limit is a number of documents, or a share of them, got {shown(limit)}."
         )
+    if run.get("use_cache"):
+        raise OptionError(NO_CACHE)
     configs = dict(circuit_tasks(run["tasks"] or (), run["task_manager"]))
     for name, config in configs.items():
         check_with_pairs(options, name)
         check_harness_options(name, run)
         check_metadata(name, config, {**arguments, **metadata})
     check_samples(run.get("samples"), configs)
+    check_ordinary(run["tasks"] or (), run["task_manager"], options)
     if configs and len(configs) == len(run["tasks"]):
         _check_names(configs, set(metadata) - set(arguments))
         _check_tasks_of_samples(run.get("samples") or {}, configs)
@@ -120,6 +129,22 @@ def check_samples(samples: Any, tasks: Iterable[str]) -> None:
         numbers = samples.get(task, [0])
         if not isinstance(numbers, Sequence) or isinstance(numbers, str) or not numbers:
             raise OptionError(f"--samples: {task} has a list of numbers, got {shown(numbers)}.")
+
+
+def check_ordinary(tasks: Iterable[Any], manager: TaskManager, options: Options) -> None:
+    """Refuse tasks without pairs where no circuit is named to run them on, or none that could.
+
+    Raises:
+        OptionError: There is such a task.
+    """
+    from harness_circuits.harness.ordinary_circuits import check_standins
+
+    for task in tasks:
+        known = isinstance(task, str) and task in manager.task_index
+        if known and not any(circuit_tasks([task], manager)):
+            if options.run.get("circuit") is None:
+                check_standins(None, options)
+            options.check_ordinary_ablation()
 
 
 def _check_tasks_of_samples(samples: Mapping[str, Any], tasks: Mapping[str, Any]) -> None:

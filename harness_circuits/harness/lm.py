@@ -24,6 +24,7 @@ from lm_eval.models.huggingface import HFLM
 
 from harness_circuits.discovery import reader_in_force
 from harness_circuits.errors import OptionError
+from harness_circuits.harness.before_loading import NO_CACHE
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
 from harness_circuits.harness.command_line import read_text
 from harness_circuits.harness.options import Options, read_options, with_harness_flags
@@ -151,10 +152,7 @@ class CircuitLM(HFLM):  # type: ignore[misc]
         Raises:
             OptionError: Always.
         """
-        raise OptionError(
-            "--use_cache cannot be used with --model circuit: it stores responses by prompt and answer "
-            "only, and would mix up circuits, methods and models. (--cache_requests is fine.)"
-        )
+        raise OptionError(NO_CACHE)
 
     def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
         """All processes' objects on one of them, None on the others."""

@@ -26,6 +26,11 @@ MOST_BYTES = 2**50
 class Kind(ABC):
     """A kind of values."""
 
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """What messages and lists call a value: "a whole number from 1 to 9"."""
+
     @abstractmethod
     def read(self, name: str, value: Any) -> Any:
         """The value of the option `name`, as the program uses it.
@@ -36,12 +41,7 @@ class Kind(ABC):
 
 
 class Plain(Kind):
-    """A kind that a few words describe: all that a message needs to say."""
-
-    @property
-    @abstractmethod
-    def text(self) -> str:
-        """What messages call a value: "a whole number from 1 to 9"."""
+    """A kind of which its text is all that a message needs to say."""
 
     @abstractmethod
     def accept(self, value: Any) -> Any:
@@ -160,6 +160,11 @@ class Choice(Kind):
 
     known: Collection[str]
 
+    @property
+    def text(self) -> str:
+        """What lists call it."""
+        return " or ".join(self.known)
+
     def read(self, name: str, value: Any) -> str:
         """The name.
 
@@ -197,6 +202,11 @@ class FilePath(Kind):
 
     what: str = "a path"
 
+    @property
+    def text(self) -> str:
+        """What messages call it."""
+        return self.what
+
     def read(self, name: str, value: Any) -> str:
         """The text of the path; its `~` is left to whoever opens it."""
         read_path(value, name, self.what)
@@ -206,6 +216,11 @@ class FilePath(Kind):
 @dataclass(frozen=True)
 class Sizes(Kind):
     """Fractions of all units, ascending."""
+
+    @property
+    def text(self) -> str:
+        """What lists call it."""
+        return "fractions in (0, 1], ascending: 0.01:0.1:1"
 
     def read(self, name: str, value: Any) -> tuple[float, ...]:
         """The fractions."""

@@ -71,13 +71,8 @@ class CustomData(TaskData):
         limits = {split: limit_of(metadata, f"n_{split}") for split in SPLITS}
         path, fit = self._path(metadata), scorer.fit(self.task, metadata, chat)
         columns = Columns.read(metadata.get("columns"), fit.tokenizer)
-        documents = read_pairs(path, columns, _encoding(metadata))
-        if _same_pairs(metadata):
-            documents = [
-                {**doc, "split": split} for split in ("train", "test") for doc in documents
-            ]
         needed = [split for split in ("train", "test") if limits[split] != 0]
-        check_splits(path, Counter(doc["split"] for doc in documents), needed)
+        documents = _documents(path, columns, metadata, needed)
         rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         for doc in documents:
             split = doc.pop("split")
@@ -101,10 +96,11 @@ class CustomData(TaskData):
         path, columns = self._path(metadata), Columns.read(metadata.get("columns"))
         encoding = _encoding(metadata)
         _same_pairs(metadata)
+        needed = [split for split in ("train", "test") if limit_of(metadata, f"n_{split}") != 0]
         if columns.hold_tokens:
             list(read_rows(path, columns.needed, encoding))
         else:
-            read_pairs(path, columns, encoding)
+            _documents(path, columns, metadata, needed)
 
     def _path(self, metadata: Mapping[str, Any]) -> Path:
         given = metadata.get("pairs")
@@ -114,6 +110,17 @@ class CustomData(TaskData):
                 f'\'{{"pairs": "FILE.jsonl"}}\', got {shown(given)}.'
             )
         return read_path(given, "pairs", "a file of pairs")
+
+
+def _documents(
+    path: Path, columns: Columns, metadata: Mapping[str, Any], needed: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The file's documents, with some for each split that needs any."""
+    documents = read_pairs(path, columns, _encoding(metadata))
+    if _same_pairs(metadata):
+        documents = [{**doc, "split": split} for split in ("train", "test") for doc in documents]
+    check_splits(path, Counter(doc["split"] for doc in documents), needed)
+    return documents
 
 
 def _encoding(metadata: Mapping[str, Any]) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.environments import ROOT
+from helpers.ordinary_tasks import write_ordinary_tasks
 from helpers.task_builds import build
 from helpers.tiny_tasks import write_task
 from lm_eval.tasks import TaskManager
@@ -100,6 +102,37 @@ def test_a_limit_leaves_something(limit: float) -> None:
 )
 def test_samples_are_numbers_of_documents_of_tasks(samples: Any, message: str) -> None:
     assert refused(["ioi_circuit"], samples=samples).startswith(message)
+
+
+def test_a_file_of_pairs_has_both_splits(tmp_path: Path) -> None:
+    pair = {"clean": "a b", "corrupted": "a c", "correct": " d", "incorrect": " e"}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({**pair, "split": "train"}))
+    message = f"{path} has 1 pair (1 train) and none for test: circuits are found on train"
+    assert refused(["custom_circuit"], metadata={"pairs": str(path)}).startswith(message)
+    both = {"pairs": str(path), "same_pairs": True}
+    assert refused(["custom_circuit"], metadata=both).startswith(MISSING)
+
+
+def test_lm_evals_cache_of_responses() -> None:
+    assert refused(["ioi_circuit"], use_cache="here").startswith("--use_cache cannot be used with")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "",
+            "--model circuit runs tasks without clean/corrupted pairs on a circuit: give circuit=",
+        ),
+        ("circuit=ioi-gpt2-small", "ablation=patching cannot be used for tasks without pairs"),
+        ("circuit=ioi-gpt2-small,ablation=zero", MISSING),
+    ],
+)
+def test_tasks_without_pairs_have_a_circuit(tmp_path: Path, arguments: str, message: str) -> None:
+    docs = [{"text": "The cat", "choices": [" red", " blue"], "label": 0}]
+    write_ordinary_tasks(tmp_path, docs)
+    assert refused(["choice"], arguments, tmp_path).startswith(message)
 
 
 @pytest.mark.parametrize("system", [None, "Be brief."])
