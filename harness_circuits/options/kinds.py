@@ -63,10 +63,7 @@ class Plain(Kind):
 class Switch(Plain):
     """True or false, as a boolean or as that word."""
 
-    @property
-    def text(self) -> str:
-        """What messages call it."""
-        return "true or false"
+    text = "true or false"
 
     def accept(self, value: Any) -> bool:
         """A boolean."""
@@ -200,16 +197,11 @@ class Names(Plain):
 class FilePath(Kind):
     """A path, or what may be one: a hub id, `FILE#NAME`, `discover:TASK`."""
 
-    what: str = "a path"
-
-    @property
-    def text(self) -> str:
-        """What messages call it."""
-        return self.what
+    text: str = "a path"
 
     def read(self, name: str, value: Any) -> str:
         """The text of the path; its `~` is left to whoever opens it."""
-        read_path(value, name, self.what)
+        read_path(value, name, self.text)
         return str(value)
 
 
@@ -217,10 +209,7 @@ class FilePath(Kind):
 class Sizes(Kind):
     """Fractions of all units, ascending."""
 
-    @property
-    def text(self) -> str:
-        """What lists call it."""
-        return "fractions in (0, 1], ascending: 0.01:0.1:1"
+    text = "fractions in (0, 1], ascending: 0.01:0.1:1"
 
     def read(self, name: str, value: Any) -> tuple[float, ...]:
         """The fractions."""
@@ -233,10 +222,7 @@ class Sizes(Kind):
 class Memory(Plain):
     """An amount of memory: a number of bytes, or a text such as `4GB`."""
 
-    @property
-    def text(self) -> str:
-        """What messages call it."""
-        return "an amount such as 4GB or 500MB"
+    text = "an amount such as 4GB or 500MB"
 
     def accept(self, value: Any) -> int:
         """Bytes.
