@@ -21,6 +21,7 @@ from harness_circuits.sweep.cost import (
     measured_speed,
     operations_per_second,
 )
+from harness_circuits.sweep.found import found_table
 from harness_circuits.sweep.identity import unplanned_identity
 from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.local import LocalWorkers
@@ -160,8 +161,8 @@ def _run(
         with ended_by_signals(GO_ON) if own else in_order():
             return Schedule(state, workers, view, jobs, longest).run()
     finally:
-        view.close()
         workers.close()
+        view.close()
 
 
 def _workers(plan: Plan, options: argparse.Namespace) -> Workers:
@@ -215,6 +216,8 @@ def _closing(counts: Counter[str], plan: Plan, state: State) -> Iterable[str]:
     present = len(plan.present) + counts["present"]
     text = f"{counts['done']} cells done, {present} present, {counts['failed']} failed"
     text += f", {counts['busy']} being run by another sweep" if counts["busy"] else ""
+    found = found_table(state.root, (*plan.present, *plan.jobs))
+    yield from (found, "") if found else ()
     yield text
     if counts["failed"]:
         yield f"errors are in {state.root / '.sweep' / 'failures'}"

@@ -58,13 +58,13 @@ def short_table(results: Mapping[str, Any], tasks: Sequence[str]) -> str:
         results: What lm-eval returned for `--model circuit`.
         tasks: Names of circuit tasks that were run, at least one.
     """
-    rows = {task: _rows(results, task) for task in tasks}
+    rows = {task: task_rows(results, task) for task in tasks}
     if len(tasks) == 1:
         return _metrics(tasks[0], rows[tasks[0]])
-    return _tasks(rows)
+    return side_by_side(rows)
 
 
-def _rows(results: Mapping[str, Any], task: str) -> list[Row]:
+def task_rows(results: Mapping[str, Any], task: str) -> list[Row]:
     """The metrics of one task, in order."""
     found, facts = results["results"][task], results["config"]["circuit"]["tasks"][task]
     better = results.get("higher_is_better", {}).get(task, {})
@@ -115,28 +115,22 @@ def _metrics(task: str, rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _tasks(rows: Mapping[str, Sequence[Row]]) -> str:
-    """A row per task; behaviours, which differ between tasks, share a column."""
+def side_by_side(rows: Mapping[str, Sequence[Row]]) -> str:
+    """A row per task, or whatever else has metrics, at least one; behaviours share a column."""
     behaviours = {behaviour_of(""), behaviour_of("prob_diff")}
     cells: dict[str, dict[str, Row]] = {
         task: {BEHAVIOUR if row.name in behaviours else row.name: row for row in own}
         for task, own in rows.items()
     }
     heads = {name: ARROWS[row.better] for own in cells.values() for name, row in own.items()}
-    first = max(map(len, cells)) + 2
     widths = {name: max(16, len(name) + 4) for name in heads}
     lines = ["".join(f"{f'{name} {heads[name]}':>{widths[name]}}" for name in heads)]
     for own in cells.values():
         shown = (own[name].half if name in own else "" for name in heads)
         lines.append("".join(f"{x:>{w}}" for x, w in zip(shown, widths.values(), strict=True)))
     names = ["(±: half a 95% interval)", *cells]
-    first = max(first, len(names[0]) + 2)
+    first = max(map(len, names)) + 2
     table = [f"{name:<{first}}{line}".rstrip() for name, line in zip(names, lines, strict=True)]
-    by_name: dict[str, list[str]] = {}
-    for task in cells:
-        by_name.setdefault(cells[task][BEHAVIOUR].name, []).append(task)
-    if len(by_name) == 1:
-        return "\n".join([*table, f"behaviour: {next(iter(by_name))}"])
-    usual, *others = sorted(by_name, key=lambda name: -len(by_name[name]))
-    rest = "; ".join(f"{name} of {', '.join(by_name[name])}" for name in others)
-    return "\n".join([*table, f"behaviour: {usual}; {rest}"])
+    kinds = sorted({own[BEHAVIOUR].name for own in cells.values()})
+    other = ", or prob_diff where that is the task's metric" if len(kinds) > 1 else ""
+    return "\n".join([*table, f"behaviour: {kinds[0]}{other}"])

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from harness_circuits.errors import CircuitError
 from harness_circuits.machine.outgoing import clean
+from harness_circuits.machine.terminal import OwnTerminal
 from harness_circuits.sweep.job import Outcome, PlannedCell
 
 WORDS = {
@@ -36,6 +37,8 @@ class View:
         """
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
+        self._own = OwnTerminal(self.note) if self._terminal and stream is None else None
+        self._stream = self._stream if self._own is None else self._own.stream
         self._total, self._cost, self._slots = total, cost, slots
         self._ended: Counter[str] = Counter()
         self._done_cost, self._busy_seconds = 0.0, 0.0
@@ -49,6 +52,8 @@ class View:
             dynamic_ncols=True,
             bar_format=form,
         )
+        if self._own is not None:
+            self._own.take()
 
     def show(self, running: Iterable[PlannedCell]) -> None:
         """Bring the bar up to date."""
@@ -87,8 +92,12 @@ class View:
         try_to_record(write, self.note)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Leave the bar as it is, after what the workers wrote last."""
+        if self._own is not None:
+            self._own.give_back()
         self._bar.close()
+        if self._own is not None:
+            self._own.stream.close()
 
     def _weight(self, job: PlannedCell) -> float:
         return job.cost or self._cost / max(1, self._total)

@@ -58,6 +58,8 @@ def test_cells_are_ordinary_results_that_the_reports_read(sweep: Sweep, tmp_path
     assert code == 0
     assert "2 cells done, 0 present, 0 failed" in output
     assert "[2/2] done: tiny · tiny_ioi · random" in output
+    (row,) = (line for line in output.splitlines() if line.startswith("EAP "))
+    assert row.count("±") >= 4
     files = result_files(tmp_path)
     assert [file.parent.relative_to(tmp_path) for file in files] == [
         Path(f"results/tiny/{TASK}")
