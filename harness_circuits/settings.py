@@ -133,7 +133,12 @@ class Settings(SettingsFields):
     def to_dict(self) -> dict[str, Any]:
         """Everything that defines the results, as plain JSON."""
         data = asdict(self)
-        data["method_options"] = self.chosen_method_options()
+        declared = METHODS.get(self.method).options
+        data["method_options"] = {
+            name: value
+            for name, value in self.chosen_method_options().items()
+            if not declared[name].of_a_repetition
+        }
         data["selection_options"] = self.chosen_selection_options()
         data["keep_samples"] = self.n_samples
         data["sizes"], data["evidence"] = list(self.sizes), list(self.evidence)

@@ -19,6 +19,7 @@ from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
 
 METHODS_PAGE = (ROOT / "docs" / "methods.md").read_text()
+LEARNED_PAGE = (ROOT / "docs" / "learned.md").read_text()
 README = (ROOT / "README.md").read_text()
 PAGES = [
     ROOT / "README.md",
@@ -45,7 +46,8 @@ def test_the_methods_page_has_a_row_with_all_options_for_every_name(registry) ->
         assert f"`{name}`" in README
         item = registry.get(name)
         for option in getattr(item, "options", {}):
-            assert f"`{option}`" in table[name], f"{name} has an option {option}"
+            said = table[name] + (LEARNED_PAGE if getattr(item, "learned", False) else "")
+            assert f"`{option}`" in said, f"{name} has an option {option}"
         if registry is METHODS:
             levels = table[name].split("|")[2].strip()
             known = "all" if len(item.levels) == 3 else ", ".join(item.levels)

@@ -102,6 +102,12 @@ def ensemble_passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
     return sum(member.passes(space, member.defaults) for member in members)
 
 
+def ensemble_in_all(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+    """What all members run however many pairs there are."""
+    members = (METHODS.get(name) for name in _names(options["methods"]))
+    return sum(member.passes_in_all(space, member.defaults) for member in members)
+
+
 def _given(methods: Any) -> Any:
     if not _names(methods):
         raise ValueError
@@ -155,6 +161,7 @@ METHODS.register("ensemble")(
         gradients=False,
         check=check_ensemble,
         passes=ensemble_passes,
+        passes_in_all=ensemble_in_all,
         needs=ensemble_needs,
         members=lambda options: _names(options["methods"]),
         source="Mondorf et al. 2025, arXiv 2510.06811",

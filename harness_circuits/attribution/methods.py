@@ -25,6 +25,11 @@ def _nothing_more(level: str, options: Mapping[str, Any]) -> Needs:
     return NOTHING_MORE
 
 
+def _none(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+    """Nothing that does not grow with the pairs."""
+    return 0
+
+
 def _no_members(options: Mapping[str, Any]) -> Sequence[str]:
     """A method of its own."""
     return ()
@@ -48,8 +53,12 @@ class Method:
         samples: Whether its scores are a mean over examples, so that sums of groups can be kept.
         whole_prompts: Whether it reads what clean and corrupted prompts share, and not only where
             replaced and clean outputs differ.
+        learned: Whether its scores are learned in steps of some pairs each, so that which pairs share
+            a step matters.
         passes: (units, options): what it runs per pair, in forward passes; a backward pass
             counts as two.
+        passes_in_all: (units, options): what it runs beside that however many pairs there are, in
+            passes of one pair.
         needs: (level, options): what it holds in memory.
         members: (options): the methods that it runs.
         source: The paper.
@@ -65,7 +74,9 @@ class Method:
     clean_only: bool = False
     samples: bool = True
     whole_prompts: bool = False
+    learned: bool = False
     passes: Callable[[ScoreSpace, Mapping[str, Any]], float]
+    passes_in_all: Callable[[ScoreSpace, Mapping[str, Any]], float] = _none
     needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
     members: Callable[[Mapping[str, Any]], Sequence[str]] = _no_members
     source: str

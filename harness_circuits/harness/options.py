@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.ablation import ABLATIONS
+from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.formats.parts import split
@@ -26,6 +27,7 @@ from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
 DISCOVER = "discover:"
+LEARNING = "learning"  # folder among the artifacts that learned masks are kept in
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ def read_options(arguments: Mapping[str, Any]) -> Options:
     size = _pairs_per_pass(harness.get("batch_size"))
     if size is not None:
         chosen.setdefault("pairs_per_pass", size)
+    method = chosen.get("method")
+    if "artifacts" in run and method in METHODS and METHODS.get(str(method)).learned:
+        chosen.setdefault("checkpoint", str(Path(run["artifacts"]) / LEARNING))
     parsed = Settings.from_arguments(chosen)
     grid = parsed.sizes if {"sizes", "circuit"} <= set(given) else ()
     options = Options(model, harness, run, parsed, grid)

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
@@ -58,6 +59,32 @@ def in_order() -> Iterator[None]:
 
     with _handled_by(stop):
         yield
+
+
+@dataclass
+class Noted:
+    """A signal that came while `noted` was in force.
+
+    Attributes:
+        number: Which one; None so far.
+    """
+
+    number: int | None = None
+
+
+@contextmanager
+def noted() -> Iterator[Noted]:
+    """Have the first signal be noted, for code that ends between two steps; a second ends the process."""
+    found = Noted()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, lambda number, frame: os._exit(_BY_SIGNAL + number))
+        found.number = number
+        _say("stopping behind this step; once more to end at once")
+
+    with _handled_by(note):
+        yield found
 
 
 @contextmanager

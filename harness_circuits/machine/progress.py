@@ -25,6 +25,9 @@ class Progress(Protocol):
     def alive(self) -> None:
         """A pass has ended, within a unit or with it."""
 
+    def note(self, text: str) -> None:
+        """What is to stand behind the numbers from now on."""
+
 
 @contextmanager
 def progress(
@@ -62,6 +65,9 @@ class _Bar:
             self.shown = now
             self.bar.refresh()
 
+    def note(self, text: str) -> None:
+        self.bar.set_postfix_str(text, refresh=False)
+
 
 class ProgressLines:
     """Log lines, at most one every so often: what, done, of how many, time so far and left."""
@@ -88,6 +94,7 @@ class ProgressLines:
         """
         self.total, self.what, self.unit = total, what, unit
         self.done = self.passes = 0
+        self._note = ""
         self._clock, self._say, self._every = clock, say, every
         self._start = self._last = clock()
 
@@ -101,11 +108,16 @@ class ProgressLines:
         self.passes += 1
         self._say_now_and_then()
 
+    def note(self, text: str) -> None:
+        """What is to stand behind the numbers from now on."""
+        self._note = f", {text}"
+
     def end(self) -> None:
         """Say how long it took, if anything was said before."""
         if self._last != self._start:
             took = tqdm.format_interval(self._clock() - self._start)
-            self._say(f"{self.what}: {self.done} of {self.total} {self.unit} in {took}")
+            done = f"{self.done} of {self.total} {self.unit} in {took}"
+            self._say(f"{self.what}: {done}{self._note}")
 
     def _say_now_and_then(self) -> None:
         now = self._clock()
@@ -120,5 +132,5 @@ class ProgressLines:
         passes = f" ({self.passes} pass{plural})" if self.passes else ""
         self._say(
             f"{self.what}: {self.done} of {self.total} {self.unit}{passes}, "
-            f"{tqdm.format_interval(so_far)} so far, {left}"
+            f"{tqdm.format_interval(so_far)} so far, {left}{self._note}"
         )

@@ -40,6 +40,13 @@ class Inputs:
         mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
         return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix)
 
+    def rows(self, rows: Int[Tensor, "row"]) -> Inputs:
+        """Some of the rows."""
+        positions = None if self.positions is None else self.positions[rows]
+        mask = None if self.mask is None else self.mask[rows]
+        prefix = None if self.prefix is None else self.prefix.rows(rows)
+        return Inputs(self.ids[rows], self.reads, positions, mask, prefix)
+
     def key_positions(self, device: torch.device) -> Int[Tensor, "batch key"]:
         """Positions of all that is seen: the prefix's tokens, then the given ones."""
         assert self.positions is not None

@@ -22,6 +22,8 @@ Keys = Float[Tensor, "batch head pos d_head"]
 class _PrefixLayer(CacheLayerMixin):
     """One layer's keys and values."""
 
+    keys: Keys
+    values: Keys
     is_sliding = False  # windows are cut by the mask, over all tokens
 
     def __init__(self, keys: Keys, values: Keys) -> None:
@@ -64,6 +66,17 @@ class Prefix(Cache):
         """Take keys and values as attention modules cache them: rotated, normalised."""
         super().__init__(layers=[_PrefixLayer(*layer) for layer in layers])
         self.n_tokens = int(layers[0][0].shape[-2])
+
+    def keys_and_values(self) -> list[tuple[Keys, Keys]]:
+        """What every layer holds."""
+        held = [layer for layer in self.layers if isinstance(layer, _PrefixLayer)]
+        return [(layer.keys, layer.values) for layer in held]
+
+    def rows(self, rows: Int[Tensor, "row"]) -> Prefix:
+        """The prefix of some of the prompts."""
+        return Prefix(
+            [(k[rows.to(k.device)], v[rows.to(k.device)]) for k, v in self.keys_and_values()]
+        )
 
 
 @torch.no_grad()

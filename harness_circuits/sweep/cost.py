@@ -63,7 +63,8 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     circuits = len(settings.rankings) * len(settings.sizes) * (1 + settings.null_circuits)
     space = ScoreSpace(size.graph, settings.level)  # type: ignore[arg-type]
     method = METHODS.get(settings.method)
-    passes = n_training * method.passes(space, settings.chosen_method_options())
+    options = settings.chosen_method_options()
+    passes = n_training * method.passes(space, options) + method.passes_in_all(space, options)
     passes += task.n_evaluation * (2 + CIRCUIT * circuits)
     tokens = max(1.0, task.characters / CHARACTERS_PER_TOKEN)
     return 2.0 * size.n_parameters * tokens * passes

@@ -41,9 +41,11 @@ DEFINED = [
     if _is_defined(item)
 ]
 BY_LEVEL = list(dict.fromkeys((name, level) for name, level, _ in DEFINED))
+LEARNED = [name for name in METHODS if METHODS.get(name).learned]
 RUNS_THE_MODEL = [name for name in METHODS if name != "random"]
 
 
 def few_steps(method: str) -> dict[str, Any]:
     """Options that make a method quick."""
-    return {"ig_steps": 2} if "ig_steps" in METHODS.get(method).options else {}
+    few = {"ig_steps": 2, "steps": 2, "pairs_per_step": 2, "mask_samples": 3}
+    return {name: few[name] for name in METHODS.get(method).options if name in few}

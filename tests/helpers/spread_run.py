@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from accelerate import dispatch_model
-from helpers.defined import RUNS_THE_MODEL
+from helpers.defined import RUNS_THE_MODEL, few_steps
 from helpers.tiny_models import random_hf, token_batches
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
@@ -105,7 +105,7 @@ def run_methods(model: CircuitModel, batch: Batch, names: Sequence[str]) -> Iter
         for level in method.levels:
             if (name, level) != ("exact", "neuron"):
                 job = BlindJob(model, [batch], METRICS.get("logit_diff"), level)
-                method.function(job, **method.defaults)
+                method.function(job, **method.defaults | few_steps(name))
                 yield f"{name} {level}"
 
 

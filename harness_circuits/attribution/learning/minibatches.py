@@ -1,0 +1,143 @@
+"""The training pairs of each step, with what replaces units on them.
+
+An epoch goes through all pairs in a random order. A step's pairs come from one batch, so that they are
+of one length: a batch whose pairs do not divide evenly gives a smaller last step. Which pairs a step has
+follows from the seed and the step's number alone: a run that was stopped goes on as it would have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness_circuits.ablation.means import mapped
+from harness_circuits.attribution.job import Job
+from harness_circuits.pairs.tokenise import Answers, Batch
+from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.native import Outputs
+
+KEPT_BYTES = (
+    2**28
+)  # of replaced outputs, shared prefixes and clean logits that are kept between steps
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pairs that masks can be run on.
+
+    Attributes:
+        batch: The pairs.
+        replacement: What replaces every source's output.
+        clean: The full model's logits, where they are wanted.
+    """
+
+    batch: Batch
+    replacement: Outputs
+    clean: Tensor | None
+
+    def rows(self, rows: Tensor) -> Prepared:
+        """Some of the pairs."""
+
+        def some(x: Tensor) -> Tensor:
+            return x[rows] if x.shape[0] > 1 else x
+
+        if len(rows) == len(self.batch):
+            return self
+        clean = None if self.clean is None else self.clean[rows]
+        return Prepared(rows_of(self.batch, rows), mapped(self.replacement, some), clean)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that this takes."""
+        tensors = [self.replacement.embedded, *self.replacement.mixed, *self.replacement.mlp]
+        prefix = self.batch.clean.prefix
+        if prefix is not None:
+            tensors += [x for layer in prefix.keys_and_values() for x in layer]
+        if self.clean is not None:
+            tensors.append(self.clean)
+        return sum(x.numel() * x.element_size() for x in tensors)
+
+
+def rows_of(batch: Batch, rows: Tensor) -> Batch:
+    """Some pairs of a batch."""
+    answers = batch.answers
+    parts = answers.reads, answers.tokens, answers.real, answers.correct, answers.incorrect
+    return replace(
+        batch,
+        clean=batch.clean.rows(rows),
+        corrupted=batch.corrupted.rows(rows),
+        answers=Answers(*(x[rows] for x in parts)),
+        indices=tuple(batch.indices[row] for row in rows.tolist()),
+    )
+
+
+class Minibatches:
+    """The training pairs, step by step.
+
+    Attributes:
+        per_epoch: Steps that go through all pairs once.
+    """
+
+    def __init__(self, job: Job, pairs_per_step: int, seed: int, *, clean: bool) -> None:
+        """Divide the pairs.
+
+        Args:
+            job: Model, pairs and ablation.
+            pairs_per_step: The most that a step has.
+            seed: Of their order.
+            clean: Whether the full model's logits are wanted.
+        """
+        self.job, self.seed, self.with_clean = job, seed, clean
+        self._each = pairs_per_step
+        self.per_epoch = sum(-(-len(batch) // pairs_per_step) for batch in job.batches)
+        self._epoch = -1
+        self._plan: list[tuple[int, Tensor]] = []
+        self._kept: dict[int, Prepared] = {}
+        self._n_bytes = 0
+
+    def at(self, step: int) -> Prepared | None:
+        """This process's pairs of a step; None where it has none."""
+        number, rows = self._planned(step)
+        own = rows[self.job.ranks.rank :: self.job.ranks.size]
+        return None if not len(own) else self._prepared(number, own)
+
+    def stream(self, part: Prepared) -> AblatedStream:
+        """The fully ablated run of a step's pairs."""
+        return AblatedStream(self.job.model, part.batch.clean, part.replacement)
+
+    def _planned(self, step: int) -> tuple[int, Tensor]:
+        epoch, at = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            random = np.random.default_rng([self.seed, 0, epoch])
+            parts = []
+            for number, batch in enumerate(self.job.batches):
+                rows = torch.from_numpy(random.permutation(len(batch)))
+                parts += [(number, some.sort().values) for some in rows.split(self._each)]
+            self._plan = [parts[part] for part in random.permutation(len(parts))]
+            self._epoch = epoch
+        return self._plan[at]
+
+    def _prepared(self, number: int, rows: Tensor) -> Prepared:
+        """From what is kept of the batch; else it is made, of the whole batch where that can be kept."""
+        if number in self._kept:
+            return self._kept[number].rows(rows)
+        batch = self.job.batches[number]
+        if self._n_bytes >= KEPT_BYTES:
+            return self._make(rows_of(batch, rows))
+        whole = self._make(batch)
+        if self._n_bytes + whole.n_bytes <= KEPT_BYTES:
+            self._kept[number] = whole
+            self._n_bytes += whole.n_bytes
+        else:
+            self._n_bytes = KEPT_BYTES  # full: no further batch is made whole for nothing
+        return whole.rows(rows)
+
+    @torch.no_grad()
+    def _make(self, batch: Batch) -> Prepared:
+        model = self.job.model
+        batch = self.job.prepared(batch)
+        replacement = self.job.ablation.replacement(model, batch)
+        return Prepared(batch, replacement, model.forward(batch.clean) if self.with_clean else None)
