@@ -76,8 +76,7 @@ def learning_options(
         "objective": Option(
             Choice(OBJECTIVES),
             objective,
-            "metric: raise the circuit's metric; match: bring it to the model's; kl: bring its "
-            "distribution to the model's",
+            "raise the circuit's metric, match the model's, or match its distribution (kl)",
         ),
         "complement_weight": Option(
             Number(0, 1e6), 0.0, "weight of: what is left out shall not tell the answers apart"
@@ -86,7 +85,7 @@ def learning_options(
         "checkpoint": Option(
             FilePath("a folder"),
             None,
-            "folder that keeps what was learned if the run is stopped; the same run goes on from it",
+            "folder that keeps what is learned; the same run goes on from it",
             none=True,
             of_a_repetition=True,
         ),
