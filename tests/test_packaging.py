@@ -38,7 +38,7 @@ discovery
 experiment
 records
 task_data
-harness
+harness inspect
 sweep
 report
 commands
@@ -85,6 +85,8 @@ def test_the_wheel_declares_commands_entry_points_and_licence(wheel: zipfile.Zip
     points.read_string(metadata_file(wheel, "entry_points.txt"))
     assert points["console_scripts"]["harness-circuits"] == "harness_circuits.commands.main:main"
     assert points["lm_eval.models"]["circuit"] == "harness_circuits.harness.lm:CircuitLM"
+    # Inspect looks for `harness_circuits/ioi` in the entry point of the part before the slash only.
+    assert points["inspect_ai"]["harness_circuits"] == "harness_circuits.inspect.registry"
     assert "License-Expression: Apache-2.0" in metadata_file(wheel, "METADATA")
     assert metadata_file(wheel, "licenses/LICENSE").strip().startswith("Apache License")
 
@@ -95,6 +97,7 @@ def test_every_dependency_has_an_upper_bound(wheel: zipfile.ZipFile) -> None:
     assert required
     own = [line for line in required if "<" not in line and "harness_circuits[" not in line]
     assert own == []
+    assert [line for line in required if "inspect" in line and "extra ==" not in line] == []
 
 
 def test_entry_point_and_plugin_name_the_same_class(wheel: zipfile.ZipFile) -> None:

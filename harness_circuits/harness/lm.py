@@ -22,7 +22,6 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness_circuits.discovery import reader_in_force
 from harness_circuits.errors import OptionError
 from harness_circuits.harness.before_loading import NO_CACHE
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
@@ -37,13 +36,12 @@ from harness_circuits.harness.processes import (
     gather_objects,
     without_warnings,
 )
-from harness_circuits.harness.provenance import model_facts, settings_in_force, versions
+from harness_circuits.harness.run_facts import run_facts
 from harness_circuits.harness.task import CircuitTask, task_of
 from harness_circuits.loading.default_model import DISPLAY_NAME, is_default_model
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import join_processes
 from harness_circuits.records.artifacts import check_folder
-from harness_circuits.records.circuit_section import circuit_section
 from harness_circuits.task_data.scorer import Scorer
 
 
@@ -208,22 +206,5 @@ class CircuitLM(HFLM):  # type: ignore[misc]
 
     def get_model_info(self) -> dict[str, Any]:
         """Provenance for the `config` of the results."""
-        model, options, artifacts = self.circuit_model, self.options, self.paired.artifacts
-        return {
-            "model_num_parameters": sum(p.numel() for p in model.hf.parameters()),
-            "model_dtype": str(model.dtype),
-            "model_revision": options.model.get("revision", "main"),
-            "model_sha": str(getattr(model.hf.config, "_commit_hash", None) or ""),
-            "circuit": circuit_section(
-                model=model_facts(
-                    model, options.model.get("pretrained"), options.model.get("peft")
-                ),
-                first_token=reader_in_force(model, options.settings).first_token(),
-                settings=settings_in_force(options.settings, self.circuit.given, self.circuit.name),
-                ordinary_tasks=self.ordinary.facts(),
-                versions=versions(),
-                load_seconds=self.load_seconds,
-                artifacts=None if artifacts is None else str(options.run["artifacts"]),
-                tasks=self.paired.facts(),
-            ),
-        }
+        parts = self.circuit_model, self.options, self.circuit, self.paired, self.ordinary
+        return run_facts(*parts, load_seconds=self.load_seconds)

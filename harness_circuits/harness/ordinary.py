@@ -94,7 +94,7 @@ class OrdinaryTasks:
             What `call` does, from as many rows at a time as `max_memory` allows.
         """
         with self.in_use().installed():
-            found = [call(rows) for rows in ids.split(self._rows_at_once(ids))]
+            found = [call(rows) for rows in ids.split(self.rows_at_once(ids))]
         return torch.cat(found) if len(found) > 1 else found[0]
 
     def generated(
@@ -111,7 +111,7 @@ class OrdinaryTasks:
         Returns:
             Tokens [row, position], from as many rows at a time as `max_memory` allows.
         """
-        n = self._rows_at_once(context)
+        n = self.rows_at_once(context)
         found: list[Tensor] = []
         with self.in_use().installed():
             for first in range(0, len(context), n):
@@ -121,7 +121,7 @@ class OrdinaryTasks:
         # Rows of one call end together: those that stopped earlier are padded.
         return torch.nn.utils.rnn.pad_sequence(found, True, pad)
 
-    def _rows_at_once(self, ids: Tensor) -> int:
+    def rows_at_once(self, ids: Tensor) -> int:
         """How many rows go through the circuit together."""
         circuit = self.in_use().circuit
         if circuit.n_kept == circuit.space.n_units:  # the model itself runs

@@ -90,24 +90,36 @@ class PairedTasks:
     def _prepare(self, task: CircuitTask, requests: Sequence[Instance]) -> Prepared:
         if all(request.resps for request in requests):  # a further size of tasks without pairs
             return Prepared(task, requests, {}, None)
-        name = task.config.task
-        check_with_pairs(self.options, name)
+        check_with_pairs(self.options, task.config.task)
         check_scorer(task, scorer_in_force(self.model, self.options.settings))
         docs = all_documents(task, requests, self.ranks)
-        training = pairs_from_docs(task.training_docs(), f"{name} (training split)")
-        evaluation = pairs_from_docs(docs.values(), f"{name} (evaluation split)")
-        check_prompts(task, requests, dict(zip(docs, evaluation, strict=True)))
-        experiment = Experiment(
+        pairs = pairs_from_docs(docs.values(), f"{task.config.task} (evaluation split)")
+        check_prompts(task, requests, dict(zip(docs, pairs, strict=True)))
+        return Prepared(task, requests, docs, self.experiment(task, docs))
+
+    def experiment(
+        self, task: CircuitTask, documents: Mapping[int, Mapping[str, Any]]
+    ) -> Experiment:
+        """The experiment of a task, checked and not yet run.
+
+        Args:
+            task: The task, its data built for this model.
+            documents: Those to evaluate on, by number.
+
+        Raises:
+            CircuitError: The task cannot be run with this model and these options.
+        """
+        name = task.config.task
+        return Experiment(
             self.model,
             self.options.settings,
-            training,
-            evaluation,
+            pairs_from_docs(task.training_docs(), f"{name} (training split)"),
+            pairs_from_docs(documents.values(), f"{name} (evaluation split)"),
             task_metric=task.metric,
             task=name,
             given=self.circuit.given,
             ranks=self.ranks,
         )
-        return Prepared(task, requests, docs, experiment)
 
     def answers(self, prepared: Prepared) -> Sequence[Any]:
         """Responses to one task's requests: run its experiment and spread its values over them."""
@@ -115,16 +127,33 @@ class PairedTasks:
         if prepared.experiment is None:
             return [request.resps[0] for request in requests]
         with self.ranks.together():
-            result = prepared.experiment.run()
-            records = self._record(task, prepared.documents, result)
+            found = self.responses(task, prepared.documents, prepared.experiment.run())
         if task.stands_in:
             return [(0.0, False)] * len(requests)
-        log_probs = dict(zip(prepared.documents, result.examples.log_probs, strict=True))
-        greedy = dict(zip(prepared.documents, result.examples.greedy, strict=True))
-        return [
-            ScoredChoice(log_probs[r.doc_id][r.idx], greedy[r.doc_id][r.idx], records[r.doc_id])
-            for r in requests
-        ]
+        return [found[r.doc_id][r.idx] for r in requests]
+
+    def responses(
+        self, task: CircuitTask, documents: Mapping[int, Mapping[str, Any]], result: Result
+    ) -> dict[int, list[ScoredChoice]]:
+        """Keep and write what an experiment found.
+
+        Args:
+            task: The task.
+            documents: Those it was evaluated on, by number.
+            result: What it found.
+
+        Returns:
+            By document, the response to each of its choices.
+        """
+        records = self._record(task, documents, result)
+        examples = zip(documents, result.examples.log_probs, result.examples.greedy, strict=True)
+        return {
+            number: [
+                ScoredChoice(log_prob, is_greedy, records[number])
+                for log_prob, is_greedy in zip(log_probs, greedy, strict=True)
+            ]
+            for number, log_probs, greedy in examples
+        }
 
     def _record(
         self, task: CircuitTask, docs: Mapping[int, Mapping[str, Any]], result: Result

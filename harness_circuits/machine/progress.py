@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from tqdm import tqdm
@@ -14,6 +15,19 @@ from tqdm import tqdm
 logger = logging.getLogger("lm_eval.circuit")
 
 SECONDS_BETWEEN_LINES = 10.0
+
+Tell = Callable[[str, str], object]  # takes a stage and how far it is
+_tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+
+
+@contextmanager
+def told_by(tell: Tell) -> Iterator[None]:
+    """Within this context stages are told to a function, about once a second, and not shown here."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 class Progress(Protocol):
@@ -41,6 +55,11 @@ def progress(
         unit: What is counted, in the plural.
         clock: Seconds since any moment.
     """
+    tell = _tell.get()
+    if tell is not None:
+        say = lambda line: tell(*line.split(": ", 1))  # noqa: E731
+        yield ProgressLines(total, what, unit, clock=clock, say=say, every=1.0)
+        return
     told = logging.getLogger("lm_eval").isEnabledFor(logging.INFO)
     if told and not sys.stderr.isatty():
         lines = ProgressLines(total, what, unit, clock=clock)

@@ -1,0 +1,3 @@
+"""Logs of Inspect AI as records of runs."""
+
+SECTION = "harness_circuits"  # of a log's metadata
