@@ -8,7 +8,6 @@ import subprocess
 import sys
 import termios
 
-import pytest
 from helpers.environments import ROOT
 
 PROGRAM = """
@@ -20,7 +19,8 @@ log = logging.getLogger("somebody")
 log.addHandler(handler)
 view = View(2, 0.0, 1)
 child = "import sys, time\\n"
-child += "for x in ('child', ' wrote this', chr(10)): sys.stderr.write(x), sys.stderr.flush(), time.sleep(.1)"
+child += "for x in ('child', ' wrote this', chr(10)):"
+child += " sys.stderr.write(x), sys.stderr.flush(), time.sleep(.1)"
 process = subprocess.Popen([sys.executable, "-c", child])
 while process.poll() is None:
     view.show([])
