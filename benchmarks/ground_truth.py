@@ -1,6 +1,6 @@
 """How well every method finds the circuits that are known, as Markdown tables.
 
-Run it from the repository: `python -m benchmarks.ground_truth [--level node] [--n-pairs 200]`.
+Run it from the repository: `python -m benchmarks.ground_truth [--level node] [--n-pairs 200] [--methods EAP MAttr]`.
 The tables of edges stand in `docs/ground_truth.md`.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
@@ -25,15 +26,23 @@ MEASURES = {
     "recall@true_size": "Recall among as many of the highest scores as there are true ones",
 }
 FIRST = "exact"
+LEARNING = {
+    "objective": "match",
+    "steps": 300,
+    "pairs_per_step": 16,
+    "mask_samples": 2,
+    "log_alpha": 3,
+}
 
 
 def main() -> None:
     """Print a table per measure: methods in rows, models in columns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--level", choices=("edge", "node"), default="edge")
+    parser.add_argument("--methods", nargs="+", help="only these; by default all")
     parser.add_argument("--n-pairs", type=int, default=200, help="pairs that scores are taken from")
     arguments = parser.parse_args()
-    methods = methods_at(arguments.level)
+    methods = arguments.methods or methods_at(arguments.level)
     print("\n".join(tables(arguments.level, arguments.n_pairs, methods)))
 
 
@@ -56,6 +65,12 @@ def methods_at(level: str) -> list[str]:
     return sorted(names, key=lambda name: name != FIRST)
 
 
+def learning(method: str) -> dict[str, Any]:
+    """Options of a method that learns masks: fewer steps than by default, and one loss for all."""
+    method_options = METHODS.get(method).options if METHODS.get(method).learned else {}
+    return {name: value for name, value in LEARNING.items() if name in method_options}
+
+
 def measures(
     name: str, level: str, methods: list[str], n_pairs: int
 ) -> dict[str, dict[str, float]]:
@@ -66,7 +81,10 @@ def measures(
     pairs = pairs_from_docs(GROUND_TRUTH[name].documents(n_pairs), name)
     found = {}
     for method in methods:
-        settings = Settings(method=method, level=level, sizes=(1.0,), bootstrap_iters=0)
+        settings = Settings.from_arguments(
+            {"method": method, "level": level, "sizes": 1.0, "bootstrap_iters": 0}
+            | learning(method)
+        )
         scores = Discovery.on(Setup(model, settings), pairs).scores()
         found[method] = agreement(scores, truth)
     return found

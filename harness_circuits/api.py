@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
@@ -221,7 +222,7 @@ def faithfulness(
         raise OptionError("There are no circuits to evaluate.")
     by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
-    if settings.ablation.startswith("mean") and training is None:
+    if ABLATIONS.get(settings.ablation).needs_training and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
     given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)
     result = Experiment(model, settings, training or (), pairs, given=given).run()

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
@@ -91,7 +92,7 @@ class Experiment:
         self._check_combination()
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
-        if given is None or settings.ablation.startswith("mean"):
+        if given is None or ABLATIONS.get(settings.ablation).needs_training:
             check_training(self.setup, training)
         training = training[: settings.n_discovery]
         used = training if given is None else ()

@@ -59,6 +59,7 @@ class AblationKind:
         constant: What replaces outputs at every position of any text, of batch and position size 1,
             from the model and a function that takes means over calibration texts; None for what
             needs pairs, and so cannot be used with tasks that have none.
+        needs_training: Whether training pairs are run to make it.
         why_pairs: What it needs of pairs, for messages, where `constant` is None.
         follows_corrupted: Whether replaced outputs are the clean ones until the prompts differ.
         description: One line for documentation.
@@ -66,6 +67,7 @@ class AblationKind:
 
     make: Callable[[Training], Ablation]
     constant: Callable[[CircuitModel, Callable[[], Outputs]], Outputs] | None = None
+    needs_training: bool = False
     why_pairs: str = ""
     follows_corrupted: bool = False
     description: str
@@ -93,7 +95,7 @@ def make_ablation(
     Raises:
         OptionError: Unknown side.
         UnknownNameError: Unknown name.
-        TaskDataError: There are no training pairs, and means are wanted.
+        TaskDataError: There are no training pairs, and it is made from them.
     """
     check_ablation(name, mean_over)
     side: Side = "clean" if mean_over == "clean" else "corrupted"

@@ -56,6 +56,7 @@ def _make(training: Training) -> Ablation:
 ABLATIONS.register(Mean.name)(
     AblationKind(
         make=_make,
+        needs_training=True,
         constant=lambda model, means: means(),
         description="its mean output over all positions of the training prompts",
     )

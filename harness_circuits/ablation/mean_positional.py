@@ -43,6 +43,7 @@ def _make(training: Training) -> Ablation:
 ABLATIONS.register(MeanPositional.name)(
     AblationKind(
         make=_make,
+        needs_training=True,
         why_pairs="prompts of the training prompts' lengths",
         description="its mean per position, over training prompts of the same token length",
     )

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 from helpers.reference import exact_scores
-from helpers.reference_cases import CASES, exact_case
+from helpers.reference_cases import BY_HAND, CASES, exact_case
 from helpers.tiny_models import tiny_model, token_batches
 
-from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, Level, ScoreSpace
@@ -23,7 +22,7 @@ from harness_circuits.pairs.tokenise import TokenPair, make_batches
 
 MODULE = import_module("harness_circuits.attribution.exact")
 LOGIT_DIFF = METRICS.get("logit_diff")
-GRID = [(name, ablation) for name in CASES for ablation in ABLATIONS]
+GRID = [(name, ablation) for name in CASES for ablation in BY_HAND]
 
 
 @pytest.mark.parametrize("level", LEVELS)
