@@ -182,8 +182,16 @@ class Discovery:
     @cached_property
     def ablation(self) -> Ablation:
         """What replaces removed units; its means are taken over the training pairs, once."""
-        setup, settings = self.setup, self.setup.settings
-        how = settings.ablation, setup.model, self.batches, settings.mean_over
+        return self.ablation_called(self.setup.settings.ablation)
+
+    def ablation_called(self, name: str) -> Ablation:
+        """Any ablation, with means over the training pairs.
+
+        Raises:
+            TaskDataError: It takes means, and there are no training pairs.
+        """
+        setup = self.setup
+        how = name, setup.model, self.batches, setup.settings.mean_over
         return make_ablation(*how, setup.ranks)
 
     def scores(self) -> Scores:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits, evaluate_curves
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
+from harness_circuits.evaluation.grid import Cell, evaluate_grid
 from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.evidence import Subject, gather
@@ -164,7 +165,8 @@ class Experiment:
         how = setup.metric, self.discovery.ablation, setup.ranks
 
         def evaluate(some: Sequence[Circuit]) -> Any:
-            return evaluate_circuits(setup.model, self.evaluation, some, *how).circuits
+            way = {"direction": settings.direction}
+            return evaluate_circuits(setup.model, self.evaluation, some, *how, **way).circuits
 
         subject = Subject(
             sizes=self.sizes,
@@ -177,12 +179,19 @@ class Experiment:
             iters=settings.bootstrap_iters,
             seed=settings.seed,
             scores=found.scores,
+            extras={"grid": self._grid, "metric": setup.metric_name},
         )
         known = [circuit for chosen in circuits.values() for circuit in chosen]
         subject.remember(known, examples.circuits[: len(known)])
         with spent(setup.model.device) as gathering:
             evidence = gather(settings.evidence, subject)
         return {"evidence": evidence, "evidence_seconds": gathering.seconds}
+
+    def _grid(self, circuits: Sequence[Circuit]) -> Iterator[Cell]:
+        """Circuits under every ablation, in both directions, by every metric."""
+        setup = self.setup
+        how = self.discovery.ablation_called, setup.ranks
+        return evaluate_grid(setup.model, self.evaluation, circuits, setup.metric, *how)
 
     def run(self) -> Result:
         """Discover (unless scores or circuits are given), select and evaluate.
@@ -213,6 +222,7 @@ class Experiment:
                 null_circuits=settings.null_circuits,
                 seed=settings.seed,
                 ranks=setup.ranks,
+                direction=settings.direction,
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)

@@ -14,6 +14,7 @@ from harness_circuits.ablation import check_ablation
 from harness_circuits.attribution import METHODS, Method, check_method, no_samples
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import OptionError
+from harness_circuits.evaluation.direction import check_direction
 from harness_circuits.evidence import EVIDENCE, chosen_kinds
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.options import Option, read_options
@@ -42,12 +43,15 @@ class Settings(SettingsFields):
             if metric is not None:
                 self._set(name, self.metric_in_force(metric))
                 METRICS.get(getattr(self, name))
-        if self.published and (self.level, self.ablation) != ("edge", "patching"):
+        protocol = self.level, self.ablation, self.direction
+        if self.published and protocol != ("edge", "patching", "noising"):
             raise OptionError(
-                "compat=mib reproduces MIB's published protocol at level=edge with "
-                f"ablation=patching only, got level={self.level}, ablation={self.ablation}."
+                "compat=mib reproduces MIB's published protocol at level=edge with ablation=patching "
+                f"and direction=noising only, got level={self.level}, ablation={self.ablation}, "
+                f"direction={self.direction}."
             )
         check_ablation(self.ablation, self.mean_over)
+        check_direction(self.direction, self.ablation)
         self._set("evidence", chosen_kinds(self.evidence))
         given = self.method_options, self.selection_options
         self._set("method_options", read_options(method.options, given[0], f"method={self.method}"))

@@ -17,6 +17,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import NumericalError
 from harness_circuits.evaluation.curve import CurveValues
+from harness_circuits.evaluation.direction import NOISING, batch_to_run, circuits_to_run
 from harness_circuits.evaluation.gap import check_gap
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.evaluation.result import Curve, ExampleValues
@@ -44,6 +45,7 @@ def evaluate_curves(
     null_circuits: int = 0,
     seed: int = 0,
     ranks: Ranks = ALONE,
+    direction: str = NOISING,
 ) -> tuple[ExampleValues, tuple[Curve, ...]]:
     """Evaluate circuits of all rankings, and random ones, on the same pairs.
 
@@ -58,6 +60,7 @@ def evaluate_curves(
         null_circuits: Random circuits to run beside each circuit.
         seed: Seed of their draw.
         ranks: The processes that share the batches.
+        direction: Which way circuits are run (`DIRECTIONS`).
 
     Raises:
         MismatchError: A circuit belongs to another graph.
@@ -65,7 +68,8 @@ def evaluate_curves(
     """
     found = [circuit for chosen in circuits.values() for circuit in chosen]
     null = random_circuits(found, null_circuits, seed)
-    examples = evaluate_circuits(model, batches, found + null, metric, ablation, ranks)
+    how = metric, ablation, ranks
+    examples = evaluate_circuits(model, batches, found + null, *how, direction=direction)
     full, empty = examples.full, examples.empty
     check_gap(full, empty, task, examples.rounding)
     shape = (len(found), null_circuits)
@@ -88,29 +92,55 @@ def evaluate_circuits(
     metric: Metric,
     ablation: Ablation,
     ranks: Ranks = ALONE,
+    *,
+    direction: str = NOISING,
 ) -> ExampleValues:
+    """Evaluate circuits, the full model and the empty circuit on the same pairs, by one metric.
+
+    Arguments and errors are those of `evaluate_by_metrics`.
+    """
+    how = {"direction": direction}
+    return evaluate_by_metrics(model, batches, circuits, [metric], ablation, ranks, **how)[0]
+
+
+def evaluate_by_metrics(
+    model: CircuitModel,
+    batches: Sequence[Batch],
+    circuits: Sequence[Circuit],
+    metrics: Sequence[Metric],
+    ablation: Ablation,
+    ranks: Ranks = ALONE,
+    *,
+    direction: str = NOISING,
+) -> list[ExampleValues]:
     """Evaluate circuits, the full model and the empty circuit on the same pairs.
 
     Args:
         model: The model.
-        batches: ExampleValues pairs.
+        batches: Evaluation pairs.
         circuits: Circuits over the model's graph.
-        metric: Task metric.
+        metrics: What the same runs are measured by.
         ablation: What replaces everything outside a circuit.
         ranks: The processes that share the batches; each gets the values of all.
+        direction: Which way circuits are run (`DIRECTIONS`).
+
+    Returns:
+        Values by each metric.
 
     Raises:
         NumericalError: A logit is not finite.
         MismatchError: A circuit belongs to another graph.
     """
     distinct, which = _distinct(circuits, model)
+    distinct = circuits_to_run(distinct, direction)
     order = [index for batch in batches for index in batch.indices]
     rank = np.argsort(order, kind="stable")
     own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
     n_own = sum(len(batches[at]) for at in own)
     with progress(n_own, "evaluation", "pairs") as bar, model.tells(bar.alive):
         for at in own:
-            found[at] = _evaluate_batch(model, batches[at], distinct, metric, ablation)
+            how = metrics, ablation, direction
+            found[at] = _evaluate_batch(model, batches[at], distinct, *how)
             bar.advance(len(batches[at]))
     for others in ranks.gather(found):
         found |= others
@@ -118,18 +148,18 @@ def evaluate_circuits(
     columns = zip(*(part.arrays for part in parts), strict=True)
     in_order = (np.concatenate(column, axis=-1)[..., rank] for column in columns)
     full, full_accuracy, rounding, values, hits = in_order
-    return ExampleValues(
-        indices=tuple(order[i] for i in rank),
-        full=full,
-        empty=values[-1],
-        circuits=values[which],
-        accuracy=hits[which],
-        full_accuracy=full_accuracy,
-        log_probs=_sorted((part.log_probs for part in parts), rank),
-        greedy=_sorted((part.greedy for part in parts), rank),
-        empty_accuracy=hits[-1],
-        rounding=rounding,
-    )
+    shared = {
+        "indices": tuple(order[i] for i in rank),
+        "accuracy": hits[which],
+        "full_accuracy": full_accuracy,
+        "log_probs": _sorted((part.log_probs for part in parts), rank),
+        "greedy": _sorted((part.greedy for part in parts), rank),
+        "empty_accuracy": hits[-1],
+    }
+    return [
+        ExampleValues(full=own, empty=v[-1], circuits=v[which], rounding=error, **shared)
+        for own, v, error in zip(full, values, rounding, strict=True)
+    ]
 
 
 def _sorted(parts: Iterable[list[list[Any]]], rank: Int[np.ndarray, "example"]) -> list[list[Any]]:
@@ -149,29 +179,35 @@ def _evaluate_batch(
     model: CircuitModel,
     batch: Batch,
     distinct: Sequence[Circuit],
-    metric: Metric,
+    metrics: Sequence[Metric],
     ablation: Ablation,
+    direction: str,
 ) -> _Part:
     if ABLATIONS.get(ablation.name).follows_corrupted:
         batch = behind_shared_prefix(model, batch)
     clean = model.forward(batch.clean)
-    stream = AblatedStream(model, batch.clean, ablation.replacement(model, batch))
+    run = batch_to_run(batch, direction)
+    whole = clean if run is batch else model.forward(run.clean)
+    stream = AblatedStream(model, run.clean, ablation.replacement(model, run))
     values, hits = [], []
-    for logits in _logits(model, distinct, batch, stream, clean):
+    for logits in _logits(model, distinct, run, stream, whole):
         _check_finite(logits, model, batch)
-        values.append(_numpy(metric(logits, batch, clean)))
+        values.append([_numpy(metric(logits, batch, clean)) for metric in metrics])
         hits.append(_numpy(accuracy(logits, batch)))
     # The empty circuit comes last.
-    errors = [_numpy(rounding_error(metric, x, batch, clean)) for x in (clean, logits)]
+    errors = [
+        np.array([_numpy(rounding_error(metric, x, batch, clean)) for metric in metrics])
+        for x in (clean, logits)
+    ]
     scores = answer_log_probs(clean.to(model.sum_dtype), batch.answers)
     best = _greedy(clean, batch)
     n_choices = batch.answers.real[:, :, 0].sum(1).tolist()
     return _Part(
         (
-            _numpy(metric(clean, batch, clean)),
+            np.array([_numpy(metric(clean, batch, clean)) for metric in metrics]),
             _numpy(accuracy(clean, batch)),
             np.hypot(*errors),
-            np.array(values),
+            np.array(values).swapaxes(0, 1),
             np.array(hits),
         ),
         [row[:n] for row, n in zip(scores.tolist(), n_choices, strict=True)],
@@ -184,7 +220,7 @@ def _logits(
     circuits: Sequence[Circuit],
     batch: Batch,
     stream: AblatedStream,
-    clean: Tensor,
+    whole: Tensor,
 ) -> Iterator[Float[Tensor, "batch read vocab"]]:
     """Logits of one circuit after the other, as many side by side as there is room for."""
     for first in range(0, len(circuits), batch.at_once):
@@ -192,7 +228,7 @@ def _logits(
         is_full = [circuit.n_kept == circuit.space.n_units for circuit in some]
         run = [circuit for circuit, full in zip(some, is_full, strict=True) if not full]
         found = iter(run_circuits(model, run, batch.clean, stream) if run else ())
-        yield from (clean if full else next(found) for full in is_full)
+        yield from (whole if full else next(found) for full in is_full)
 
 
 def _distinct(

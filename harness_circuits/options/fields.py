@@ -48,6 +48,12 @@ class SettingsFields:
     ablation: str = setting(
         Name("an ablation's name"), "patching", "what replaces removed units", names_the_run=True
     )
+    direction: str = setting(
+        Choice(("noising", "denoising")),
+        "noising",
+        "clean prompt with the circuit's outside corrupted, or the reverse",
+        names_the_run=True,
+    )
     mean_over: str = setting(
         Choice(("clean", "corrupted")), "clean", "side of the training pairs that means are over"
     )

@@ -1,0 +1,106 @@
+"""robustness: the same circuit under every ablation, direction and metric (Miller et al. 2024).
+
+Faithfulness depends on how it is measured: what replaces removed units, whether the circuit is noised
+from outside or denoised from inside, and by which metric. The grid of all that are defined together
+gives the range that one number hides. Means of mean ablations are taken over the training pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness_circuits.errors import NumericalError
+from harness_circuits.evaluation.gap import check_gap
+from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
+from harness_circuits.evidence.subject import Subject
+from harness_circuits.statistics.ratio import ratio_intervals
+
+N_SETTINGS = 5  # ablations by noising, and patching by denoising
+
+
+def robustness(subject: Subject) -> dict[str, Any]:
+    """Faithfulness of every circuit in every cell of the grid, and its range."""
+    points = subject.points
+    rows: list[list[dict[str, Any]]] = [[] for _ in points]
+    not_defined = []
+    for cell in subject.extras["grid"]([point.circuit for point in points]):
+        name = {"ablation": cell.ablation, "direction": cell.direction, "metric": cell.metric}
+        try:
+            values = _defined(cell)
+        except NumericalError as error:
+            not_defined.append({**name, "why": str(error)})
+            continue
+        gap, above = values.full - values.empty, values.circuits - values.empty
+        found = ratio_intervals(above, gap, subject.iters, subject.seed)
+        for row, f, low, high in zip(rows, found.value, found.low, found.high, strict=True):
+            ends = [None if np.isnan(x) else float(x) for x in (low, high)]
+            row.append(
+                {**name, "faithfulness": float(f), "ci95_low": ends[0], "ci95_high": ends[1]}
+            )
+    own = subject.extras["metric"]
+    circuits = [
+        {
+            "ranking": str(point.ranking),
+            "size": point.size,
+            "lowest": min(row, key=_f, default=None),
+            "highest": max(row, key=_f, default=None),
+            "own_lowest": min((c for c in row if c["metric"] == own), key=_f, default=None),
+            "own_highest": max((c for c in row if c["metric"] == own), key=_f, default=None),
+            "cells": row,
+        }
+        for point, row in zip(points, rows, strict=True)
+    ]
+    return {"metric": own, "not_defined": not_defined, "circuits": circuits}
+
+
+def _defined(cell: Any) -> Any:
+    """A cell's values.
+
+    Raises:
+        NumericalError: It has none, or no gap to divide by.
+    """
+    if cell.values is None:
+        raise NumericalError(cell.why_not)
+    values = cell.values
+    check_gap(values.full, values.empty, cell.metric, values.rounding)
+    return values
+
+
+def _f(cell: Mapping[str, Any]) -> float:
+    return float(cell["faithfulness"])
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for one in found["circuits"]:
+        lines.append(
+            f"robustness, by {one['ranking']} at {one['size']:g}: f from {_text(one['lowest'])} to "
+            f"{_text(one['highest'])}, {len(one['cells'])} settings; by {found['metric']} alone from "
+            f"{_text(one['own_lowest'])} to {_text(one['own_highest'])}"
+        )
+    for why, n in Counter(cell["why"] for cell in found["not_defined"]).items():
+        lines.append(f"robustness: {n} settings are not defined here: {why}")
+    return lines
+
+
+def _text(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return "nothing"
+    name = f"{cell['ablation']}, {cell['direction']}, {cell['metric']}"
+    return f"{cell['faithfulness']:.2f} ({name})"
+
+
+EVIDENCE.register("robustness")(
+    Kind(
+        function=robustness,
+        lines=_lines,
+        cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points),
+        extras=("grid", "metric"),
+        description="range of faithfulness over all ablations, directions and metrics",
+        source="Miller et al. 2024, arXiv 2407.08734",
+    )
+)
