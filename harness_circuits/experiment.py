@@ -165,8 +165,10 @@ class Experiment:
         how = setup.metric, self.discovery.ablation, setup.ranks
 
         def evaluate(some: Sequence[Circuit]) -> Any:
-            way = {"direction": settings.direction}
-            return evaluate_circuits(setup.model, self.evaluation, some, *how, **way).circuits
+            ran = evaluate_circuits(
+                setup.model, self.evaluation, some, *how, direction=settings.direction
+            )
+            return ran.circuits
 
         subject = Subject(
             sizes=self.sizes,
