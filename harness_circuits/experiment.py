@@ -15,10 +15,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
@@ -26,13 +24,11 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import TaskDataError
-from harness_circuits.evaluation.evaluate import evaluate_circuits, evaluate_curves
+from harness_circuits.evaluation.evaluate import evaluate_curves
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
-from harness_circuits.evaluation.grid import Cell, evaluate_grid
-from harness_circuits.evaluation.result import Curve, ExampleValues, Result
+from harness_circuits.evaluation.result import Curve, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
-from harness_circuits.evidence import Subject, gather
-from harness_circuits.evidence.kinds import Plan, announcement
+from harness_circuits.gathering import announce, gather_evidence
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
@@ -42,8 +38,6 @@ from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
-
-logger = logging.getLogger("lm_eval.circuit")
 
 
 class Experiment:
@@ -133,6 +127,12 @@ class Experiment:
         most = min(size, -(-len(test) // setup.ranks.parts))
         self.evaluation = make_batches(test, most, room=size)
 
+    @property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """Rankings that there will be circuits of: of given circuits their own."""
+        given, wanted = self.given, self.setup.settings.rankings
+        return wanted if given is None or given.scores is not None else given.rankings
+
     def circuits(self, found: Given) -> dict[Ranking, list[Circuit]]:
         """One circuit per ranking and size of what was found or given."""
         settings = self.setup.settings
@@ -147,54 +147,6 @@ class Experiment:
         by_size = stabilities(scores, counts, [c.ranking for c in curves], draws, seed)
         return tuple(replace(curve, stability=by_size[curve.ranking]) for curve in curves)
 
-    @property
-    def announced(self) -> list[str]:
-        """What `evidence=` costs, a line for each kind."""
-        settings, given = self.setup.settings, self.given
-        n = len(settings.rankings if given is None or given.scores is not None else given.rankings)
-        plan = Plan(n * len(self.sizes), settings.evidence_draws)
-        return announcement(settings.evidence, plan)
-
-    def evidence(
-        self, found: Given, circuits: Mapping[Ranking, Sequence[Circuit]], examples: ExampleValues
-    ) -> dict[str, Any]:
-        """Facts about what `evidence=` asks for: none where it asks for nothing."""
-        setup, settings = self.setup, self.setup.settings
-        if not settings.evidence:
-            return {}
-        how = setup.metric, self.discovery.ablation, setup.ranks
-
-        def evaluate(some: Sequence[Circuit]) -> Any:
-            ran = evaluate_circuits(
-                setup.model, self.evaluation, some, *how, direction=settings.direction
-            )
-            return ran.circuits
-
-        subject = Subject(
-            sizes=self.sizes,
-            circuits=circuits,
-            full=examples.full,
-            empty=examples.empty,
-            rounding=examples.rounding,
-            evaluate=evaluate,
-            draws=settings.evidence_draws,
-            iters=settings.bootstrap_iters,
-            seed=settings.seed,
-            scores=found.scores,
-            extras={"grid": self._grid, "metric": setup.metric_name},
-        )
-        known = [circuit for chosen in circuits.values() for circuit in chosen]
-        subject.remember(known, examples.circuits[: len(known)])
-        with spent(setup.model.device) as gathering:
-            evidence = gather(settings.evidence, subject)
-        return {"evidence": evidence, "evidence_seconds": gathering.seconds}
-
-    def _grid(self, circuits: Sequence[Circuit]) -> Iterator[Cell]:
-        """Circuits under every ablation, in both directions, by every metric."""
-        setup = self.setup
-        how = self.discovery.ablation_called, setup.ranks
-        return evaluate_grid(setup.model, self.evaluation, circuits, setup.metric, *how)
-
     def run(self) -> Result:
         """Discover (unless scores or circuits are given), select and evaluate.
 
@@ -206,8 +158,7 @@ class Experiment:
         """
         setup, settings = self.setup, self.setup.settings
         device = setup.model.device
-        for line in self.announced:
-            logger.info("%s: %s", setup.task, line)
+        announce(setup, len(self.rankings) * len(self.sizes))
         with spent(device) as discovery:
             found = Given.of(self.discovery.scores()) if self.given is None else self.given
         with spent(device) as selection:
@@ -228,7 +179,8 @@ class Experiment:
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
-        evidence = self.evidence(found, circuits, examples)
+        training, pairs = self.discovery, self.evaluation
+        evidence = gather_evidence(training, pairs, found, self.sizes, circuits, examples)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
         facts = {

@@ -35,6 +35,7 @@ evaluation
 evidence
 settings
 discovery
+gathering
 experiment
 records
 task_data
