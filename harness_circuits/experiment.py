@@ -156,8 +156,7 @@ class Experiment:
         Raises:
             NumericalError: Scores or logits are not finite, or faithfulness is undefined.
         """
-        setup, settings = self.setup, self.setup.settings
-        device = setup.model.device
+        setup, settings, device = self.setup, self.setup.settings, self.setup.model.device
         announce(setup, len(self.rankings) * len(self.sizes))
         with spent(device) as discovery:
             found = Given.of(self.discovery.scores()) if self.given is None else self.given
@@ -179,8 +178,8 @@ class Experiment:
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
-        training, pairs = self.discovery, self.evaluation
-        evidence = gather_evidence(training, pairs, found, self.sizes, circuits, examples)
+        halves = self.discovery, self.evaluation
+        evidence = gather_evidence(*halves, found, self.sizes, circuits, examples)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
         facts = {

@@ -134,7 +134,6 @@ def evaluate_by_metrics(
     distinct, which = _distinct(circuits, model)
     distinct = circuits_to_run(distinct, direction)
     order = [index for batch in batches for index in batch.indices]
-    rank = np.argsort(order, kind="stable")
     own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
     n_own = sum(len(batches[at]) for at in own)
     with progress(n_own, "evaluation", "pairs") as bar, model.tells(bar.alive):
@@ -144,7 +143,14 @@ def evaluate_by_metrics(
             bar.advance(len(batches[at]))
     for others in ranks.gather(found):
         found |= others
-    parts = [found[at] for at in range(len(batches))]
+    return _by_metric([found[at] for at in range(len(batches))], order, which)
+
+
+def _by_metric(
+    parts: Sequence[_Part], order: Sequence[int], which: Int[np.ndarray, "circuit"]
+) -> list[ExampleValues]:
+    """Values of all batches by each metric, in the order of the pairs' indices."""
+    rank = np.argsort(order, kind="stable")
     columns = zip(*(part.arrays for part in parts), strict=True)
     in_order = (np.concatenate(column, axis=-1)[..., rank] for column in columns)
     full, full_accuracy, rounding, values, hits = in_order
