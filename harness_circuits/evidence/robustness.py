@@ -19,7 +19,7 @@ from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject
 from harness_circuits.statistics.ratio import ratio_intervals
 
-N_SETTINGS = 5  # ablations by noising, and patching by denoising
+N_SETTINGS = 6  # ablations by noising, and patching by denoising; constants of one are learned
 
 
 def robustness(subject: Subject) -> dict[str, Any]:
@@ -98,7 +98,7 @@ EVIDENCE.register("robustness")(
     Kind(
         function=robustness,
         lines=_lines,
-        cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points),
+        cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points, discoveries=1),
         extras=("grid", "metric"),
         description="range of faithfulness over all ablations, directions and metrics",
         source="Miller et al. 2024, arXiv 2407.08734",
