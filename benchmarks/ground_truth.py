@@ -1,6 +1,9 @@
 """How well every method finds the circuits that are known, as Markdown tables.
 
-Run it from the repository: `python -m benchmarks.ground_truth [--level node] [--n-pairs 200] [--methods EAP MAttr]`.
+Run it from the repository:
+
+    python -m benchmarks.ground_truth [--level node] [--n-pairs 200] [--methods EAP MAttr]
+
 The tables of edges stand in `docs/ground_truth.md`.
 """
 

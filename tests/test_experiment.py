@@ -12,8 +12,8 @@ from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.discovery import Discovery, Setup
-from harness_circuits.errors import MismatchError, OptionError, PairError, TaskDataError
+from harness_circuits.discovery import Setup
+from harness_circuits.errors import MismatchError, OptionError, TaskDataError
 from harness_circuits.experiment import Experiment
 from harness_circuits.loading.load import load_model
 from harness_circuits.models.circuit_model import CircuitModel
@@ -22,7 +22,6 @@ from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 
 SIZES = (0.1, 0.5, 1.0)
-UNEQUAL = Pair("When Mary", "When Mary and John", (" and", " went"), (0,), (1,))
 
 
 @pytest.fixture(scope="module")
@@ -48,38 +47,6 @@ def chosen(**options: Any) -> Settings:
 
 def passes(model: CircuitModel) -> int:
     return model.counts["forward"]
-
-
-@pytest.mark.parametrize("ablation", ["mean", "mean-positional"])
-def test_means_are_recorded_once_per_run(model: CircuitModel, ablation: str) -> None:
-    settings = chosen(ablation=ablation)
-    joined = Experiment(model, settings, pairs(0, 4), pairs(0, 4))
-    joined.discovery.scores()
-    before = passes(model)
-    replacement = joined.discovery.ablation
-    assert passes(model) == before > len(joined.discovery.batches)
-    again = Experiment(model, settings, pairs(0, 4), pairs(0, 4))
-    assert again.discovery.ablation is not replacement
-    assert passes(model) == before + len(again.discovery.batches)
-    again.run()
-    whole = passes(model) - before
-    fresh = Experiment(model, settings, pairs(0, 4), pairs(0, 4))
-    model.counts.clear()
-    fresh.run()
-    assert passes(model) == whole
-
-
-def test_discovery_needs_training_pairs_alone(model: CircuitModel) -> None:
-    settings = chosen(n_discovery=3)
-    alone = Discovery.on(Setup(model, settings), pairs(0, 4)).scores()
-    result = Experiment(model, settings, pairs(0, 4), pairs(1, 5)).run()
-    assert result.scores is not None
-    assert np.array_equal(alone.values, result.scores.values)
-    assert alone.provenance["n_examples"] == result.facts["n_discovery"] == 3
-    with pytest.raises(TaskDataError, match="tiny has no training pairs to discover"):
-        Discovery.on(Setup(model, settings, task="tiny"), [])
-    with pytest.raises(PairError, match=r"training split"):
-        Discovery.on(Setup(model, settings), [UNEQUAL])
 
 
 def test_evaluation_needs_evaluation_pairs_alone(model: CircuitModel) -> None:

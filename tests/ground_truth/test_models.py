@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +17,12 @@ from lm_eval.models.huggingface import HFLM
 
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
-from harness_circuits.errors import TaskDataError, UnknownNameError
 from harness_circuits.evaluation.agreement import agreement
 from harness_circuits.formats import load_circuit_file
 from harness_circuits.ground_truth import GROUND_TRUTH, TRUTH_FILE, ground_truth_folder
-from harness_circuits.ground_truth.folder import PAIRS_FILE, tokenizer
+from harness_circuits.ground_truth.folder import tokenizer
 from harness_circuits.ground_truth.models import ID
 from harness_circuits.ground_truth.prompts import LETTERS, VOCABULARY, silent_example
 from harness_circuits.harness.lm import CircuitLM
@@ -110,50 +108,6 @@ def test_induction_on_every_pattern_of_three_letters() -> None:
     prompts = [(a, b, c, q) for a in "abc" for b in "def" for c in LETTERS[6:] for q in (a, b)]
     best = logits("induction", prompts).argmax(-1).tolist()
     assert [VOCABULARY[i] for i in best] == [GROUND_TRUTH["induction"].answer(p) for p in prompts]
-
-
-def wired(name: str) -> Circuit:
-    """Edges through which the weights let something flow that depends on tokens."""
-    hf, graph = model(name).hf, model(name).graph
-    blocks, d_head = hf.transformer.h, graph.d_model // graph.n_heads
-    embedding = hf.transformer.wte.weight
-    writes: list[torch.Tensor] = [embedding - embedding.mean(0)]
-    reads: list[torch.Tensor] = []
-    for block in blocks:
-        writes += list(block.attn.c_proj.weight.split(d_head))
-        writes.append(block.mlp.c_proj.weight)
-        reads += list(block.attn.c_attn.weight.split(d_head, dim=1))
-        reads.append(block.mlp.c_fc.weight)
-    reads.append(hf.lm_head.weight.T)
-    flow = np.array([[float((w @ r).abs().max()) > 1e-6 for r in reads] for w in writes])
-    return Circuit(ScoreSpace(graph, "edge"), flow & graph.edge_mask)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_true_circuit_is_what_the_weights_let_through(name: str) -> None:
-    assert np.array_equal(wired(name).prune().kept, truth(name).kept)
-    assert truth(name).n_kept == len(GROUND_TRUTH[name].edges)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_norms_are_the_identity(name: str) -> None:
-    hf = model(name).hf
-    ids = torch.tensor(
-        [tokenizer().encode(" ".join(GROUND_TRUTH[name].example(random.Random(0))[0]))]
-    )
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hooks = [
-        module.register_forward_hook(lambda _, inputs, out: seen.append((inputs[0], out)))
-        for module in hf.modules()
-        if isinstance(module, torch.nn.LayerNorm)
-    ]
-    with torch.no_grad():
-        hf(ids)
-    for hook in hooks:
-        hook.remove()
-    assert len(seen) == 5
-    for before, after in seen:
-        torch.testing.assert_close(before, after, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -263,32 +217,3 @@ def test_the_task_reports_agreement_under_lm_eval() -> None:
     behaviour = values(evaluate(plain, [task], metadata=given), task)
     assert behaviour["acc"] == 1
     assert behaviour["loglikelihood_diff"] == pytest.approx(found["loglikelihood_diff"], abs=1e-4)
-
-
-def test_models_without_a_known_circuit_are_refused(tmp_path: Path) -> None:
-    from harness_circuits.task_data.truth import TruthData
-
-    data = TruthData("ground_truth_circuit")
-    with pytest.raises(TaskDataError, match=r"true circuit is not known.*ground-truth:NAME"):
-        data(pretrained="gpt2")
-    with pytest.raises(TaskDataError, match=r"truth\.json and pairs\.jsonl not found"):
-        data(pretrained=str(tmp_path))
-    with pytest.raises(UnknownNameError, match="Did you mean 'induction'"):
-        data(pretrained="ground-truth:inductoin")
-
-
-def test_a_folder_of_ones_own_is_read_and_its_lines_are_checked(tmp_path: Path) -> None:
-    from harness_circuits.task_data.truth import TruthData
-
-    folder = ground_truth_folder("fraction")
-    for name in (TRUTH_FILE, PAIRS_FILE):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    data = TruthData("ground_truth_circuit")
-    splits = data(pretrained=str(tmp_path), tokenizer="ground-truth:fraction", n_train=3, n_test=2)
-    assert (len(splits["train"]), len(splits["test"])) == (3, 2)
-    assert np.array_equal(data.circuit(model("fraction").graph).kept, truth("fraction").kept)
-    for line, message in (("[1]", "line 2: not a document"), ("{", "line 2: not JSON")):
-        first = (folder / PAIRS_FILE).read_text().splitlines()[0]
-        (tmp_path / PAIRS_FILE).write_text(f"{first}\n{line}\n")
-        with pytest.raises(TaskDataError, match=message):
-            data(pretrained=str(tmp_path), tokenizer="ground-truth:fraction")

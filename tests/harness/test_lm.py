@@ -10,16 +10,13 @@ from typing import Any
 import jsonlines
 import numpy as np
 import pytest
-from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
+from helpers.tiny_tasks import TASK, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval.models.huggingface import HFLM
 
 from harness_circuits.errors import (
     CircuitError,
-    NumericalError,
     OptionError,
-    PairError,
-    TaskDataError,
     UnknownNameError,
 )
 from harness_circuits.formats import read_scores
@@ -64,40 +61,6 @@ def test_every_metric_of_the_design_is_there_and_finite(results: dict[str, Any])
     assert found["full_metric"] == pytest.approx(found["loglikelihood_diff"], abs=1e-5)
     for area in ("cpr", "cmd", "cmd_log"):
         assert found[f"{area}_ci95_low"] <= found[area] <= found[f"{area}_ci95_high"]
-
-
-def test_directions_are_declared(results: dict[str, Any]) -> None:
-    directions = results["higher_is_better"][TASK]
-    assert directions["cpr"] is True
-    assert directions["faithfulness@0.1"] is True
-    assert directions["cmd"] is directions["cmd_log"] is directions["edges@0.1"] is False
-    assert "corrupted_metric" not in directions
-
-
-def test_provenance_says_what_was_done(results: dict[str, Any], model_folder: Path) -> None:
-    config = results["config"]
-    circuit = config["circuit"]
-    assert circuit["model"] == model_folder.name
-    assert circuit["graph"]["n_edges"] == 110
-    assert circuit["settings"]["method"] == "EAP-IG-inputs"
-    assert circuit["settings"]["method_options"] == {"ig_steps": 5, "ig_rule": "left"}
-    assert set(circuit["versions"]) == {
-        "harness_circuits",
-        "torch",
-        "transformers",
-        "transformer_lens",
-        "lm_eval",
-    }
-    task = circuit["tasks"][TASK]
-    assert (task["n_discovery"], task["n_evaluation"]) == (6, 5)
-    assert task["discovery_seconds"] > 0
-    assert task["scores"]["passes"]["backward"] > 0
-    curve = task["curves"]["absolute"]
-    assert curve["sizes"] == [0.01, 0.1, 0.5, 1.0]
-    lows, highs = np.array(curve["ci95_low"]), np.array(curve["ci95_high"])
-    assert (lows <= np.array(curve["faithfulness"]) + 1e-12).all()
-    assert (highs >= np.array(curve["faithfulness"]) - 1e-12).all()
-    json.dumps(results["config"])
 
 
 def test_the_same_run_twice_gives_the_same_results(
@@ -155,15 +118,6 @@ def test_limit_samples_and_batch_size_keep_their_meaning(
     assert len(limited["samples"][TASK]) == 2
     chosen = evaluate(lm, [TASK], task_folder, samples={TASK: [1, 3]})
     assert chosen["config"]["circuit"]["tasks"][TASK]["n_evaluation"] == 2
-
-
-@pytest.mark.parametrize("number", [5, -1, 2**70, 1.5, True, "1"])
-def test_a_document_that_there_is_not_is_named(
-    model_folder: Path, task_folder: Path, number: Any
-) -> None:
-    with pytest.raises(OptionError) as caught:
-        evaluate(circuit_lm(model_folder), [TASK], task_folder, samples={TASK: [1, number]})
-    assert str(caught.value) == f"--samples: {TASK} has documents 0 to 4, got {number!r}."
 
 
 def test_artifacts_hold_scores_circuits_and_examples(
@@ -236,62 +190,3 @@ def test_the_response_cache_is_refused(
 def test_what_changes_the_prompts_is_refused(model_folder: Path, task_folder: Path) -> None:
     with pytest.raises(OptionError, match="the harness changed the prompt"):
         evaluate(circuit_lm(model_folder), [TASK], task_folder, system_instruction="Answer:")
-
-
-def broken(**changes: Any) -> list[dict[str, Any]]:
-    docs = documents(1, 3)
-    return [docs[0], {**docs[1], **changes}, docs[2]]
-
-
-DATA = [
-    (
-        {"choices": [" Mary", " Mary"]},
-        PairError,
-        "tiny_ioi (test split), pair 1: A pair cannot be used: two choices are the same",
-    ),
-    ({"correct": [0, 1]}, PairError, "both correct and incorrect"),
-    ({"correct": [7]}, PairError, "answer index 7 is not among its 2 choices"),
-]
-
-
-@pytest.mark.parametrize(("changes", "error", "message"), DATA)
-def test_a_pair_that_cannot_be_used_is_named(
-    model_folder: Path, tmp_path: Path, changes: dict[str, Any], error: Any, message: str
-) -> None:
-    folder = write_task(tmp_path, test=broken(**changes))
-    lm = circuit_lm(model_folder)
-    before = dict(lm.circuit_model.counts)
-    with pytest.raises(error) as caught:
-        evaluate(lm, [TASK], folder)
-    assert message in str(caught.value)
-    assert dict(lm.circuit_model.counts) == before
-
-
-def test_a_mistake_in_the_second_task_stops_the_first(model_folder: Path, tmp_path: Path) -> None:
-    write_task(tmp_path)
-    write_task(tmp_path, task="broken", test=broken(correct=[7]))
-    lm = circuit_lm(model_folder)
-    with pytest.raises(PairError, match="broken"):
-        evaluate(lm, [TASK, "broken"], tmp_path)
-    assert lm.circuit_model.counts["backward"] == 0
-
-
-def test_a_corruption_that_changes_nothing_has_no_faithfulness(
-    model_folder: Path, tmp_path: Path
-) -> None:
-    docs = [{**d, "corrupted": d["clean"].replace("drink to", "drink in")} for d in documents(0, 3)]
-    same = [{**doc, "choices": [" zebra", " Tom"]} for doc in docs]
-    folder = write_task(tmp_path, train=same, test=same)
-    lm = circuit_lm(model_folder)
-    weights = lm.circuit_model.hf.lm_head.weight
-    weights.data[:] = weights.data[:1]
-    with pytest.raises(NumericalError, match="All scores are zero"):
-        evaluate(lm, [TASK], folder)
-
-
-def test_a_task_needs_a_training_split(model_folder: Path, tmp_path: Path) -> None:
-    folder = write_task(tmp_path)
-    path = folder / f"{TASK}.yaml"
-    path.write_text(path.read_text().replace("training_split: train\n", ""))
-    with pytest.raises(TaskDataError, match="needs a training_split"):
-        evaluate(circuit_lm(model_folder), [TASK], folder)

@@ -9,7 +9,7 @@ from helpers.ordinary_tasks import write_ordinary_tasks
 from helpers.published_tokenizers import llama_tokenizer
 from helpers.reading_models import SMALL, animals_doc, circuit, reading_folder
 from helpers.tiny_tasks import TASK, documents, evaluate, values, write_task
-from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
+from helpers.tiny_tokenizer import word_tokenizer
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
@@ -17,7 +17,6 @@ import harness_circuits as hc
 from harness_circuits.errors import OptionError, PairError, TaskDataError
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.patches import register
-from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.tokenise import tokenise_pair
@@ -58,47 +57,6 @@ def test_compat_mib_puts_a_first_token_before_every_prompt(folder: Path) -> None
     )
     with pytest.raises(OptionError, match=r"compat=mib puts a first token .*leave one of them out"):
         evaluate(circuit(folder, "gpt2", compat="mib", add_bos_token=False), ["animals"], folder)
-
-
-def test_a_prompt_that_begins_with_the_first_token_gets_no_second() -> None:
-    reader = TextReader(word_tokenizer()).with_first_token()
-    assert reader.encode("The cat")[0] == 0
-    assert reader.encode("<end>The cat") == reader.encode("The cat")
-    bare = word_tokenizer()
-    bare.bos_token = None
-    assert TextReader(bare).with_first_token().encode("The cat")[0] == bare.eos_token_id
-    assert TextReader(bare, prefix_token_id=5).with_first_token().encode("The")[0] == 5
-
-
-def test_a_first_token_is_one_of_the_models(folder: Path) -> None:
-    message = r"prefix_token_id=1000000: the model has tokens 0 to \d+\."
-    with pytest.raises(OptionError, match=message):
-        hc.load_model(str(folder / "gpt2"), device="cpu", prefix_token_id=1_000_000)
-
-
-def test_python_has_the_first_token_too(folder: Path) -> None:
-    model = hc.load_model(str(folder / "gpt2"), device="cpu", add_bos_token=True)
-    assert model.reader is not None and model.reader.first_token() == {
-        "ids": [0],
-        "text": "<|end|>",
-    }
-
-
-def test_two_models_in_one_process_get_their_own_pairs(folder: Path, tmp_path: Path) -> None:
-    """A pair aligns for one tokenizer only: its words are known to it."""
-    save_tiny_model(tmp_path / "few", "llama", word_tokenizer(["The", "cat", "dog", "store"]))
-    doc = {"choices": [" cat", " dog"], "correct": [0], "incorrect": [1]}
-    both = {**doc, "clean": "The cat", "corrupted": "The dog"}
-    mine = {**doc, "clean": "The Mary store", "corrupted": "The John store"}  # unknown to the other
-    include = write_task(tmp_path, train=[both, mine], test=[both, mine])
-    alone = evaluate(circuit(folder, "chat"), [TASK], include)
-    first, second = circuit(folder, "chat"), circuit(tmp_path, "few")
-    for lm, n in ((first, 2), (second, 1), (first, 2)):
-        results = evaluate(lm, [TASK], include)
-        facts = results["config"]["circuit"]["tasks"][TASK]
-        assert (facts["n_evaluation"], sum(facts["left_out"].values())) == (n, 2 * (2 - n))
-        if lm is first:
-            assert values(results) == values(alone)
 
 
 def test_an_answer_gets_no_space_that_it_does_not_have() -> None:

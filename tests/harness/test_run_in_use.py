@@ -13,10 +13,8 @@ from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from harness_circuits.errors import OptionError
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.patches import register
-from harness_circuits.harness.task_lookup import find_task
 
 OPTIONS = """
 import random
@@ -122,34 +120,6 @@ def test_pairs_of_ones_own_are_discovered_on(folder: Path) -> None:
     )
     assert found is not None
     assert found["config"]["circuit"]["given"]["provenance"]["n_examples"] == 3
-
-
-def test_a_task_is_found_by_name_under_the_include_path(folder: Path, tmp_path: Path) -> None:
-    TaskManager(include_defaults=False, include_path=str(tmp_path))
-    with pytest.raises(OptionError, match="or found under --include_path"):
-        lm(folder, "optional")
-    manager(folder)
-    assert given(lm(folder, "optional"), folder, n_train=3)["provenance"]["n_examples"] == 3
-    means = CircuitLM(
-        pretrained=str(folder / "model"),
-        circuit=f"discover:{TASK}",
-        calibration="optional",
-        **{"method": "EAP", "ablation": "mean", "size": 0.3, "device": "cpu"},
-    )
-    facts = run(means, folder, n_train=4, variant="The")["ordinary_tasks"]
-    assert facts["calibration"]["n_texts"] == 4
-
-
-def test_the_runs_own_task_of_that_name_stays(folder: Path) -> None:
-    found = run(lm(folder, TASK), folder, ("choice", TASK))
-    assert found["tasks"][TASK]["n_evaluation"] == 5 and found["tasks"][TASK]["curves"]
-
-
-def test_a_group_is_no_task_to_discover_on(folder: Path) -> None:
-    (folder / "both.yaml").write_text("group: both\ntask: [choice, generation]\n")
-    manager(folder)
-    with pytest.raises(OptionError, match="both is a group of 2 tasks: name one"):
-        find_task("both", {})
 
 
 def test_the_command_line_passes_all_of_it_on(

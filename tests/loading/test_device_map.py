@@ -10,17 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import dispatch_model
 from helpers.ordinary_tasks import responses, write_ordinary_tasks
 from helpers.random_circuits import random_circuit
 from helpers.tiny_tasks import evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
-from transformers import AutoModelForCausalLM
 
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.harness.lm import CircuitLM
-from harness_circuits.harness.processes import SPREADING, check_device_map
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.models.circuit_model import Inputs
@@ -37,35 +34,6 @@ PARTS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("model"), "llama")
-
-
-@pytest.fixture
-def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transformers leaves accelerate's hooks out where a map names one device only."""
-    loaded = AutoModelForCausalLM.from_pretrained
-
-    def hooked(*args: Any, **options: Any) -> Any:
-        hf, device_map = loaded(*args, **options), options.get("device_map")
-        if device_map is None:
-            return hf
-        skip = hf._skip_keys_device_placement
-        return dispatch_model(hf, device_map, force_hooks=True, skip_keys=skip)
-
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", hooked)
-
-
-@pytest.mark.parametrize("device_map", [*SPREADING, {"model": 0, "lm_head": 1}])
-def test_several_processes_do_not_each_spread_a_model(device_map: Any) -> None:
-    with pytest.raises(OptionError) as error:
-        check_device_map(device_map, 2)
-    assert str(error.value) == (
-        f"device_map={device_map} spreads a model over devices, and each of the 2 processes on this "
-        "machine would do so with a model of its own. Start one process with device_map, or several "
-        "without it: each then has the whole model on one device."
-    )
-    check_device_map(device_map, 1)
-    for one in ({"": "cpu"}, "cpu", None):
-        check_device_map(one, 2)
 
 
 def test_the_map_is_checked_before_the_model_is_loaded(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from helpers.tiny_models import random_hf
 from transformers import T5Config, T5ForConditionalGeneration
 
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError
-from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.harness.provenance import model_facts
-from harness_circuits.loading.load import check_device, check_dtype, load_model, resolve, take_apart
+from harness_circuits.loading.load import check_device, load_model, resolve, take_apart
 from harness_circuits.models.circuit_model import Inputs
 
 INPUTS = Inputs(torch.tensor([[3, 14, 15, 9, 26], [2, 7, 18, 28, 18]]), torch.arange(5))
@@ -51,42 +49,6 @@ def test_a_device_that_is_not_there_is_refused(device: Any) -> None:
 def test_devices_that_are_there() -> None:
     assert check_device("cpu") == torch.device("cpu")
     assert check_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.parametrize(
-    "word", ["no", "off", "n", "f", "null", "never", "disabled", "0", 0, "yes"]
-)
-def test_only_true_and_false_say_whether_a_models_code_runs(tmp_path: Path, word: Any) -> None:
-    config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil"}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    ran = tmp_path / "ran"
-    (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
-    with pytest.raises(OptionError, match=r"^trust_remote_code is true or false, got "):
-        load_model(str(tmp_path), trust_remote_code=word)
-    with pytest.raises(OptionError, match=r"^trust_remote_code is true or false, got "):
-        CircuitLM(pretrained=str(tmp_path), trust_remote_code=word)
-    assert not ran.exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"dtype": "float8"},
-            "dtype is one of auto, float32, float64, bfloat16, float16, got 'float8'.",
-        ),
-        ({"kv_heads": "shared"}, "Unknown kv_heads 'shared'. Known: ungrouped, grouped."),
-    ],
-)
-def test_bad_options_are_refused(folder: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError) as error:
-        load_model(str(folder), **options)
-    assert str(error.value) == message
-
-
-def test_dtypes_have_torchs_names_too() -> None:
-    assert check_dtype("torch.bfloat16") == check_dtype(torch.bfloat16) == torch.bfloat16
-    assert check_dtype("auto") == torch.float32
 
 
 def test_a_model_that_is_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -140,31 +139,3 @@ def test_weights_that_do_not_fit_into_the_cache_are_one_line(tmp_path: Path) -> 
     with pytest.raises(CacheError, match="Cannot write the model cache"):
         make_once(tmp_path / "cache" / "model", fill)
     assert not list((tmp_path / "cache").glob(".*.partial"))
-
-
-def test_both_signals_end_a_command_that_swallows_interrupts() -> None:
-    code = """
-import time
-from harness_circuits.machine.interrupts import ended_by_signals
-with ended_by_signals("interrupted"):
-    print("ready", flush=True)
-    while True:
-        try:
-            time.sleep(600)
-        except BaseException:
-            print("swallowed", flush=True)
-"""
-    for number, exit_code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.05)
-        process.send_signal(number)
-        assert process.communicate(timeout=30) == ("", "interrupted\n")
-        assert process.returncode == exit_code

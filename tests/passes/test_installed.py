@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from helpers.random_circuits import random_circuit
@@ -16,10 +15,8 @@ from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
-from harness_circuits.passes.edge_plan import EdgePlan
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.native import Outputs
-from harness_circuits.passes.places import Places
 
 IDS = torch.randint(2, VOCABULARY, (3, 7), generator=torch.Generator().manual_seed(3))
 
@@ -120,25 +117,6 @@ def test_generation_keeps_the_ablation_in_force(
         logits = model.hf(input_ids=cached).logits
     assert torch.equal(cached, plain)
     assert torch.equal(logits[:, 6:-1].argmax(-1), cached[:, 7:])
-
-
-@pytest.mark.parametrize("share", [0.05, 0.7, 0.97])
-@pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gemma2"])
-def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, share: float) -> None:
-    """The plan alone; what circuits of all densities compute is in test_circuit_run.py."""
-    model = tiny_model(architecture)
-    circuit = random_circuit(model, share=share)
-    post_norm = architecture == "gemma2"
-    n_kv = [len(layer.folded["k"][0]) for layer in model.layers]
-    how = circuit, n_kv, Places.of(model), model.dtype
-    with_totals = EdgePlan(*how, post_norm=post_norm, totals=True)
-    plain = EdgePlan(*how, post_norm=post_norm, totals=False)
-    assert plain.total is None
-    assert (with_totals.total is not None) == (share > 0.5 and not post_norm)
-    pairs = zip(with_totals.attention, plain.attention, strict=True)
-    for sums, reference in pairs:
-        assert np.array_equal(sums.kept, reference.kept)
-        assert len(sums.slots) <= len(reference.slots)
 
 
 def test_the_model_is_left_as_it_was() -> None:

@@ -19,7 +19,7 @@ from harness_circuits.sweep.config import SweepConfig
 from harness_circuits.sweep.job import Outcome, PlannedCell
 from harness_circuits.sweep.local import LocalWorkers, how_it_ended
 from harness_circuits.sweep.plan import Plan, make_plan
-from harness_circuits.sweep.schedule import Schedule, next_job
+from harness_circuits.sweep.schedule import Schedule
 from harness_circuits.sweep.state import State
 from harness_circuits.sweep.view import View
 
@@ -142,26 +142,6 @@ def test_a_worker_that_dies_is_retried_once_and_then_reported(
     assert "failed: tiny · tiny_ioi · EAP" in printed
     (failure,) = State(tmp_path / "results").failures().values()
     assert (failure.error, failure.attempts) == ("the worker process was ended by SIGKILL", 2)
-
-
-def test_a_cell_held_elsewhere_is_tried_after_the_others(tmp_path: Path) -> None:
-    busy, done = Outcome("busy"), Outcome("done", 1.0)
-    run, workers = scheduled(tmp_path, {"EAP": [busy, Outcome("present")], "random": [done]})
-    assert run.run() == {"present": 1, "done": 1}
-    assert [method for _, method in workers.started] == ["EAP", "random", "EAP"]
-
-
-def test_slots_keep_their_model_and_spread_over_models(tmp_path: Path) -> None:
-    models = [{"pretrained": str(tmp_path / "tiny"), "dtype": d} for d in ("float32", "float64")]
-    jobs = plan_of(tmp_path, models=models).jobs
-    names = [job.cell.value("model").label for job in jobs]
-    first, last = names[0], names[-1]
-    assert names == [first, first, last, last]
-    assert next_job(jobs, None, set()) is jobs[0]
-    assert next_job(jobs, last, set()) is jobs[2]
-    assert next_job(jobs, None, {first}) is jobs[2]
-    assert next_job(jobs, None, {first, last}) is jobs[0]
-    assert next_job(jobs[:2], last, {first}) is jobs[0]
 
 
 def test_a_killed_process_is_noticed_and_its_slot_serves_again(tmp_path: Path) -> None:

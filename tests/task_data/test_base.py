@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.built import built
-from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_circuits.errors import OptionError, PairError, TaskDataError
+from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.task_data.base import SPLITS, TaskData, pools, split_of
-from harness_circuits.task_data.scorer import Scorer
 
 WORDS = [f"w{n}" for n in range(60)]
 
@@ -87,49 +83,6 @@ def test_a_third_of_the_keys_each() -> None:
     assert all(900 < size < 1100 for size in sizes)
 
 
-def test_what_does_not_align_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    train, test = keyed("train", 5), keyed("test", 1)
-    docs = [
-        doc(train[0], "The cat", "The dog"),
-        doc(train[1], "The cat", "The red dog"),
-        doc(train[2], "The one", "The one two"),
-        doc(train[3], "The unheard", "The unseen"),  # <unk> both
-        doc(train[4], "The dogs", "The cats", (" A B", " A C")),
-        doc(test[0], "The two", "The three"),
-    ]
-    source = data(docs)
-    with caplog.at_level(logging.INFO, logger="lm_eval.circuit"):
-        splits = built(source)
-    assert splits["train"]["clean"] == ["The cat"]
-    assert splits["test"]["clean"] == ["The two"]
-    counts = {
-        "answers share their first token": 1,
-        "clean and corrupted are the same": 1,
-        "clean and corrupted differ in token length": 2,
-    }
-    assert source.left_out == counts
-    assert "1 train, 0 validation, 1 test pairs" in caplog.text
-    assert "2 clean and corrupted differ in token length" in caplog.text
-    assert "fewer pairs than asked for in train, validation, test" in caplog.text
-
-
-def test_a_metric_of_whole_answers_keeps_a_shared_first_token() -> None:
-    docs = [
-        doc(keyed(split, 1)[0], "The dogs", f"The {other}", (" A B", " A C"))
-        for split, other in (("train", "cats"), ("test", "cat"))
-    ]
-    assert len(built(data(docs), task_metric="prob_diff")["train"]) == 1
-    with pytest.raises(TaskDataError, match="no train and no test pairs"):
-        built(data(docs))
-
-
-def test_a_malformed_candidate_is_an_error_and_not_left_out() -> None:
-    broken = doc(keyed("train", 1)[0], "The cat", "The dog") | {"incorrect": []}
-    for build in (data([broken]), lambda: built(data([broken]))):
-        with pytest.raises(PairError, match="at least one correct and one incorrect"):
-            build()
-
-
 def test_an_empty_split_is_an_error_that_says_why() -> None:
     docs = [doc(key, "The cat", "The red dog") for key in keyed("train", 2)]
     with pytest.raises(TaskDataError) as error:
@@ -175,45 +128,3 @@ def test_options_reach_the_candidates_and_unknown_values_are_refused() -> None:
     assert str(error.value) == (
         "Unknown variant of task optional 'tripel'. Did you mean 'triple'? Known: double, triple."
     )
-
-
-def test_another_model_is_the_one_that_the_metadata_name(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert Scorer.named({}) == Scorer(None, ours=False)
-    named = str(save_tiny_model(tmp_path / "model", tokenizer=word_tokenizer(["only", "these"])))
-    found = Scorer.named({"pretrained": named, "add_bos_token": False, "max_length": 5})
-    assert found.reader is not None and not found.ours
-    assert len(found.reader.tokenizer) == len(word_tokenizer(["only", "these"]))
-    assert (found.reader.add_bos_token, found.reader.max_length) == (False, 5)
-    missing = str(tmp_path / "missing")
-    assert Scorer.named({"pretrained": missing}) == Scorer(None, ours=False)
-    assert "No tokenizer to align pairs with" in caplog.text
-
-
-def merging_docs() -> list[dict[str, Any]]:
-    """The end of a prompt, `year1`, and an answer `732` are one word; ` A` and ` B` stay apart."""
-    choices = (" A", "732", " B")
-    return [
-        doc(keyed(split, 1)[0], f"The {word} year1", "The dogs year1", choices)
-        for split, word in (("train", "cat"), ("test", "dog"))
-    ]
-
-
-def test_other_models_get_no_choice_that_merges_with_the_prompt(tmp_path: Path) -> None:
-    words = "The cat dog dogs year1 year1732 A B 732".split()
-    folder = str(save_tiny_model(tmp_path / "model", tokenizer=word_tokenizer(words)))
-    source = data(merging_docs())
-    row = source(pretrained=folder)["train"][0]
-    assert (row["choices"], row["correct"], row["incorrect"]) == ([" A", " B"], [0], [1])
-    assert source.left_out == {"single choices that merge with the prompt": 2}
-    row = built(source, word_tokenizer(words), pretrained=folder)["train"][0]
-    assert row["choices"] == [" A", "732", " B"]
-
-
-def test_a_pair_whose_answers_all_merge_is_left_out(tmp_path: Path) -> None:
-    words = "The cat dog dogs year1 year1732 A B 732".split()
-    folder = str(save_tiny_model(tmp_path / "model", tokenizer=word_tokenizer(words)))
-    docs = [made | {"incorrect": [1]} for made in merging_docs()]
-    with pytest.raises(TaskDataError, match="2 all answers of one kind merge with the prompt"):
-        data(docs)(pretrained=folder)

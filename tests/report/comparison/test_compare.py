@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from helpers.result_files import examples, with_task, write_run
 from hypothesis import given, settings
@@ -113,90 +111,6 @@ def test_other_pairs_are_not_paired(tmp_path: Path) -> None:
     assert "because the runs were evaluated on different pairs" in result.notes[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (None, "not readable: No such file"),
-        ("{", "is malformed"),
-        ('{"index": 0}\n', "is malformed"),
-        ("", "is malformed: ValueError('0 rows of 0 values, not 40 of 4"),
-    ],
-)
-def test_damaged_examples_are_named(tmp_path: Path, text: str | None, reason: str) -> None:
-    old = write_run(tmp_path / "old", examples(0))
-    new = write_run(tmp_path / "new", examples(1))
-    file = tmp_path / "new" / "artifacts" / "ioi_circuit" / "examples.jsonl"
-    (file.parent / "SHA256SUMS").unlink()  # else that is what is named
-    file.unlink()
-    if text is not None:
-        file.write_text(text)
-    assert reason in compared(old, new).notes[0]
-
-
-def test_overwritten_examples_are_not_used(tmp_path: Path) -> None:
-    old = write_run(tmp_path / "old", examples(0))
-    new = write_run(tmp_path / "new", examples(1))
-    write_run(tmp_path / "other", examples(2))
-    shutil.copytree(
-        tmp_path / "other" / "artifacts", tmp_path / "new" / "artifacts", dirs_exist_ok=True
-    )
-    assert "holds the values of another run" in compared(old, new).notes[0]
-
-
-def test_moved_artifacts_are_found(tmp_path: Path) -> None:
-    write_run(tmp_path / "old", examples(0))
-    moved = Path(shutil.move(tmp_path / "old", tmp_path / "elsewhere"))
-    new = write_run(tmp_path / "new", examples(1))
-    assert all(row.paired for row in compared(moved, new).rows)
-
-
-def test_runs_are_matched_by_their_settings(tmp_path: Path) -> None:
-    for side, methods in (("old", ("EAP", "EAP-IG-inputs")), ("new", ("EAP", "EAP-IG-inputs"))):
-        for method in methods:
-            write_run(tmp_path / side / method, examples(0), method=method)
-    both = compared(tmp_path / "old", tmp_path / "new")
-    assert (len(both.rows), both.not_compared, both.added) == (18, (), ())
-    assert {row.method for row in both.rows} == {"EAP", "EAP-IG-inputs (ig_rule=left, ig_steps=5)"}
-
-
-def test_other_settings_are_another_cell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old = write_run(tmp_path / "old", examples(0), method="EAP")
-    new = write_run(tmp_path / "new", examples(0, shift=-0.8), method="RelP")
-    assert main(["compare", str(old), str(new)]) == 2
-    named = "the runs differ in method ('EAP' -\\> 'RelP')"
-    assert named in capsys.readouterr().out.partition("Not compared:")[2]
-    assert main(["compare", str(old), str(new), "--across-settings"]) == 1
-    assert named in capsys.readouterr().out.partition("Notes:")[2]
-
-
-def test_a_repetition_with_another_seed_is_the_same_cell(tmp_path: Path) -> None:
-    old = write_run(tmp_path / "old", examples(0))
-    for name, pairs in (("resampled", "abc"), ("other pairs", "def")):
-        new = write_run(tmp_path / name, examples(0), pairs=pairs)
-        data = json.loads(new.read_text())
-        data["config"]["circuit"]["settings"] |= {"seed": 5, "bootstrap_iters": 99}
-        new.write_text(json.dumps(data))
-        assert main(["compare", str(old), str(new)]) == 0
-        assert compared(old, new).not_compared == ()
-
-
-def test_a_lost_run_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    records = examples(0)
-    write_run(tmp_path / "old" / "a", records)
-    write_run(tmp_path / "old" / "b", with_task(records, "greater_than"))
-    new = write_run(tmp_path / "new", records)
-    assert main(["compare", str(tmp_path / "old"), str(new)]) == 2
-    assert "only among the old results: greater_than on tiny" in capsys.readouterr().out
-    worse = write_run(tmp_path / "worse", examples(0, shift=-0.8))
-    assert main(["compare", str(tmp_path / "old"), str(worse)]) == 1
-    other = write_run(tmp_path / "other", with_task(records, "docstring"))
-    assert main(["compare", str(new), str(other)]) == 2
-    assert main(["compare", str(new), str(tmp_path / "nowhere")]) == 2
-    assert "There is no file or folder" in capsys.readouterr().err
-
-
 def test_junit_has_a_test_per_row(tmp_path: Path) -> None:
     old = write_run(tmp_path / "old", examples(0))
     write_run(tmp_path / "old" / "lost", with_task(examples(0), "a\x01b <c>"))
@@ -225,35 +139,6 @@ def test_junit_has_a_test_per_row(tmp_path: Path) -> None:
     assert "a?b <c> on tiny" in str(cases[-1].get("name"))
 
 
-def test_repetitions_are_named_and_the_newest_counts(tmp_path: Path) -> None:
-    write_run(tmp_path / "old" / "first", examples(1), date=1)
-    write_run(tmp_path / "old" / "second", examples(2), date=2)
-    new = write_run(tmp_path / "new", examples(2))
-    result = compared(tmp_path / "old", new)
-    assert {row.difference.estimate.value for row in result.rows} == {0.0}
-    assert "was repeated by" in result.notes[0]
-
-
-def test_files_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old = write_run(tmp_path / "old", examples(0))
-    new = write_run(tmp_path / "new", examples(1, shift=-0.8))
-    summary, table = tmp_path / "summary.md", tmp_path / "table.md"
-    summary.write_text("before\n")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    arguments = ["compare", str(old), str(new), "--output"]
-    assert main([*arguments, str(summary)]) == main([*arguments, str(table)]) == 1
-    assert summary.read_text() == "before\n" + table.read_text()
-    start = "### Circuit comparison: 9 worse, 0 better\n\n| model | task | method | metric |"
-    assert table.read_text().startswith(start)
-    capsys.readouterr()
-    assert main(["compare", str(old), str(new), "--format", "json"]) == 1
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert len(rows) == 9
-    assert all(np.isfinite(row["difference"]["p"]) for row in rows)
-
-
 def test_skipped_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = write_run(tmp_path / "old", examples(0))
     (tmp_path / "old" / "broken.json").write_text("{")
@@ -267,14 +152,6 @@ def test_skipped_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "old" / "broken.json").write_text("{")
     assert main(["compare", str(tmp_path / "old" / "broken.json"), str(old)]) == 2
     assert "No results of --model circuit in" in capsys.readouterr().err
-
-
-def test_hostile_names_stay_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name = "a|b <script>[x](y)\n# z"
-    records = with_task(examples(0), name)
-    old = write_run(tmp_path / "old", records, with_examples=False)
-    main(["compare", str(old), str(old)])
-    assert r"| a\|b \<script\>\[x\](y) \# z |" in capsys.readouterr().out
 
 
 def test_results_without_any_are_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""threshold, pnr and bootstrap-filter against their definitions."""
+"""bootstrap-filter against its definition."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError
 from harness_circuits.selection import select
 from harness_circuits.selection.bootstrap_filter import bootstrap_filter, same_sign
-from harness_circuits.selection.pnr import pnr
-from harness_circuits.selection.threshold import by_threshold
-from harness_circuits.selection.top_n import top_n
 from harness_circuits.statistics.bootstrap import resample_weights
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=2)
@@ -28,70 +25,6 @@ GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=2)
 
 def units(kept: np.ndarray) -> set[int]:
     return set(np.flatnonzero(kept).tolist())
-
-
-@given(case=cases())
-def test_threshold_keeps_all_ties_at_the_cut_and_nothing_below(case: Case) -> None:
-    values = case.values
-    circuits = by_threshold(case.scores, case.counts, case.ranking, threshold=None)
-    for circuit, n in zip(circuits, case.counts, strict=True):
-        kept = units(circuit.kept)
-        worst = min(values[unit] for unit in kept)
-        assert kept == {unit for unit, value in values.items() if value >= worst}
-        assert sum(value > worst for value in values.values()) < n <= len(kept)
-    best = top_n(case.scores, case.counts, case.ranking)
-    assert all(units(a.kept) >= units(b.kept) for a, b in zip(circuits, best, strict=True))
-
-
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 20), ranking=st.sampled_from(Ranking))
-def test_threshold_without_ties_is_top_n(seed: int, n: int, ranking: Ranking) -> None:
-    scores = random_scores(GRAPH, seed)
-    (ours,) = by_threshold(scores, [n], ranking, threshold=None)
-    (best,) = top_n(scores, [n], ranking)
-    np.testing.assert_array_equal(ours.kept, best.kept)
-
-
-@given(case=cases(), threshold=st.integers(-7, 7))
-def test_an_explicit_threshold_bounds_all_sizes_and_is_the_largest(
-    case: Case, threshold: int
-) -> None:
-    above = {unit for unit, value in case.values.items() if value >= threshold}
-    free = by_threshold(case.scores, case.counts, case.ranking, threshold=None)
-    bound = by_threshold(case.scores, case.counts, case.ranking, threshold=threshold)
-    for a, b in zip(free, bound, strict=True):
-        assert units(b.kept) == units(a.kept) & above
-    n_units = case.scores.space.n_units
-    (whole,) = by_threshold(case.scores, [n_units], case.ranking, threshold=threshold)
-    assert units(whole.kept) == above
-
-
-@settings(deadline=None)
-@given(case=cases(), share=st.sampled_from([0, 0.1, 0.25, 0.5, 0.75, 1]))
-def test_pnr_is_its_definition(case: Case, share: float) -> None:
-    scores = replace(case, ranking=Ranking.SIGNED).values
-    by_score = sorted(scores, key=lambda unit: (-scores[unit], unit))
-    positive = [unit for unit in by_score if scores[unit] > 0]
-    by_size = sorted(scores, key=lambda unit: (-abs(scores[unit]), unit))
-    circuits = pnr(case.scores, case.counts, case.ranking, share=share)
-    for circuit, n in zip(circuits, case.counts, strict=True):
-        first = positive[: int(share * n)]
-        rest = [unit for unit in by_size if unit not in first][: n - len(first)]
-        assert units(circuit.kept) == {*first, *rest}
-        assert circuit.n_kept == n
-
-
-@given(case=cases())
-def test_pnr_at_its_ends(case: Case) -> None:
-    absolute = top_n(case.scores, case.counts, ranking=Ranking.ABSOLUTE)
-    for a, b in zip(
-        pnr(case.scores, case.counts, Ranking.ABSOLUTE, share=0), absolute, strict=True
-    ):
-        np.testing.assert_array_equal(a.kept, b.kept)
-    n_positive = int((case.scores.values > 0).sum())
-    counts = [n for n in case.counts if n <= n_positive]
-    signed = top_n(case.scores, counts, ranking=Ranking.SIGNED)
-    for a, b in zip(pnr(case.scores, counts, Ranking.SIGNED, share=1), signed, strict=True):
-        np.testing.assert_array_equal(a.kept, b.kept)
 
 
 @settings(max_examples=30, deadline=None)
