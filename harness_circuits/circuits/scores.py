@@ -102,6 +102,7 @@ class Scores:
         samples: Score sums per group of discovery examples, where they were kept.
         circuit: A circuit that the scores' file marks beside them (`in_graph`), which is written
             with them and plays no other part.
+        standard_errors: Of each score, where the method estimates them; not negative.
 
     >>> space = ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8), "node")
     >>> scores = Scores(space, np.array([0.1, 0.9, 0.0, -0.4]))
@@ -114,6 +115,7 @@ class Scores:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     samples: Samples | None = None
     circuit: Circuit | None = None
+    standard_errors: Float[np.ndarray, "*units"] | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != self.space.shape:
@@ -124,6 +126,12 @@ class Scores:
         if self.samples is not None and self.samples.sums.shape[1:] != self.space.shape:
             raise MismatchError(
                 f"Samples of shape {self.samples.sums.shape[1:]} do not fit scores of shape "
+                f"{self.space.shape}."
+            )
+        errors = self.standard_errors
+        if errors is not None and errors.shape != self.space.shape:
+            raise MismatchError(
+                f"Standard errors of shape {errors.shape} do not fit scores of shape "
                 f"{self.space.shape}."
             )
         bad = ~np.isfinite(self.values) & self.space.real

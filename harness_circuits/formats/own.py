@@ -1,7 +1,8 @@
 """Our own files: safetensors, with graph, level and provenance as JSON in the header.
 
-    scores.safetensors    an array `scores`, `samples` [group, *units] where they were kept, and
-                          `in_graph` where a circuit stands beside them
+    scores.safetensors    an array `scores`, `samples` [group, *units] where they were kept,
+                          `standard_errors` where the method has them, and `in_graph` where a
+                          circuit stands beside them
     circuits.safetensors  one boolean array per circuit, named like `absolute@0.05`
 
 Unlike EAP-IG's, these can hold graphs with grouped key/value heads.
@@ -27,6 +28,7 @@ from harness_circuits.formats.checks import check_file, check_finite
 from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts, Read
 from harness_circuits.machine.files import write_atomically
 
+ERRORS = "standard_errors"
 SCORES_KIND = "harness_circuits.circuits.scores"
 CIRCUITS = "harness_circuits.circuits"
 MAX_HEADER = 16 << 20
@@ -39,6 +41,8 @@ def write_scores(path: Path, scores: Scores) -> Path:
     if scores.samples is not None:
         arrays["samples"] = scores.samples.sums
         extra["sample_sizes"] = json.dumps(scores.samples.sizes.tolist())
+    if scores.standard_errors is not None:
+        arrays[ERRORS] = scores.standard_errors
     if scores.circuit is not None:
         space = scores.circuit.space
         arrays[IN_GRAPH] = scores.circuit.kept
@@ -71,15 +75,20 @@ def read_scores(path: Path) -> Scores:
         CircuitFileError: The file is missing, damaged, or not one of ours.
     """
     space, arrays, header = _read(path, SCORES_KIND)
-    if not {SCORES} <= set(arrays) <= {SCORES, "samples", IN_GRAPH}:
+    if not {SCORES} <= set(arrays) <= {SCORES, "samples", ERRORS, IN_GRAPH}:
         raise CircuitFileError(
-            f"{path} must hold an array 'scores', and 'samples' and 'in_graph' or nothing else; got "
-            f"{shown(sorted(arrays))}."
+            f"{path} must hold an array 'scores', and 'samples', 'standard_errors' and 'in_graph' or "
+            f"nothing else; got {shown(sorted(arrays))}."
         )
-    values = arrays["scores"]
-    if values.dtype not in (np.float16, np.float32, np.float64):
-        raise CircuitFileError(f"{path}: scores must be floating point, got {values.dtype}.")
-    check_finite(path, space, values)
+    values, errors = arrays[SCORES], arrays.get(ERRORS)
+    for array in (values,) if errors is None else (values, errors):
+        if array.dtype not in (np.float16, np.float32, np.float64):
+            raise CircuitFileError(f"{path}: scores must be floating point, got {array.dtype}.")
+        check_finite(path, space, array)
+    if errors is not None and (errors < 0).any():
+        raise CircuitFileError(
+            f"{path}: standard errors are not negative, the least is {errors.min()}."
+        )
     provenance = _json(path, header, "provenance")
     if not isinstance(provenance, dict):
         raise CircuitFileError(f"{path}: the provenance is not a mapping.")
@@ -89,7 +98,7 @@ def read_scores(path: Path) -> Scores:
             path, _space(path, header, "circuit_"), {"": arrays[IN_GRAPH]}
         ).values()
     samples = _samples(path, header, arrays.get("samples"))
-    return Scores(space, values, provenance, samples, circuit)
+    return Scores(space, values, provenance, samples, circuit, errors)
 
 
 def read_circuits(path: Path) -> dict[str, Circuit]:

@@ -9,6 +9,7 @@ and a head input without kept edges uses the query, key or value of the ablated 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,8 +36,26 @@ def run_circuit(
     return run_circuits(model, [circuit], inputs, stream)[0]
 
 
+@dataclass(frozen=True)
+class Known:
+    """What circuits have in common that keep the same edges into the first blocks.
+
+    Attributes:
+        first: The first block that has to be run, up to the number of blocks.
+        differences: From `differences_of` such a circuit that keeps all edges that these keep; read for
+            the sources of the blocks before.
+    """
+
+    first: int
+    differences: Float[Tensor, "src token model"]
+
+
 def run_circuits(
-    model: CircuitModel, circuits: Sequence[Circuit], inputs: Inputs, stream: AblatedStream
+    model: CircuitModel,
+    circuits: Sequence[Circuit],
+    inputs: Inputs,
+    stream: AblatedStream,
+    known: Known | None = None,
 ) -> Float[Tensor, "circuit batch read vocab"]:
     """Logits of several circuits, side by side in one pass.
 
@@ -47,22 +66,53 @@ def run_circuits(
         circuits: What is kept, over the model's own graph.
         inputs: The clean prompts.
         stream: The fully ablated run of the same prompts.
+        known: Edge circuits only: blocks that need not be run.
 
     Raises:
         MismatchError: A circuit belongs to another graph.
     """
+    return _run(model, circuits, inputs, stream, known)[1]
+
+
+def differences_of(
+    model: CircuitModel, circuit: Circuit, inputs: Inputs, stream: AblatedStream
+) -> Float[Tensor, "src token model"]:
+    """What each source with a kept edge puts out in a circuit's run, less its replacement; others 0.
+
+    Heads before any post-norm; arguments as in `run_circuit`, for an edge circuit.
+    """
+    ((run,), _) = _run(model, [circuit], inputs, stream, None)
+    assert isinstance(run.mixer, EdgeMixer)
+    return run.mixer.all_differences()
+
+
+def _run(
+    model: CircuitModel,
+    circuits: Sequence[Circuit],
+    inputs: Inputs,
+    stream: AblatedStream,
+    known: Known | None,
+) -> tuple[list[CircuitRun], Float[Tensor, "circuit batch read vocab"]]:
+    """The runs of some circuits, once they are through, and their logits."""
     for circuit in circuits:
         check_same_graph(circuit.space, model.graph, model.name)
     streams = stream.beside(len(circuits))
     runs = [CircuitRun(c, inputs, own) for c, own in zip(circuits, streams, strict=True)]
-    n = len(runs)
+    n, first = len(runs), 0 if known is None else known.first
+    if known is not None and first:
+        for run in runs:
+            assert isinstance(run.mixer, EdgeMixer)
+            run.mixer.take_known(known.differences, 1 + first * model.graph.sources_per_layer)
 
     def function(index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
-        return run_block(runs, index, x, arguments)
+        if index >= first:
+            return run_block(runs, index, x, arguments)
+        return x if index < model.graph.n_layers - 1 else logits_inputs(runs)
 
     with torch.no_grad():
         logits = model.forward(inputs if n == 1 else inputs.repeated(n), function)
-    return logits.unflatten(0, (n, -1))
+    model.counts["circuits"] += n
+    return runs, logits.unflatten(0, (n, -1))
 
 
 def run_block(
@@ -97,6 +147,11 @@ def run_block(
             run.mixer.add_mlp(index, part)
     if index < runs[0].model.graph.n_layers - 1:
         return x
+    return logits_inputs(runs)
+
+
+def logits_inputs(runs: Sequence[CircuitRun]) -> Residual:
+    """What the logits read in each run, one after the other."""
     return _together([run.mixer.final() for run in runs])
 
 

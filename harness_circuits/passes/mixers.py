@@ -59,6 +59,21 @@ class EdgeMixer:
         """Whether some kept edge carries the MLP's output."""
         return bool(self.plan.slot[self.plan.graph.mlp_source(index)] >= 0)
 
+    def take_known(self, differences: Float[Tensor, "src token model"], n_known: int) -> None:
+        """Take the first sources' differences as they are, in place of what runs would give."""
+        sources = self.plan.needed[: int(np.searchsorted(self.plan.needed, n_known))]
+        slots = slice(0, len(sources))
+        known = differences[torch.from_numpy(sources).to(differences.device)]
+        self.differences.flatten(0, 1)[:, slots] = known.transpose(0, 1).to(self.differences.dtype)
+        self._count(slots)
+
+    def all_differences(self) -> Float[Tensor, "src token model"]:
+        """A copy of all sources' differences; 0 where no edge is kept."""
+        flat = self.differences.flatten(0, 1).transpose(0, 1)
+        found = flat.new_zeros((self.plan.graph.n_src, *flat.shape[1:]))
+        found[torch.from_numpy(self.plan.needed).to(flat.device)] = flat[: self.plan.base]
+        return found
+
     def add_input(self, embedded: Residual) -> None:
         """Take the current output of the input node."""
         self._add(0, embedded, self.stream.replacement.embedded)

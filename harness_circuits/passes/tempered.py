@@ -26,8 +26,6 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.passes.native import NativeRun, Residual
 from harness_circuits.passes.relevance import with_gradient_of
 
-_SOFTMAX = (functional.softmax, torch.softmax, Tensor.softmax)
-
 
 class TemperedRun(NativeRun):
     """An ordinary run whose gradients pass attention by the rules above."""
@@ -98,7 +96,7 @@ class _TemperedSoftmaxes(TorchFunctionMode):
             with torch.no_grad():
                 value = func(*args, **kwargs)
             return with_gradient_of(value, _attention(self.temperature, *args, **kwargs))
-        if func in _SOFTMAX:
+        if func in (functional.softmax, torch.softmax, Tensor.softmax):
             self.n += 1
             return _softmax(self.temperature, func, *args, **kwargs)
         return func(*args, **kwargs)

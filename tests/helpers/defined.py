@@ -42,10 +42,12 @@ DEFINED = [
 ]
 BY_LEVEL = list(dict.fromkeys((name, level) for name, level, _ in DEFINED))
 LEARNED = [name for name in METHODS if METHODS.get(name).learned]
+UNIT_BY_UNIT = ("exact", "shapley", "ACDC")  # a run per unit
 RUNS_THE_MODEL = [name for name in METHODS if name != "random"]
 
 
 def few_steps(method: str) -> dict[str, Any]:
     """Options that make a method quick."""
-    few = {"ig_steps": 2, "steps": 2, "pairs_per_step": 2, "mask_samples": 3}
+    few: dict[str, Any] = {"ig_steps": 2, "gp_steps": 2, "permutations": 1, "antithetic": False}
+    few |= {"tau_steps": 1, "steps": 2, "pairs_per_step": 2, "mask_samples": 3}
     return {name: few[name] for name in METHODS.get(method).options if name in few}

@@ -71,6 +71,6 @@ def test_methods_run_about_what_they_say(method: str, level: Level, ablation: st
     said = METHODS.get(method).passes(job.space, options)
     said += METHODS.get(method).passes_in_all(job.space, options) / job.n_examples
     counts = {kind: n / len(BATCHES) for kind, n in model.counts.items()}
-    units = counts.get("patched", 0)
+    units = counts.get("patched", 0) + counts.get("circuits", 0)
     ran = 1 + units if units else counts.get("forward", 0) + 2 * counts.get("backward", 0)
     assert ran / 2.5 <= said <= 2.5 * ran

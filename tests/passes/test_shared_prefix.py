@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.defined import DEFINED, RUNS_THE_MODEL, few_steps
+from helpers.defined import DEFINED, RUNS_THE_MODEL, UNIT_BY_UNIT, few_steps
 from helpers.double_models import double_model, double_softmax
 from helpers.reference import exact_float64
 from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, VOCABULARY, tiny_model
@@ -84,7 +84,7 @@ def test_scores_are_those_of_whole_prompts(architecture: str, kv_heads: str, tre
     metric = metric if trees else METRICS.get("logit_diff")
     for method, level in PATCHED:
         # Unit by unit is slow, and the same at every level: see also test_exact.
-        if method == "exact" and level != "node":
+        if method in UNIT_BY_UNIT and level != "node":
             continue
         ours, expected = (
             attribute(Job(model, batches, metric, level), method, **few_steps(method)).values
