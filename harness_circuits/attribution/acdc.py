@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from harness_circuits.attribution.circuit_losses import CircuitLosses, known_bytes
 from harness_circuits.attribution.exact import MANY_RUNS
