@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness_circuits.ablation import Ablation, make_ablation
@@ -35,7 +35,7 @@ class Setup:
     """One task on one model under one configuration: what both halves of an experiment share.
 
     Attributes:
-        model: The model.
+        model: The model, at the level of what is run.
         settings: What to do.
         task_metric: The task's own metric, unless the settings override it.
         task: What messages call the pairs.
@@ -162,6 +162,7 @@ class Discovery:
             PairError: A pair does not align.
             TaskDataError: There are no pairs.
         """
+        setup = replace(setup, model=setup.model.at(setup.space.level))
         setup.check_model()
         setup.check_discovery()
         setup.check_selection(setup.space)

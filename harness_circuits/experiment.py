@@ -81,7 +81,8 @@ class Experiment:
             PairError: A pair does not align.
             TaskDataError: A split is empty.
         """
-        self.setup = Setup(model, settings, task_metric, task, ranks)
+        level: Any = settings.level if given is None else given.space.level
+        self.setup = Setup(model.at(level), settings, task_metric, task, ranks)
         self.given = given
         self.sizes = settings.sizes if given is None else given.sizes(settings.sizes)
         self._check_combination()

@@ -12,6 +12,7 @@ from helpers.environments import ROOT
 
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import METHODS
+from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.commands.compare import compare_parser
 from harness_circuits.commands.main import COMMANDS
 from harness_circuits.metrics.metrics import METRICS
@@ -50,7 +51,7 @@ def test_the_methods_page_has_a_row_with_all_options_for_every_name(registry) ->
             assert f"`{option}`" in said, f"{name} has an option {option}"
         if registry is METHODS:
             levels = table[name].split("|")[2].strip()
-            known = "all" if len(item.levels) == 3 else ", ".join(item.levels)
+            known = "all" if item.levels == LEVELS else ", ".join(item.levels)
             assert levels in (known, "those of its members")
 
 

@@ -17,7 +17,7 @@ from harness_circuits.errors import TaskDataError
 from harness_circuits.machine.files import write_atomically
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.text_reader import TextReader
-from harness_circuits.passes.native import Outputs, outputs_of, record
+from harness_circuits.passes.native import HIDDEN, Outputs, outputs_of, record
 
 MAX_TOKENS = 1024
 
@@ -28,7 +28,7 @@ def calibration_means(
     """Means over all positions of the calibration texts, of batch and position size 1.
 
     Args:
-        model: The model.
+        model: The model; one at level `mlp-neuron` has means of hidden units as well.
         texts: The texts.
         source: What they were read from, for the results.
         folder: Where means are kept, as `means-HASH.safetensors`; None to keep none.
@@ -48,7 +48,7 @@ def calibration_means(
     reader = model.reader
     how = [reader.first_token(), reader.add_bos_token, reader.prefix, _room(reader)]
     weights_of = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash]
-    identity = [*weights_of, list(texts), *how]
+    identity = [*weights_of, list(texts), *how, *([HIDDEN] if model.keeps_hidden else [])]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = None if folder is None else folder / f"means-{digest}.safetensors"
     name = None if path is None else path.name
@@ -64,6 +64,7 @@ def calibration_means(
         stored["embedded"],
         [stored[f"mixed.{layer}"] for layer in layers],
         [stored[f"mlp.{layer}"] for layer in layers],
+        [stored[f"hidden.{layer}"] for layer in layers] if model.keeps_hidden else None,
     )
     return means, facts
 
@@ -92,4 +93,5 @@ def _named(outputs: Outputs) -> dict[str, Tensor]:
         "embedded": outputs.embedded,
         **{f"mixed.{i}": x for i, x in enumerate(outputs.mixed)},
         **{f"mlp.{i}": x for i, x in enumerate(outputs.mlp)},
+        **{f"hidden.{i}": x for i, x in enumerate(outputs.hidden or ())},
     }

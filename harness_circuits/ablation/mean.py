@@ -31,7 +31,7 @@ def recorded_means(training: Training, name: str, *, positional: bool) -> MeanSu
     Raises:
         TaskDataError: There are none.
     """
-    batches, model = training.batches, training.model
+    batches, model = training.batches, training.model.finest
     if not batches:
         raise TaskDataError(f"ablation={name} needs training pairs for its means; there are none.")
     sums = MeanSums(model)

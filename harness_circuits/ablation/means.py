@@ -43,6 +43,7 @@ class MeanSums:
                 before.embedded + added.embedded,
                 [a + b for a, b in zip(before.mixed, added.mixed, strict=True)],
                 [a + b for a, b in zip(before.mlp, added.mlp, strict=True)],
+                _both(before.hidden, added.hidden),
             )
             count += n
         self._sums[key] = added, count
@@ -82,4 +83,9 @@ def mapped(outputs: Outputs, function: Callable[..., Tensor]) -> Outputs:
         function(outputs.embedded),
         [function(x) for x in outputs.mixed],
         [function(x) for x in outputs.mlp],
+        None if outputs.hidden is None else [function(x) for x in outputs.hidden],
     )
+
+
+def _both(a: list[Tensor] | None, b: list[Tensor] | None) -> list[Tensor] | None:
+    return None if a is None or b is None else [x + y for x, y in zip(a, b, strict=True)]

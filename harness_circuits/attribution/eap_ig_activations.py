@@ -1,6 +1,7 @@
 """EAP-IG-activations (Marks et al. 2024, arXiv 2403.19647; Hanna et al. 2024, arXiv 2403.17806).
 
-Integrated gradients with one path per site: the input, all heads of a layer, or an MLP. The site's
+Integrated gradients with one path per site: the input, all heads of a layer, or an MLP (at level
+mlp-neuron, the hidden units of an MLP). The site's
 output moves from its replacement to its clean value, everything before it stays clean, everything
 after it follows. Site by site:
 
@@ -32,14 +33,23 @@ from harness_circuits.attribution.eap_ig_inputs import IG_STEPS, ig_rule_option,
 from harness_circuits.attribution.gradient import PathPoint, even_points, metric_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores, ScoreSpace
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import GradientSums, Weighted
 from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
-from harness_circuits.passes.native import NativeRun, Residual, Tapped, outputs_of, record
+from harness_circuits.passes.native import (
+    HIDDEN,
+    NativeRun,
+    Outputs,
+    Residual,
+    Tapped,
+    hidden_of,
+    outputs_of,
+    record,
+)
 from harness_circuits.passes.sites import Site, SiteRun, sites_of
 
 SITES = ("own", "all", "reference")
@@ -79,7 +89,7 @@ class _SiteBatch:
 
     def score(self, points: Sequence[PathPoint], *, own: bool, without_first: bool = False) -> None:
         """Add this batch's score sums."""
-        sites = sites_of(self.model.graph)
+        sites = sites_of(self.job.space)
         if not own:
             share = 1 / len(sites)
             lost = without_first
@@ -132,10 +142,13 @@ class _SiteBatch:
         if site.is_input:
             change = self.replacement.embedded - self.clean.embedded
             return self.block_in[0] + (1 - alpha) * change
-        clean, replaced = (
-            (outputs.mixed if site.point == "mixed" else outputs.mlp)[site.layer]
-            for outputs in (self.clean, self.replacement)
-        )
+
+        def of(outputs: Outputs) -> Tensor:
+            if site.point == HIDDEN:
+                return hidden_of(outputs)[site.layer]
+            return (outputs.mixed if site.point == "mixed" else outputs.mlp)[site.layer]
+
+        clean, replaced = of(self.clean), of(self.replacement)
         return torch.lerp(clean, replaced.expand_as(clean), 1 - alpha)
 
     def _run(
@@ -158,9 +171,11 @@ class _SiteBatch:
 
 def passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
     """Both runs, and a run with gradients per site and step; a site's own starts at its layer."""
-    n_layers, steps = space.graph.n_layers, options["ig_steps"]
-    sites = 1 + n_layers if options["sites"] == "own" else 1 + 2 * n_layers
-    return 2 + 3 * steps * sites
+    sites: float = len(sites_of(space))
+    n_layers = space.graph.n_layers
+    if options["sites"] == "own":
+        sites = (n_layers + 1) / 2 if space.level == HIDDEN_UNITS else 1 + n_layers
+    return 2 + 3 * options["ig_steps"] * sites
 
 
 METHODS.register("EAP-IG-activations")(

@@ -34,7 +34,7 @@ from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import GradientSums, Weighted
 from harness_circuits.passes.gradients import GradientPass, run_with_gradients
-from harness_circuits.passes.mask_path import OWN, MaskPathRun, own_outputs
+from harness_circuits.passes.mask_path import MaskPathRun, own_outputs, own_points
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -108,7 +108,7 @@ class _MaskPathBatch:
             self.batch.clean if n == 1 else self.batch.clean.repeated(n),
             metric,
             self.sums.points,
-            keep=OWN,
+            keep=own_points(self.model),
             run_type=partial(MaskPathRun, **self._how(points)),
         )
 

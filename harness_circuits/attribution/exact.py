@@ -6,9 +6,9 @@ Node by node as in Wang et al. 2023 (arXiv 2211.00593), edge by edge as in Conmy
     score(unit) = m(clean run) - m(clean run with this unit replaced),   mean over examples
 
 An edge is replaced for its destination alone; a node for all that read it; a neuron is one
-component of a node's output, again for all readers. What follows is recomputed. One patched run per
-unit and batch: several units share a pass, and each starts at its own layer, but this is still
-orders of magnitude dearer than any gradient method.
+component of a node's output, an mlp-neuron one hidden unit of an MLP, again for all readers. What
+follows is recomputed. One patched run per unit and batch: several units share a pass, and each starts
+at its own layer, but this is still orders of magnitude dearer than any gradient method.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from torch import Tensor
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import QKV, Graph
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores, ScoreSpace
 from harness_circuits.machine.progress import progress
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.memory import PATCHED_TOKENS, Needs
-from harness_circuits.passes.native import OUTPUTS, outputs_of, record
+from harness_circuits.passes.native import HIDDEN, OUTPUTS, outputs_of, record
 from harness_circuits.passes.patched import Patch, run_patched
 
 logger = logging.getLogger("lm_eval")
 
 MANY_RUNS = 20_000
 
-Unit = tuple[int, int]  # (source, destination), (source, 0) or (source, neuron)
+Unit = tuple[int, int]  # (source, destination), (source, 0), (source, neuron), (layer, neuron)
 Point = tuple[int, str, int]  # (layer, point, head) of harness_circuits.passes.patched
 
 
@@ -80,7 +80,7 @@ class _ExactBatch:
         """Add this batch's score sums."""
         per_pass = max(1, PATCHED_TOKENS // self.batch.clean.ids.numel())
         flat = total.view(total.shape[0], -1)
-        for layer, units, points in _groups(self.job.level, self.model.graph):
+        for layer, units, points in _groups(self.job.space):
             for first in range(0, len(units), per_pass):
                 chosen = slice(first, first + per_pass)
                 fall = self._fall(layer, units[chosen], points[chosen])
@@ -97,11 +97,12 @@ class _ExactBatch:
         falls = [self.base - self.job.metric(row, self.batch, self.logits) for row in logits]
         return torch.stack(falls).sum(1, dtype=torch.float64)
 
-    def _change(self, source: int, other: int) -> Float[Tensor, "batch pos model"]:
+    def _change(self, source: int, other: int) -> Float[Tensor, "batch pos width"]:
         """What replacing a unit adds at its point."""
         if self.job.level == "edge":
             return self.changes.residual(source)
-        change = self.changes.output(source)
+        hidden = self.job.level == HIDDEN_UNITS
+        change = self.changes.hidden[source] if hidden else self.changes.output(source)
         if self.job.level == "node":
             return change
         one = torch.zeros_like(change)
@@ -109,15 +110,21 @@ class _ExactBatch:
         return one
 
 
-def _groups(level: str, graph: Graph) -> Iterator[tuple[int, list[Unit], list[Point]]]:
+def _groups(space: ScoreSpace) -> Iterator[tuple[int, list[Unit], list[Point]]]:
     """Units that can share a pass: they are patched in the same layer."""
-    if level == "edge":
+    graph = space.graph
+    if space.level == HIDDEN_UNITS:
+        n_layers, width = space.shape
+        for layer in range(n_layers):
+            yield layer, [(layer, i) for i in range(width)], [(layer, HIDDEN, 0)] * width
+        return
+    if space.level == "edge":
         for columns in _destination_groups(graph):
             units = [(u, v) for v in columns for u in range(graph.n_visible[v])]
             points = [_input_point(graph, v) for _, v in units]
             yield points[0][0], units, points
         return
-    others = range(graph.d_model) if level == "neuron" else range(1)
+    others = range(graph.d_model) if space.level == "neuron" else range(1)
     for sources in _source_groups(graph):
         units = [(u, i) for u in sources for i in others]
         points = [_output_point(graph, u) for u, _ in units]

@@ -36,7 +36,7 @@ class Job:
         model: The model.
         batches: Training pairs.
         metric: Differentiable task metric.
-        level: `edge`, `node` or `neuron`.
+        level: Units to score, one of `LEVELS`.
         ablation: What a removed unit's output would be replaced by.
         keep_samples: Keep score sums of at most this many groups of examples beside the scores, for
             resampling without further passes; 0 for none. A group is never smaller than a batch.
@@ -56,6 +56,9 @@ class Job:
     raw_heads: bool = False
     ranks: Ranks = ALONE
     whole_prompts: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model.at(self.level))
 
     @property
     def space(self) -> ScoreSpace:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness_circuits.ablation import ABLATIONS
-from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
+from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.metrics import METRICS, Metric
 from harness_circuits.options import Option, defaults_of
@@ -67,7 +67,7 @@ class Method:
     function: Callable[..., Scores]
     options: Mapping[str, Option] = field(default_factory=dict)
     check: Callable[..., None] = _no_check
-    levels: tuple[Level, ...] = ("edge", "node", "neuron")
+    levels: tuple[Level, ...] = LEVELS
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     gradients: bool = True
@@ -110,7 +110,7 @@ def check_method(
 
     Args:
         name: The method's name.
-        level: `edge`, `node` or `neuron`.
+        level: One of `LEVELS`.
         ablation: The ablation's name.
         metric: What is to be differentiated.
         options: Those of the method's options that are not at their defaults.

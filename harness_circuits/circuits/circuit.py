@@ -59,7 +59,7 @@ class Circuit:
 
     @cached_property
     def edges(self) -> Bool[np.ndarray, "src dst"]:
-        """Kept edges: of a node or neuron circuit, all edges that leave something kept."""
+        """Kept edges: of a circuit of other units, all edges that leave something kept."""
         if self.space.level == "edge":
             return self.kept
         edges: np.ndarray = self.nodes[:, None] & self.space.graph.edge_mask
@@ -68,11 +68,11 @@ class Circuit:
     @cached_property
     def nodes(self) -> Bool[np.ndarray, "src"]:
         """Sources with something kept."""
-        return np.asarray(self.kept.reshape(len(self.kept), -1).any(axis=1))
+        return self.space.shares(self.kept) > 0
 
     @property
     def weighted_edges(self) -> float:
-        """Edges kept, where an edge from a source with k of its neurons kept counts k / d_model.
+        """Edges kept, where an edge from a source with k of its n neurons kept counts k / n.
 
         MIB's weighted edge count (Mueller et al. 2025, arXiv 2504.13151), over existing edges only.
         A node that is not kept receives nothing, so edges into it do not count.
@@ -80,7 +80,7 @@ class Circuit:
         graph = self.space.graph
         if self.space.level == "edge":
             return float(self.n_kept)
-        share = self.kept.mean(axis=1) if self.space.level == "neuron" else self.kept.astype(float)
+        share = self.space.shares(self.kept)
         return float((share[:, None] * (graph.edge_mask & self.into_kept)).sum())
 
     @property
@@ -101,8 +101,7 @@ class Circuit:
         if self.space.level == "edge":
             owners = heads_of_destinations(self.space.graph, np.append(useful, True))
             return Circuit(self.space, self.kept & useful[:, None] & owners[None, :])
-        mask = useful if self.space.level == "node" else useful[:, None]
-        return Circuit(self.space, self.kept & mask)
+        return Circuit(self.space, self.kept & self.space.units_of(useful))
 
     def complement(self) -> Circuit:
         """Everything this circuit does not keep."""
@@ -144,7 +143,7 @@ def check_same_graph(space: ScoreSpace, graph: Graph, model: str) -> None:
     Raises:
         MismatchError: The graphs differ.
     """
-    if space.graph != graph:
+    if space.graph != graph or space.shape[1:] != ScoreSpace(graph, space.level).shape[1:]:
         raise MismatchError(
             f"The circuit or scores belong to another model: they are over {space.graph}, "
             f"{model} has {graph}."

@@ -11,7 +11,7 @@ one integer per destination (`Graph.n_visible`), and no edge is ever stored as a
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,8 @@ class Graph:
         d_model: Width of the residual stream.
         parallel: Attention and MLP of a block read the same residual (GPT-NeoX), so that a
             block's heads do not feed its MLP.
+        d_mlp: Hidden units of each MLP, which are no nodes: graphs are equal without it. None where
+            nobody has said (files of EAP-IG) or an MLP has none to be told apart (experts).
     """
 
     n_layers: int
@@ -49,9 +51,11 @@ class Graph:
     n_kv_heads: int
     d_model: int
     parallel: bool = False
+    d_mlp: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        sizes = (self.n_layers, self.n_heads, self.n_kv_heads, self.d_model)
+        sizes = [self.n_layers, self.n_heads, self.n_kv_heads, self.d_model]
+        sizes += [] if self.d_mlp is None else [self.d_mlp]
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise OptionError(f"A graph needs positive whole sizes, got {self}.")
         if self.n_heads % self.n_kv_heads:
@@ -114,6 +118,11 @@ class Graph:
         """The heads of one layer among the sources."""
         start = self.head_source(layer)
         return slice(start, start + self.n_heads)
+
+    @property
+    def mlp_sources(self) -> slice:
+        """The MLPs among the sources."""
+        return slice(self.mlp_source(0), None, self.sources_per_layer)
 
     @cached_property
     def n_visible(self) -> Int[np.ndarray, "dst"]:
@@ -239,9 +248,11 @@ class Graph:
             CircuitFileError: A size is missing, unknown, not a number, or fits no graph.
         """
         fields = set(cls.__dataclass_fields__)
+        data = {"d_mlp": None, **data} if isinstance(data, dict) else data
         if not isinstance(data, dict) or set(data) != fields:
             raise CircuitFileError(f"Expected graph sizes {sorted(fields)}, got {shown(data)}.")
-        whole = all(type(data[field]) is int for field in fields - {"parallel"})
+        unsaid = {"d_mlp"} if data["d_mlp"] is None else set()
+        whole = all(type(data[name]) is int for name in fields - {"parallel"} - unsaid)
         if not whole or type(data["parallel"]) is not bool:
             raise CircuitFileError(f"Graph sizes must be whole numbers, got {shown(data)}.")
         try:

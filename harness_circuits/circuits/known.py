@@ -30,12 +30,12 @@ KNOWN_FOR_TASK = {
     "mib_ioi_circuit": "ioi-gpt2-small",
     "greater_than_circuit": "greater-than-gpt2-small",
 }
-SIZES = {"n_layers": 12, "n_heads": 12, "n_kv_heads": 12, "d_model": 768, "parallel": False}
+GPT2_SMALL = Graph(n_layers=12, n_heads=12, n_kv_heads=12, d_model=768)
 
 
 def is_gpt2_small(graph: Graph) -> bool:
     """Whether a graph has the sizes of GPT-2 small's."""
-    return graph.to_dict() == SIZES
+    return graph == GPT2_SMALL
 
 
 def known_circuit(name: str, graph: Graph) -> Circuit:

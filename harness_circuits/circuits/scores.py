@@ -1,4 +1,4 @@
-"""Scores over the units of a graph, at edge, node or neuron level."""
+"""Scores over the units of a graph, at one of four levels, and what each level's units are."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from harness_circuits.errors import MismatchError, NumericalError, OptionError, 
 if TYPE_CHECKING:
     from harness_circuits.circuits.circuit import Circuit
 
-Level = Literal["edge", "node", "neuron"]
+Level = Literal["edge", "node", "neuron", "mlp-neuron"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+HIDDEN_UNITS: Level = "mlp-neuron"  # whose units are no parts of the residual stream
+GRAPH_LEVELS = tuple(level for level in LEVELS if level != HIDDEN_UNITS)
 
 
 @dataclass(frozen=True)
@@ -27,26 +29,32 @@ class ScoreSpace:
 
     Attributes:
         graph: The model's graph.
-        level: `edge` has units [src, dst], `node` [src], `neuron` [src, model].
+        level: `edge` has units [src, dst], `node` [src], `neuron` [src, model]: the coordinates of
+            nodes' outputs; `mlp-neuron` [layer, d_mlp]: the hidden units of MLPs, beside which
+            everything else is always kept.
+        shape: Shape of an array with one entry per unit.
     """
 
     graph: Graph
     level: Level = "edge"
+    shape: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise OptionError(f"Unknown level {shown(self.level)}. Known: {', '.join(LEVELS)}.")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of an array with one entry per unit."""
         graph = self.graph
+        if self.level == HIDDEN_UNITS and graph.d_mlp is None:
+            raise OptionError(
+                f"level={HIDDEN_UNITS} needs MLPs with hidden units that can be told apart, and "
+                f"this graph has none: {graph}."
+            )
         shapes = {
             "edge": (graph.n_src, graph.n_dst),
             "node": (graph.n_src,),
             "neuron": (graph.n_src, graph.d_model),
+            HIDDEN_UNITS: (graph.n_layers, graph.d_mlp or 0),
         }
-        return shapes[self.level]
+        object.__setattr__(self, "shape", shapes[self.level])
 
     @cached_property
     def real(self) -> Bool[np.ndarray, "*units"]:
@@ -78,9 +86,14 @@ class ScoreSpace:
         return int(size * self.n_units) if published else max(1, int(size * self.n_units + 1e-9))
 
     def unit_name(self, *at: int) -> str:
-        """Name of the unit at an index: `a0.h1->m0`, `a0.h1`, or `a0.h1[5]` for its neuron 5."""
+        """Name of the unit at an index.
+
+        `a0.h1->m0`, `a0.h1`, `a0.h1[5]` for its neuron 5, or `m0.h[5]` for hidden unit 5.
+        """
         if self.level == "edge":
             return self.graph.edge_name(*at)
+        if self.level == HIDDEN_UNITS:
+            return f"m{at[0]}.h[{at[1]}]"
         name = self.graph.source_names[at[0]]
         return name if self.level == "node" else f"{name}[{at[1]}]"
 
@@ -88,6 +101,23 @@ class ScoreSpace:
         """Flat indices of all units by some values, highest first; ties keep the indices' order."""
         units = np.flatnonzero(self.real)
         return units[np.argsort(-values.ravel()[units], kind="stable")]
+
+    @property
+    def scored_sources(self) -> slice:
+        """The sources that units stand for, in the order of the units' first axis."""
+        return self.graph.mlp_sources if self.level == HIDDEN_UNITS else slice(None)
+
+    def shares(self, kept: Bool[np.ndarray, "*units"]) -> Float[np.ndarray, "src"]:
+        """Which share of each source a circuit keeps; of edges, whether any leaves the source."""
+        shares, rows = np.ones(self.graph.n_src), kept.reshape(len(kept), -1)
+        shares[self.scored_sources] = rows.any(1) if self.level == "edge" else rows.mean(1)
+        return shares
+
+    def units_of(self, sources: Bool[np.ndarray, "src"]) -> Bool[np.ndarray, "*units"]:
+        """The units that belong to some sources; edges belong to the source that they leave."""
+        mine = sources[self.scored_sources]
+        whole = mine.reshape(-1, *[1] * (len(self.shape) - 1)) & self.real
+        return np.asarray(whole)
 
 
 @dataclass(frozen=True)
@@ -148,7 +178,7 @@ class Scores:
         return replace(self, provenance={**self.provenance, **facts})
 
     def by_node(self) -> Scores:
-        """Scores of the nodes: sums over the edges that leave each, or over its neurons.
+        """Scores of the nodes: sums over the edges that leave each, or over its units; else 0.
 
         Of gradient methods these are the nodes' own scores, as what a node's output changes is the sum
         of what its edges change; of others, sums.
@@ -158,8 +188,11 @@ class Scores:
         >>> ones.by_node().values.tolist()
         [5.0, 2.0, 1.0]
         """
-        values = np.where(self.space.real, self.values, 0.0).reshape(len(self.values), -1)
-        return Scores(ScoreSpace(self.space.graph, "node"), values.sum(axis=1), self.provenance)
+        nodes = ScoreSpace(self.space.graph, "node")
+        values = np.zeros(nodes.shape)
+        rows = np.where(self.space.real, self.values, 0.0).reshape(len(self.values), -1)
+        values[self.space.scored_sources] = rows.sum(axis=1)
+        return Scores(nodes, values, self.provenance)
 
     def strongest(self, n: int) -> list[tuple[tuple[int, ...], float]]:
         """The n units with the largest absolute scores: their indices and scores, the largest first."""

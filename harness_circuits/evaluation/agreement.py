@@ -18,6 +18,8 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.evaluation.mib_auroc import mib_auroc
 from harness_circuits.selection.given import Given
 
+COMPARED = ("edge", "node")  # levels of known circuits
+
 
 def agreement(
     scores: Scores | None,
@@ -38,7 +40,7 @@ def agreement(
     Returns:
         `auroc`, `auprc`, `recall@true_size` and `mib_auroc`, or nothing.
     """
-    if scores is None or truth is None or scores.space.level == "neuron":
+    if scores is None or truth is None or scores.space.level not in COMPARED:
         return {}
     real = scores.space.real.copy()
     wanted = truth.edges if scores.space.level == "edge" else truth.nodes
@@ -126,9 +128,9 @@ def overlap_with_known(found: Given | None, task: str) -> dict[str, Any]:
     """Overlap with the literature's circuit of a task, if the graph is GPT-2 small's.
 
     Of scores, the circuit of the known one's size by absolute score is taken; precision and recall
-    of edges are then equal. Neuron scores and circuits are not compared.
+    of edges are then equal. Scores and circuits of other units are not compared.
     """
-    if found is None or found.space.level == "neuron":
+    if found is None or found.space.level not in COMPARED:
         return {}
     named = known_for_task(task, found.space.graph)
     if named is None:

@@ -133,6 +133,7 @@ def evaluate_by_metrics(
     """
     distinct, which = _distinct(circuits, model)
     distinct = circuits_to_run(distinct, direction)
+    model = model.at(distinct[-1].space.level)
     order = [index for batch in batches for index in batch.indices]
     own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
     n_own = sum(len(batches[at]) for at in own)

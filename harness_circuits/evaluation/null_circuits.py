@@ -48,10 +48,11 @@ def random_circuit(space: ScoreSpace, n_kept: int, seed: int) -> Circuit:
     if space.level == "edge":
         return Circuit(space, _Growth(space.graph, space.real, generator).grow(n_kept))
     kept = np.zeros(space.n_units, dtype=bool)
-    width = 1 if space.level == "node" else space.graph.d_model
-    first = generator.integers(width)  # the input node, or a neuron of it: all else hangs on it
+    of_input = np.flatnonzero(space.units_of(np.arange(space.graph.n_src) == 0))
+    # The input node, or a neuron of it: all else hangs on it, unless it is kept in any case.
+    first = of_input[[generator.integers(len(of_input))]] if len(of_input) else of_input
     others = np.delete(np.arange(space.n_units), first)
-    kept[[first, *generator.choice(others, n_kept - 1, replace=False)]] = True
+    kept[[*first, *generator.choice(others, n_kept - len(first), replace=False)]] = True
     return Circuit(space, kept.reshape(space.shape))
 
 

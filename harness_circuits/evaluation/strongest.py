@@ -35,7 +35,7 @@ class Strongest:
     """The strongest units of a run's level, and the strongest nodes, by absolute score.
 
     Attributes:
-        level: `edge`, `node` or `neuron`.
+        level: One of `LEVELS`.
         units: The units, the strongest first.
         nodes: The nodes, by `Scores.by_node`; of node scores the same.
         known: What the circuit is called that `Unit.known` is about; None where none is known.
@@ -113,7 +113,7 @@ def strongest_table(found: Strongest) -> str:
     return "\n".join(lines)
 
 
-_PARTS = {"edge": "edges out", "neuron": "neurons"}
+_PARTS = {"edge": "edges out", "neuron": "neurons", "mlp-neuron": "hidden units"}
 
 
 def _column(level: str, units: Sequence[Unit]) -> list[str]:

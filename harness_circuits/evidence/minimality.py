@@ -99,11 +99,7 @@ def added_units(circuit: Circuit, generator: np.random.Generator) -> Int[np.ndar
 
 def _name(circuit: Circuit, unit: int) -> str:
     space = circuit.space
-    if space.level == "edge":
-        return space.graph.edge_name(*divmod(unit, space.graph.n_dst))
-    source, neuron = divmod(unit, circuit.kept[0].size)
-    name = space.graph.source_names[source]
-    return name if space.level == "node" else f"{name}.{neuron}"
+    return space.unit_name(*(int(at) for at in np.unravel_index(unit, space.shape)))
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float
 
 from harness_circuits.circuits.circuit import Circuit, heads_of_destinations
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, HIDDEN_UNITS, Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.formats.checks import check_finite
 from harness_circuits.formats.groups import expand
@@ -80,8 +80,14 @@ def lay_out(item: Scores | Circuit) -> Content:
     A circuit gets zero edge scores, because EAP-IG's own reader insists on scores.
 
     Raises:
-        CircuitFileError: Edge scores over grouped key/value heads.
+        CircuitFileError: Edge scores over grouped key/value heads, or units that EAP-IG has not.
     """
+    if item.space.level == HIDDEN_UNITS:
+        raise CircuitFileError(
+            f"Scores and circuits at level={HIDDEN_UNITS} cannot be written for EAP-IG or MIB, whose "
+            "files know edges, nodes and coordinates of outputs, and no hidden units of MLPs. Write "
+            "a .safetensors or .json file, in our own layout."
+        )
     whole = expand(item)
     space = whole.space
     graph, level = space.graph, space.level
@@ -137,7 +143,7 @@ def parts_of(path: Path, content: Content) -> Parts:
 
 def _scored(content: Content) -> list[str]:
     """Levels with scores that are not all zero."""
-    values = {level: content.scores_at(level) for level in LEVELS}
+    values = {level: content.scores_at(level) for level in GRAPH_LEVELS}
     return [level for level, found in values.items() if found is not None and np.any(found != 0)]
 
 
@@ -156,7 +162,7 @@ def _noted(path: Path, content: Content) -> dict[str, str]:
     if not note:
         return {}
     level, kind, marks = note.get("level"), note.get("content"), note.get("circuit_level", "edge")
-    known = level in LEVELS and marks in LEVELS and kind in ("scores", "circuit")
+    known = level in GRAPH_LEVELS and marks in GRAPH_LEVELS and kind in ("scores", "circuit")
     if not known or note.get("version") != 1:
         raise CircuitFileError(
             f"{path}: the entry {shown(NOTE)} is damaged or of another version "

@@ -22,8 +22,9 @@ import numpy as np
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import INPUT, LOGITS, QKV, Graph
-from harness_circuits.circuits.scores import Scores
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores
 from harness_circuits.errors import CircuitFileError, UnknownNameError, shown
+from harness_circuits.formats import hidden_json
 from harness_circuits.formats.checks import MAX_BYTES, NOTE_BYTES, check_file, graph_of_cfg
 from harness_circuits.formats.content import NOTE, Content, lay_out, parts_of
 from harness_circuits.formats.parts import Parts
@@ -38,6 +39,8 @@ def write(path: Path, item: Scores | Circuit) -> Path:
     Raises:
         CircuitFileError: Edge scores over grouped key/value heads.
     """
+    if item.space.level == HIDDEN_UNITS:
+        return hidden_json.write(path, item, cfg_of(item.space.graph))
     content = lay_out(item)
     parts = {
         "cfg": json.dumps(cfg_of(content.graph)),
@@ -64,6 +67,8 @@ def read(path: Path, graph: Graph | None) -> Parts:
         data = json.loads(path.read_bytes(), object_pairs_hook=partial(_without_duplicates, path))
     except (ValueError, RecursionError) as error:
         raise CircuitFileError(f"{path} is not a JSON file: {error}.") from error
+    if isinstance(data, dict) and hidden_json.KEY in data:
+        return hidden_json.parts_of(path, data, graph)
     for key in ("cfg", "nodes", "edges"):
         if not isinstance(data, dict) or not isinstance(data.get(key), dict):
             raise CircuitFileError(f"{path} is not a circuit file: it has no mapping {shown(key)}.")
@@ -146,7 +151,7 @@ def _limit(graph: Graph | None) -> int:
     if graph is None:
         return MAX_BYTES
     edges = graph.n_src * (3 * graph.n_heads + 1) * graph.n_layers + graph.n_src
-    neurons = graph.n_src * graph.d_model * graph.n_heads
+    neurons = graph.n_src * graph.d_model * graph.n_heads + graph.n_layers * (graph.d_mlp or 0)
     names = edges + graph.n_src + 1
     return min(MAX_BYTES, _ENTRY_BYTES * names + _NUMBER_BYTES * neurons + NOTE_BYTES)
 

@@ -23,7 +23,7 @@ from harness_circuits.formats.checks import other_model, ungrouped
 
 
 def expressible(space: ScoreSpace) -> bool:
-    """Whether EAP-IG's format has room for scores of these units."""
+    """Whether a JSON file has room for scores of these units: EAP-IG's, or ours of hidden units."""
     return space.level != "edge" or space.graph == ungrouped(space.graph)
 
 

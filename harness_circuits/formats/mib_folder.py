@@ -27,7 +27,7 @@ from typing import Any
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Scores
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.errors import CircuitFileError, OptionError, shown
 from harness_circuits.formats import load_file, save_circuit_file
@@ -114,12 +114,21 @@ def check_submission(cells: Mapping[MibCell, Contribution]) -> list[str]:
 
     Raises:
         OptionError: There is nothing.
-        CircuitFileError: Circuits are not the nine sizes, or larger than their size allows.
+        CircuitFileError: Circuits are not the nine sizes, larger than their size allows, or of
+            units that MIB does not know.
     """
     if not cells:
         raise OptionError("There is nothing to export.")
     for cell, contribution in cells.items():
-        for name, circuits in curves_of(contribution).items():
+        curves = curves_of(contribution)
+        several = [circuit.space for circuits in curves.values() for circuit in circuits.values()]
+        spaces = [contribution.space] if isinstance(contribution, Scores) else several
+        if any(space.level == HIDDEN_UNITS for space in spaces):
+            raise CircuitFileError(
+                f"{cell.folder}: MIB has no hidden units of MLPs (level={HIDDEN_UNITS}); submit edges, "
+                "nodes or neurons."
+            )
+        for name, circuits in curves.items():
             _check_circuits(f"{cell.folder}/{name}".rstrip("/"), circuits)
     warnings = []
     for what in ("model", "task"):

@@ -228,10 +228,9 @@ def _space(path: Path, header: Mapping[str, str], of: str = "") -> ScoreSpace:
     if level not in LEVELS:
         raise CircuitFileError(f"{path}: unknown level {shown(level, 80)}.")
     try:
-        graph = Graph.from_dict(_json(path, header, f"{of}graph"))
+        return ScoreSpace(Graph.from_dict(_json(path, header, f"{of}graph")), level)
     except CircuitError as error:
         raise CircuitFileError(f"{path}: {error}") from error
-    return ScoreSpace(graph, level)
 
 
 def _samples(path: Path, header: Mapping[str, str], sums: np.ndarray | None) -> Samples | None:

@@ -96,6 +96,7 @@ def make_standins(model: CircuitModel, given: Given | None, options: Options) ->
     chosen = _chosen(given, options)
     if complement:
         chosen = {size: circuit.complement() for size, circuit in chosen.items()}
+    model = model.at(given.space.level)
     constant, calibration = _constant(model, given, options)
     facts = {
         "file": str(options.run["circuit"]),

@@ -32,6 +32,7 @@ class Names:
         interleaved: Whether a fused projection has query, key and value group by group of heads
             that share a key, and not all queries first.
         mlp: One module, or several that run one after the other.
+        mlp_out: The projection from its hidden units; None where there is no single one (experts).
     """
 
     norm_before_attention: str | None
@@ -41,6 +42,7 @@ class Names:
     norm_after_attention: str | None
     norm_before_mlp: str | None
     mlp: tuple[str, ...]
+    mlp_out: str | None
     norm_after_mlp: str | None
     interleaved: bool
 
@@ -135,9 +137,15 @@ def _names(architecture: str, model: PreTrainedModel, parts: dict[str, Any]) -> 
         norm_after_attention=name_of("ln1_post"),
         norm_before_mlp=name_of("ln2"),
         mlp=tuple(map(str, mlp)),
+        mlp_out=_mlp_out(parts["mlp"]),
         norm_after_mlp=name_of("ln2_post"),
         interleaved=fused and _interleaved(model),
     )
+
+
+def _mlp_out(mlp: Any) -> str | None:
+    out = mlp.submodules.get("out")
+    return None if out is None else ".".join(filter(None, (mlp.name, out.name)))
 
 
 def _norm_before_attention(model: PreTrainedModel, listed: str | None) -> str | None:

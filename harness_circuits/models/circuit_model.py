@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Level
 from harness_circuits.errors import OptionError, UnsupportedModelError, shown
 from harness_circuits.models.architecture import Names, component, read_architecture
+from harness_circuits.models.hidden_check import check_hidden
 from harness_circuits.models.inputs import Inputs
 from harness_circuits.models.layer import Layer
 from harness_circuits.models.norms import read_norm
 from harness_circuits.models.positions import look_up
 from harness_circuits.models.prefix import Prefix, run_prefix
-from harness_circuits.models.projections import Projections
+from harness_circuits.models.read_graph import KvHeads, read_graph
 from harness_circuits.models.refusal import refusing_what_does_not_fit
 from harness_circuits.models.slot import LayerFunction, Slot
 from harness_circuits.models.text_reader import TextReader, context_length
 from harness_circuits.models.windows import cut_masks, has_table, near, seeing
-
-KvHeads = Literal["ungrouped", "grouped"]
 
 __all__ = ["CircuitModel", "Inputs", "KvHeads", "LayerFunction"]
 
@@ -42,6 +42,7 @@ class CircuitModel:
         layers: Its blocks, taken apart.
         name: What the user called it.
         counts: How many passes of each kind have run.
+        keeps_hidden: Whether runs that keep the outputs of all nodes keep MLPs' hidden units too.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class CircuitModel:
         self.name = name or type(hf).__name__
         self.counts: Counter[str] = Counter()
         self._told: list[Callable[[], None]] = []
+        self.keeps_hidden = False
+        self._checked_hidden = False
         with refusing_what_does_not_fit(f"{self.name} ({type(hf).__name__})"):
             self._take_apart(components, names, kv_heads)
         self._check_length()
@@ -93,7 +96,7 @@ class CircuitModel:
     def _take_apart(self, components: dict[str, Any], names: Names, kv_heads: KvHeads) -> None:
         hf = self.hf
         self._blocks_name = str(components["blocks"].name)
-        self.graph = _graph(hf, kv_heads, components, names, self._block_list()[0])
+        self.graph = read_graph(hf, kv_heads, components, names, list(self._block_list()))
         self.layers = [
             Layer(block, names, self.graph, f"{self._blocks_name}.{index}")
             for index, block in enumerate(self._block_list())
@@ -105,6 +108,30 @@ class CircuitModel:
         self.position_table = (
             component(hf, components, "pos_embed") if "pos_embed" in components else None
         )
+
+    def at(self, level: Level) -> CircuitModel:
+        """The same model, for runs at a level: `mlp-neuron` looks into its MLPs.
+
+        Raises:
+            UnsupportedModelError: It has no hidden units that could be told apart.
+        """
+        wanted = level == HIDDEN_UNITS
+        if wanted == self.keeps_hidden:
+            return self
+        if not self._checked_hidden:
+            check_hidden(self.layers, self.graph, self.name)
+            self._checked_hidden = True
+        other = copy.copy(self)
+        other.keeps_hidden = wanted
+        return other
+
+    @property
+    def finest(self) -> CircuitModel:
+        """The same model, whose runs keep all that any level could ask for."""
+        try:
+            return self.at(HIDDEN_UNITS)
+        except UnsupportedModelError:
+            return self
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
@@ -236,41 +263,3 @@ class CircuitModel:
         blocks = self.hf.get_submodule(self._blocks_name)
         assert isinstance(blocks, nn.ModuleList)
         return blocks
-
-
-def graph_of(hf: PreTrainedModel, kv_heads: KvHeads = "ungrouped") -> Graph:
-    """A model's graph, off its modules and configuration: weights may be anything, or on no device.
-
-    Raises:
-        UnsupportedModelError: The model has no decomposition we can patch.
-    """
-    components, names = read_architecture(hf)
-    with refusing_what_does_not_fit(type(hf).__name__):
-        blocks: Any = hf.get_submodule(str(components["blocks"].name))
-        return _graph(hf, kv_heads, components, names, blocks[0])
-
-
-def _graph(
-    hf: PreTrainedModel,
-    kv_heads: KvHeads,
-    components: dict[str, Any],
-    names: Names,
-    block: nn.Module,
-) -> Graph:
-    from transformer_lens.model_bridge.generalized_components import ParallelBlockBridge
-
-    config = hf.config.get_text_config()
-    try:
-        n_layers = int(config.num_hidden_layers)
-        n_heads = int(config.num_attention_heads)
-        d_model = int(config.hidden_size)
-    except (AttributeError, TypeError) as error:
-        raise UnsupportedModelError(f"{type(hf).__name__} cannot be used: {error}.") from error
-    projections = Projections(block.get_submodule(names.attention), names, n_heads)
-    return Graph(
-        n_layers=n_layers,
-        n_heads=n_heads,
-        n_kv_heads=projections.n_kv_heads if kv_heads == "grouped" else n_heads,
-        d_model=d_model,
-        parallel=isinstance(components["blocks"], ParallelBlockBridge),
-    )

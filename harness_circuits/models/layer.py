@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.models.architecture import Names
 from harness_circuits.models.attention_core import AttentionCore, PerHead
+from harness_circuits.models.hidden import HiddenTap, hidden_tapped, mlp_projection
 from harness_circuits.models.norms import Norm, read_norm
 from harness_circuits.models.projections import Projections, weight_of
 
@@ -49,6 +50,7 @@ class Layer:
             self.pre_mlp = self.norm.module  # one norm for attention and MLP, as in Phi
         steps = [block.get_submodule(name) for name in names.mlp]
         self.mlp = steps[0] if len(steps) == 1 else nn.Sequential(*steps)
+        self.mlp_projection = mlp_projection(block, names.mlp_out)
         self.post_mlp = _part(block, names.norm_after_mlp)
         self.d_head = self.projections.d_head
         self.w_o = weight_of(self.out).T.reshape(graph.n_heads, self.d_head, graph.d_model)
@@ -78,12 +80,20 @@ class Layer:
         after: Tensor = self.post_attention.module(x.to(self.device))
         return after.to(x.device)
 
-    def mlp_out(self, x: Float[Tensor, "batch pos model"]) -> Float[Tensor, "batch pos model"]:
-        """The MLP's contribution to the residual stream, norms included."""
+    def mlp_out(
+        self, x: Float[Tensor, "batch pos model"], tap: HiddenTap | None = None
+    ) -> Float[Tensor, "batch pos model"]:
+        """The MLP's contribution to the residual stream, norms included.
+
+        Args:
+            x: The residual that it reads.
+            tap: Sees its hidden units, and returns those that it goes on with.
+        """
         home, x = x.device, x.to(self.device)
         if self.pre_mlp is not None:
             x = self.pre_mlp(x)
-        out: Any = self.mlp(x)
+        with hidden_tapped(self.mlp_projection, tap, home):
+            out: Any = self.mlp(x)
         x = out[0] if isinstance(out, tuple) else out  # GPT-OSS gives its router's choice as well
         x = x if self.post_mlp is None else self.post_mlp(x)
         return x.to(home)

@@ -43,7 +43,10 @@ class SettingsFields:
     method: str = setting(Name("a method's name"), "EAP-IG-inputs", "attribution method")
     method_options: Mapping[str, Any] = setting(_OPTIONS, {}, "the method's own options")
     level: str = setting(
-        Choice(LEVELS), "edge", "units: edges, nodes or neurons", names_the_run=True
+        Choice(LEVELS),
+        "edge",
+        "units: edges, nodes, neurons (coordinates of outputs) or mlp-neurons (hidden units)",
+        names_the_run=True,
     )
     ablation: str = setting(
         Name("an ablation's name"), "patching", "what replaces removed units", names_the_run=True

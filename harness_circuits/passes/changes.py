@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.passes.native import Outputs, Residual
+from harness_circuits.passes.native import Outputs, Residual, hidden_of
 
 
 class Changes:
@@ -32,6 +32,10 @@ class Changes:
         self.mixed = [_difference(new, old) for new, old in pairs]
         pairs = zip(replacement.mlp, clean.mlp, strict=True)
         self.mlp = [_difference(new, old) for new, old in pairs]
+        self.hidden: list[Tensor] = []
+        if clean.hidden is not None:
+            pairs = zip(hidden_of(replacement), clean.hidden, strict=True)
+            self.hidden = [_difference(new, old) for new, old in pairs]
 
     def output(self, source: int) -> Residual:
         """The change of a source's output, before any post-norm behind it."""

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.graph import QKV
+from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.layer import Layer
 from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.hidden_run import run_hidden
 from harness_circuits.passes.mixers import EdgeMixer, NodeMixer
 from harness_circuits.passes.native import Residual
 from harness_circuits.passes.readings import Reading
@@ -63,7 +65,7 @@ def run_circuits(
 
     Args:
         model: The model.
-        circuits: What is kept, over the model's own graph.
+        circuits: What is kept, over the model's own graph; all of hidden units, or none.
         inputs: The clean prompts.
         stream: The fully ablated run of the same prompts.
         known: Edge circuits only: blocks that need not be run.
@@ -96,6 +98,8 @@ def _run(
     """The runs of some circuits, once they are through, and their logits."""
     for circuit in circuits:
         check_same_graph(circuit.space, model.graph, model.name)
+    if circuits[0].space.level == HIDDEN_UNITS:
+        return run_hidden(model, circuits, inputs, stream.replacement)
     streams = stream.beside(len(circuits))
     runs = [CircuitRun(c, inputs, own) for c, own in zip(circuits, streams, strict=True)]
     n, first = len(runs), 0 if known is None else known.first

@@ -20,7 +20,7 @@ from torch import Tensor
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.norms import Norm
 from harness_circuits.passes.gradients import DestinationGradients, OutputGradients
-from harness_circuits.passes.native import Outputs
+from harness_circuits.passes.native import Outputs, hidden_of
 
 PostNorm = Literal["jacobian", "frozen", "skipped"]
 
@@ -35,11 +35,13 @@ class Delta:
         embedded: [token, model].
         mixed: Per layer [token, head, d_head].
         mlp: Per layer [token, model].
+        hidden: Per layer [token, d_mlp], the hidden units of MLPs; None where they are not wanted.
     """
 
     embedded: Float[Tensor, "token model"]
     mixed: list[Float[Tensor, "token head d_head"]]
     mlp: list[Float[Tensor, "token model"]]
+    hidden: list[Float[Tensor, "token hidden"]] | None = None
 
 
 def delta_between(clean: Outputs, replacement: Outputs, dtype: torch.dtype) -> Delta:
@@ -48,10 +50,15 @@ def delta_between(clean: Outputs, replacement: Outputs, dtype: torch.dtype) -> D
     def difference(a: Tensor, b: Tensor) -> Tensor:
         return (a.to(dtype) - b.to(dtype)).flatten(0, 1)
 
+    hidden = None
+    if clean.hidden is not None:
+        pairs = zip(hidden_of(replacement), clean.hidden, strict=True)
+        hidden = [difference(r, c) for r, c in pairs]
     return Delta(
         difference(replacement.embedded, clean.embedded),
         [difference(r, c) for r, c in zip(replacement.mixed, clean.mixed, strict=True)],
         [difference(r, c) for r, c in zip(replacement.mlp, clean.mlp, strict=True)],
+        hidden,
     )
 
 
@@ -230,3 +237,30 @@ def contract_outputs(
         mlp = gradients.mlp[index].flatten(0, 1).to(dtype)
         out[graph.mlp_source(index)] = (delta.mlp[index] * mlp).sum(0)
     return -out if neurons else -out.sum(1)
+
+
+def contract_hidden(
+    model: CircuitModel,
+    delta: Delta,
+    gradients: dict[int, Tensor],
+    weight: float,
+    out: Float[Tensor, "layer hidden"],
+    layers: slice | None = None,
+) -> None:
+    """Add the scores of MLPs' hidden units in one batch to `out`, in place.
+
+    Args:
+        model: The model.
+        delta: Output differences, hidden units among them.
+        gradients: Per layer that was run, gradients at its hidden units [batch, pos, d_mlp].
+        weight: What they enter with.
+        out: Score sums.
+        layers: Score only these; by default all.
+    """
+    assert delta.hidden is not None
+    model.counts["contraction"] += 1
+    for index in range(model.graph.n_layers)[layers or slice(None)]:
+        if index in gradients:
+            gradient = gradients[index].flatten(0, 1).to(model.sum_dtype)
+            product = (delta.hidden[index] * gradient).sum(0)
+            out[index] -= weight * product.to(out.dtype)

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.circuits.scores import Level
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Level
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.passes.contract import Delta, contract_edges, contract_outputs
+from harness_circuits.passes.contract import (
+    Delta,
+    contract_edges,
+    contract_hidden,
+    contract_outputs,
+)
 from harness_circuits.passes.gradients import (
     DESTINATION_POINTS,
     OUTPUT_POINTS,
@@ -25,6 +30,7 @@ from harness_circuits.passes.gradients import (
     add_destination_gradients,
     add_output_gradients,
 )
+from harness_circuits.passes.native import HIDDEN
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class GradientSums:
     def points(self) -> tuple[str, ...]:
         """The points that a run has to take gradients at."""
         if self.level != "edge":
-            return OUTPUT_POINTS
+            return (HIDDEN,) if self.level == HIDDEN_UNITS else OUTPUT_POINTS
         return (*DESTINATION_POINTS, "attention") if self._run_by_run else DESTINATION_POINTS
 
     @property
@@ -73,10 +79,12 @@ class GradientSums:
             runs: The runs; each is let go before the next one starts, as it is large.
             delta: Output differences, once the first run is there.
             total: Score sums.
-            sources: Score only these sources; by default all.
+            sources: Score only these rows of the total; by default all.
         """
         if self.level == "edge":
             self._add_edges(runs, delta, total, sources)
+        elif self.level == HIDDEN_UNITS:
+            self._add_hidden(runs, delta, total, sources)
         else:
             self._add_outputs(runs, delta, total, sources)
 
@@ -117,3 +125,15 @@ class GradientSums:
             out = contract_outputs(self.model, delta(), outputs, neurons=neurons)
             wanted = slice(None) if sources is None else sources
             total[wanted] += out[wanted]
+
+    def _add_hidden(
+        self,
+        runs: Iterator[Weighted],
+        delta: Callable[[], Delta],
+        total: Float[Tensor, "layer hidden"],
+        sources: slice | None,
+    ) -> None:
+        for item in runs:
+            gradients = item.run.gradients[HIDDEN]
+            contract_hidden(self.model, delta(), gradients, item.weight, total, sources)
+            del gradients, item  # it would be kept through the next run otherwise

@@ -16,10 +16,12 @@ from torch import Tensor
 from transformers import Cache
 
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
+from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.positions import positions_of
 from harness_circuits.passes.ablated import AblatedStream, Room
 from harness_circuits.passes.circuit_run import CircuitRun, run_block
+from harness_circuits.passes.hidden_run import HiddenRun, kept_units
 from harness_circuits.passes.native import Outputs, Residual
 
 
@@ -48,6 +50,10 @@ class InstalledCircuit:
         self.model, self.circuit, self.constant = model, circuit, constant
         self._positions: Tensor | None = None
         self._run: CircuitRun | None = None
+        self._hidden: HiddenRun | None = None
+        if circuit.space.level == HIDDEN_UNITS:
+            self._hidden = HiddenRun(model, kept_units([circuit]), constant)
+            return
         self._one = None
         self._room = Room()
         if model.position_table is None:
@@ -63,7 +69,7 @@ class InstalledCircuit:
             yield
             return
         table, hook = self.model.position_table, None
-        if table is not None:
+        if table is not None and self._hidden is None:
             hook = table.register_forward_pre_hook(self._note_positions, with_kwargs=True)
         try:
             with torch.no_grad(), self.model.blocks_replaced(self):
@@ -75,6 +81,8 @@ class InstalledCircuit:
 
     def __call__(self, index: int, x: Residual, arguments: dict[str, Any]) -> Residual:
         """Run one block of the circuit."""
+        if self._hidden is not None:
+            return self._hidden(index, x, arguments)
         if index == 0:
             self._run = self._start(x)
         run = self._run

@@ -15,11 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from harness_circuits.circuits.scores import Level
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Level
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.layer import Layer
 from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.hidden_run import HiddenRun
 from harness_circuits.passes.masked_edges import MaskedEdges
 from harness_circuits.passes.masked_nodes import MaskedNodes
 from harness_circuits.passes.native import Residual
@@ -36,11 +37,16 @@ def run_masked(
 
     Args:
         model: The model.
-        level: What the mask is over: `edge` [src, dst], `node` [src], `neuron` [src, model].
+        level: What the mask is over: `edge` [src, dst], `node` [src], `neuron` [src, model],
+            `mlp-neuron` [layer, d_mlp].
         mask: z of every unit, from 0 (replaced) to 1 (kept), in any floating dtype.
         inputs: The clean prompts.
         stream: The fully ablated run of the same prompts.
     """
+    if level == HIDDEN_UNITS:
+        run = HiddenRun(model, mask.to(model.sum_dtype)[None], stream.replacement)
+        with torch.set_grad_enabled(mask.requires_grad):
+            return model.forward(inputs, run)
     mixer = MaskedEdges(mask, stream) if level == "edge" else MaskedNodes(mask, stream)
 
     def function(index: int, x: Residual, arguments: dict[str, Any]) -> Residual:

@@ -11,6 +11,7 @@ import torch
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.hidden import mlp_width
 from harness_circuits.pairs.answer_tree import answer_tree
 from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes.contract import CHUNK_BYTES
@@ -140,7 +141,8 @@ def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.r
 
     Evaluation holds one residual-sized difference per source and one input per destination of a
     block, beside the ablated stream. Discovery holds what autograd keeps per block, and a residual
-    per block and run, in the dtype of sums, which was seen to cost twice its size.
+    per block and run, in the dtype of sums, which was seen to cost twice its size. At level
+    `mlp-neuron` both hold hidden units.
     """
     graph = model.graph
     mlp = _mlp_width(model)
@@ -150,6 +152,7 @@ def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.r
     discovery = graph.n_layers * (22 * _width(model) + 5 * mlp + attention)
     corrections = graph.n_layers * 2 * runs * graph.d_model * _sum_bytes(model)
     most = max(_bytes(model) * evaluation, _bytes(model) * discovery + corrections)
+    most += _hidden_bytes(model)
     return most + _bytes(model) * (2 * vocabulary // length)
 
 
@@ -171,8 +174,16 @@ def _width(model: CircuitModel) -> int:
 
 
 def _mlp_width(model: CircuitModel) -> int:
-    config = model.hf.config.get_text_config()
-    return int(getattr(config, "intermediate_size", None) or 4 * model.graph.d_model)
+    graph = model.graph
+    return graph.d_mlp or mlp_width(model.hf.config.get_text_config(), graph.d_model)
+
+
+def _hidden_bytes(model: CircuitModel) -> int:
+    """Bytes per token of hidden units: replaced, clean, their differences and gradients."""
+    if not model.keeps_hidden:
+        return 0
+    width = 3 * _bytes(model) + _sum_bytes(model)
+    return model.graph.n_layers * _mlp_width(model) * width
 
 
 def _bytes(model: CircuitModel) -> int:

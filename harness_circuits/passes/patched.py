@@ -4,6 +4,7 @@ A pass repeats its inputs once per unit. Row by row, everything before the patch
 clean run, so blocks before it are skipped; everything after it follows. What is patched:
 
 - `block_in`, `attention`, `mlp`: an output (of the input node, a head or an MLP), for all readers;
+- `hidden`: a hidden unit of an MLP;
 - `q`, `k`, `v`: the residual input of one head's query, key or value, for that reader alone;
 - `mlp_in`, `final`: the residual input of an MLP or of the logits, for that reader alone.
 """
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
-from harness_circuits.passes.native import NativeRun, Residual, Tapped
+from harness_circuits.passes.native import HIDDEN, NativeRun, Residual, Tapped
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Patch:
     layer: int
     points: tuple[str, ...]
     heads: tuple[int, ...]
-    change: Float[Tensor, "unit batch pos model"]
+    change: Float[Tensor, "unit batch pos width"]
 
 
 @torch.no_grad()
@@ -63,6 +64,7 @@ class _PatchedRun(NativeRun):
         n_units = len(patch.points)
         super().__init__(model, (), start.repeat(n_units, 1, 1), first=patch.layer)
         self.patch = patch
+        self.taps_hidden = HIDDEN in patch.points
         self.x = start
 
     def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Runs in which the output of a site is replaced: the input, all heads of a layer, or an MLP."""
+"""Runs in which the output of a site is replaced: input, a layer's heads, an MLP or its hidden units."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import HIDDEN_UNITS, ScoreSpace
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.passes.native import NativeRun, Residual
+from harness_circuits.passes.native import HIDDEN, NativeRun, Residual
 
 
 @dataclass(frozen=True)
 class Site:
-    """Neighbouring sources that are replaced together.
+    """Neighbouring units that are replaced together.
 
     Attributes:
-        point: Where their output is in a run: `block_in` (the input node), `mixed` or `mlp`.
+        point: Where they are in a run: `block_in` (the input node), `mixed`, `mlp` or `hidden`.
         layer: Their layer.
-        sources: Their indices.
+        sources: The rows of their scores.
     """
 
     point: str
@@ -33,8 +33,11 @@ class Site:
         return self.point == "block_in"
 
 
-def sites_of(graph: Graph) -> list[Site]:
-    """All sites of a graph, in the order of the sources."""
+def sites_of(space: ScoreSpace) -> list[Site]:
+    """All sites of some units, in their order."""
+    graph = space.graph
+    if space.level == HIDDEN_UNITS:
+        return [Site(HIDDEN, layer, slice(layer, layer + 1)) for layer in range(graph.n_layers)]
     sites = [Site("block_in", 0, slice(0, 1))]
     for layer in range(graph.n_layers):
         mlp = graph.mlp_source(layer)
@@ -44,7 +47,7 @@ def sites_of(graph: Graph) -> list[Site]:
 
 
 class SiteRun(NativeRun):
-    """An ordinary run in which heads or an MLP put out given values, which are leaves for gradients.
+    """An ordinary run in which sites put out given values, which are leaves for gradients.
 
     Runs lie side by side, as many rows each; every one has a site and a value of its own.
     """
@@ -62,6 +65,7 @@ class SiteRun(NativeRun):
         """Prepare runs; arguments as in `NativeRun`, and the site and value of each."""
         super().__init__(model, points, start, differentiable=differentiable, first=first)
         self.fixed = [(site, v.detach().requires_grad_(differentiable)) for site, v in fixed]
+        self.taps_hidden = self.taps_hidden or any(site.point == HIDDEN for site, _ in fixed)
 
     def tap(self, point: str, layer: int, tensor: Tensor) -> Tensor:
         """Keep a tensor as in any run, with the sites' own values in its place."""

@@ -11,7 +11,8 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_file
 from harness_circuits.options.paths import read_path
-from harness_circuits.report.drawing.layout import Drawing, lay_out
+from harness_circuits.report.drawing.any_level import drawable, lay_out_any
+from harness_circuits.report.drawing.layout import Drawing
 from harness_circuits.report.extras import needs_report
 from harness_circuits.selection import select
 
@@ -28,7 +29,7 @@ def read_drawing(
         file: A file that `load_circuit_file` reads, or a folder that `find_files` takes.
         scores_file: Scores for the widths and signs of a circuit's edges.
         keep: Of scores, how many units to draw (40).
-        merge: As for `lay_out`.
+        merge: As for `lay_out_any`.
 
     Raises:
         OptionError: Options that exclude each other, or nothing to draw.
@@ -39,7 +40,7 @@ def read_drawing(
     if isinstance(found, Circuit):
         if keep is not None:
             raise OptionError(f"--keep chooses among scores, but {file} holds a circuit.")
-        return lay_out(found, scores_of(scores_file, found), merge)
+        return lay_out_any(found, scores_of(scores_file, found), merge)
     if scores_file is not None:
         raise OptionError(f"--scores goes with a circuit, but {file} holds scores already.")
     keep = KEEP if keep is None else keep
@@ -47,8 +48,8 @@ def read_drawing(
         raise OptionError(f"--keep is from 1 to {found.space.n_units}, got {keep}.")
     (circuit,) = select(found, [keep], "top-n", ranking=Ranking.ABSOLUTE)
     note = _pruned(circuit, keep)
-    drawing = lay_out(circuit, found if found.space.level == "edge" else None, merge)
-    return replace(drawing, note=note)
+    drawing = lay_out_any(circuit, drawable(found), merge)
+    return replace(drawing, note=note or drawing.note)
 
 
 def _pruned(circuit: Circuit, keep: int) -> str:

@@ -22,12 +22,14 @@ from plotly.offline import get_plotlyjs
 
 from harness_circuits import __version__
 from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.errors import CircuitError
 from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, read_circuits, read_scores
 from harness_circuits.machine.outgoing import clean
+from harness_circuits.report.drawing.any_level import drawable, lay_out_any, n_drawn
 from harness_circuits.report.drawing.curves import curves_figure
 from harness_circuits.report.drawing.draw_plotly import draw_figure
-from harness_circuits.report.drawing.layout import Drawing, edges_to_draw, lay_out
+from harness_circuits.report.drawing.layout import Drawing
 from harness_circuits.report.scoring import Entry
 from harness_circuits.report.table import (
     TEXT,
@@ -82,20 +84,21 @@ def circuit_to_draw(entry: Entry) -> tuple[str, Drawing]:
         raise CircuitError(entry.why_not)
     folder = entry.examples.folder
     circuits = read_circuits(folder / CIRCUITS_FILE)
-    edges = {name: int(edges_to_draw(circuit).sum()) for name, circuit in circuits.items()}
-    small = [name for name, n in edges.items() if 0 < n <= DRAWN_EDGES]
-    larger = [name for name, n in edges.items() if n > DRAWN_EDGES]
+    drawn = {name: n_drawn(circuit) for name, circuit in circuits.items()}
+    small = [name for name, n in drawn.items() if 0 < n <= DRAWN_EDGES]
+    larger = [name for name, n in drawn.items() if n > DRAWN_EDGES]
     if not small + larger:
         raise CircuitError("all its circuits are empty")
-    name = max(small, key=edges.__getitem__) if small else min(larger, key=edges.__getitem__)
+    name = max(small, key=drawn.__getitem__) if small else min(larger, key=drawn.__getitem__)
     scores = None
-    if (folder / SCORES_FILE).exists() and circuits[name].space.level == "edge":
-        scores = read_scores(folder / SCORES_FILE)
+    if (folder / SCORES_FILE).exists():
+        scores = drawable(read_scores(folder / SCORES_FILE))
     ranking, _, size = name.partition("@")
     words = f"ranked by {Ranking.read(ranking).symbol}, size {size}"
     if scores is not None:
         words += "; width by |score|, dashed where it lowers the metric"
-    return f"{edges[name]} edges, {words}", lay_out(circuits[name], scores)
+    what = "hidden units" if circuits[name].space.level == HIDDEN_UNITS else "edges"
+    return f"{drawn[name]} {what}, {words}", lay_out_any(circuits[name], scores)
 
 
 def _details(entry: Entry) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
+from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.options import Option, defaults_of, read_options
 from harness_circuits.registry import Registry
@@ -39,7 +39,7 @@ class Selector:
 
     function: Callable[..., list[Circuit]]
     options: Mapping[str, Option] = field(default_factory=dict)
-    levels: tuple[Level, ...] = ("edge", "node", "neuron")
+    levels: tuple[Level, ...] = LEVELS
     nested: bool = True
     check: Callable[..., None] = _no_check
     samples: int = 0
@@ -110,7 +110,7 @@ def check_selection(
 
     Args:
         name: A selector's name.
-        level: `edge`, `node` or `neuron`.
+        level: One of `LEVELS`.
         rankings: Rankings that circuits will be selected by.
         options: The selector's own options.
         space: Graph and level; None where no model is loaded yet.

@@ -42,7 +42,7 @@ def model_size(arguments: dict[str, Any]) -> ModelSize | None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from harness_circuits.models.circuit_model import graph_of
+    from harness_circuits.models.read_graph import graph_of
 
     source = resolve(arguments.get("pretrained"))[0]
     revision = str(arguments.get("revision", "main"))

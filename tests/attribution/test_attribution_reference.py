@@ -22,7 +22,7 @@ from helpers.reference_cases import (
 from helpers.tiny_models import ARCHITECTURES, tiny_model, token_batches, token_pairs
 
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.circuits.scores import LEVELS
+from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS
 from harness_circuits.errors import OptionError
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import make_batches
@@ -68,7 +68,7 @@ def test_the_reference_without_replacement_is_the_model(case: Case) -> None:
             for ids in (clean(PAIRS), corrupted(PAIRS))
         )
     replacement = reference.outputs(corrupted(PAIRS))
-    for level in LEVELS:
+    for level in GRAPH_LEVELS:
         closed, opened = reference.gates(level), reference.gates(level) + 1
         for gates, wanted in ((closed, full), (opened, other)):
             logits, _ = reference.run(clean(PAIRS), gates, replacement)
@@ -78,12 +78,12 @@ def test_the_reference_without_replacement_is_the_model(case: Case) -> None:
 
 
 @pytest.mark.parametrize("ablation", BY_HAND)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_eap_is_the_gradient_of_the_gates(case: Case, level: str, ablation: str) -> None:
     assert_same(scores(case, "EAP", level, ablation), expected(case, level, ablation))
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_eap_is_a_finite_difference(case: Case, level: str) -> None:
     """Central differences of the gated metric, for some units of every level."""
     got = torch.from_numpy(scores(case, "EAP", level, "patching"))
@@ -110,7 +110,7 @@ def test_eap_is_a_finite_difference(case: Case, level: str) -> None:
 
 
 @pytest.mark.parametrize("ablation", IG_ABLATIONS)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_eap_ig_is_the_mean_gradient_between_the_embeddings(
     case: Case, level: str, ablation: str
 ) -> None:
@@ -119,7 +119,7 @@ def test_eap_ig_is_the_mean_gradient_between_the_embeddings(
     assert_same(got, np.sum(points, axis=0))
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_clean_corrupted_is_the_mean_gradient_at_both_ends(case: Case, level: str) -> None:
     got = scores(case, "clean-corrupted", level, "patching")
     ends = [expected(case, level, "patching", alpha) for alpha in (0.0, 1.0)]

@@ -14,7 +14,7 @@ from helpers.tiny_models import tiny_model
 
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.ceap import RULES
-from harness_circuits.circuits.scores import LEVELS, Level
+from harness_circuits.circuits.scores import GRAPH_LEVELS, Level
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import make_batches
 
@@ -50,7 +50,7 @@ def by_hand(case: Case, level: str, ablation: str, steps: int, rule: str) -> tor
 def test_scores_are_increments_times_gradients(name: str) -> None:
     """Every level, under ablations and rules that take turns."""
     with exact_case(name) as case:
-        for at, level in enumerate(LEVELS, CASES.index(name)):
+        for at, level in enumerate(GRAPH_LEVELS, CASES.index(name)):
             ablation, rule = ABLATIONS[at % 3], RULES[(at + at // 3) % 3]
             wanted = by_hand(case, level, ablation, 2, rule)
             got = scores(case, "CEAP", level, ablation, ig_steps=2, ig_rule=rule)
@@ -78,7 +78,7 @@ def test_every_cut_explains_the_whole_path(name: str) -> None:
     np.testing.assert_allclose(richardson, effect, atol=2e-3)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_the_input_has_its_score_of_eap_ig_inputs(level: Level) -> None:
     """Its increments are equal; all other sources differ."""
     with exact_case("gemma2-grouped") as case:

@@ -25,7 +25,7 @@ from helpers.tiny_models import (
 
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.gradient import even_points
-from harness_circuits.circuits.scores import LEVELS, Level
+from harness_circuits.circuits.scores import GRAPH_LEVELS, Level, ScoreSpace
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.passes.sites import sites_of
 
@@ -39,7 +39,7 @@ def activations(case: Case, level: Level, ablation: str, **options: object) -> n
 
 GRID = [
     (name, level, ablation, ("left", "midpoint")[number % 2], 1)
-    for number, (name, level, ablation) in enumerate(product(CASES, LEVELS, BY_HAND))
+    for number, (name, level, ablation) in enumerate(product(CASES, GRAPH_LEVELS, BY_HAND))
 ]
 GRID += [(name, "edge", "patching", "right", 2) for name in CASES]
 GRID += [("gpt_neox-ungrouped", "edge", "mean", "gausslegendre", 2)]
@@ -54,7 +54,7 @@ def test_own_paths_are_gradients_of_partly_open_gates(
         got = activations(case, level, ablation, ig_steps=steps, ig_rule=rule)
         replacement = case.replacement(ablation)
         wanted = np.zeros(got.shape)
-        for site in sites_of(case.model.graph):
+        for site in sites_of(ScoreSpace(case.model.graph)):
             for point in even_points(rule, steps):
                 gates = case.reference.gates(level)
                 gates[site.sources] = 1 - point.alpha
@@ -88,7 +88,7 @@ def test_edges_of_a_site_add_up_to_the_effect_of_replacing_it(name: str, ablatio
         nodes = activations(case, "node", ablation, **options)
         metric, replacement = logit_diff(answers(PAIRS)), case.replacement(ablation)
         before = metric(case.reference.run(clean(PAIRS))[0]).mean()
-        for site in sites_of(case.model.graph):
+        for site in sites_of(ScoreSpace(case.model.graph)):
             gates = case.reference.gates("node")
             gates[site.sources] = 1
             after = metric(case.reference.run(clean(PAIRS), gates, replacement)[0]).mean()

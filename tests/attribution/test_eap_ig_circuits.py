@@ -26,7 +26,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.eap_ig_inputs import RULES
 from harness_circuits.attribution.gradient import even_points
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import LEVELS, Level
+from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, Level
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.ablated import AblatedStream
@@ -54,7 +54,7 @@ def slope(case: Case, level: str, ablation: str, share: float) -> torch.Tensor:
 def test_scores_are_slopes_of_partly_open_gates(name: str) -> None:
     """Every level, under ablations and rules that take turns."""
     with exact_case(name) as case:
-        for at, level in enumerate(LEVELS, CASES.index(name)):
+        for at, level in enumerate(GRAPH_LEVELS, CASES.index(name)):
             ablation, rule = BY_HAND[at % len(BY_HAND)], RULES[at % len(RULES)]
             got = scores(case, level, ablation, 2, rule)
             points = even_points(rule, 2)

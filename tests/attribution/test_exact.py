@@ -15,7 +15,7 @@ from helpers.tiny_models import tiny_model, token_batches
 
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import LEVELS, Level, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, Level, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import TokenPair, make_batches
@@ -25,7 +25,7 @@ LOGIT_DIFF = METRICS.get("logit_diff")
 GRID = [(name, ablation) for name in CASES for ablation in BY_HAND]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 @pytest.mark.parametrize(("name", "ablation"), GRID)
 def test_every_unit_is_the_gated_run_with_that_unit_replaced(
     name: str, ablation: str, level: Level

@@ -15,7 +15,7 @@ from helpers.tiny_models import ARCHITECTURES, random_hf, tiny_model, token_batc
 from torch import Tensor, nn
 
 from harness_circuits.attribution import METHODS, Job, attribute
-from harness_circuits.circuits.scores import LEVELS, Level
+from harness_circuits.circuits.scores import GRAPH_LEVELS, Level
 from harness_circuits.errors import UnsupportedModelError
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
@@ -46,10 +46,10 @@ def test_scores_are_gradients_of_gates_under_the_rules(name: str) -> None:
     """All rules at every level, under ablations that take turns; and one rule alone."""
     with exact_case(name) as case:
         at = CASES.index(name)
-        for level in LEVELS:
+        for level in GRAPH_LEVELS:
             compare(case, name, level, BY_HAND[at % len(BY_HAND)], ALL)
         alone = list(ALL)[at % len(ALL)]
-        compare(case, name, LEVELS[at % 3], "patching", {**OFF, alone: ALL[alone]})
+        compare(case, name, GRAPH_LEVELS[at % 3], "patching", {**OFF, alone: ALL[alone]})
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -15,7 +15,7 @@ from helpers.reference_cases import (
 )
 
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.circuits.scores import LEVELS
+from harness_circuits.circuits.scores import GRAPH_LEVELS
 from harness_circuits.metrics.metrics import METRICS
 
 LOGIT_DIFF = METRICS.get("logit_diff")
@@ -50,7 +50,7 @@ def assert_same(got: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-10) -
 
 @pytest.mark.parametrize("name", ["llama-ungrouped", "gemma2-grouped"])
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_every_rule_has_its_points(name: str, rule: str, level: str) -> None:
     with exact_case(name) as case:
         got = scores(case, "EAP-IG-inputs", level, "patching", ig_steps=3, ig_rule=rule)

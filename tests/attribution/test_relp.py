@@ -16,7 +16,7 @@ from torch import nn
 
 from harness_circuits.ablation.zero import Zero
 from harness_circuits.attribution import Job, attribute
-from harness_circuits.circuits.scores import LEVELS, Level
+from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, Level
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.passes.relevance import read_mlp
 
@@ -52,7 +52,7 @@ def test_scores_are_gradients_of_gates_under_the_rules(name: str) -> None:
         with torch.no_grad():
             logits = reference.run(clean(PAIRS))[0]
             torch.testing.assert_close(logits, case.reference.run(clean(PAIRS))[0])
-        for level, ablation in product(LEVELS, BY_HAND):
+        for level, ablation in product(GRAPH_LEVELS, BY_HAND):
             job = Job(case.model, [case.batch], LOGIT_DIFF, level, case.ablation(ablation))
             wanted = replace(case, reference=reference).brute_force(gate_gradient, level, ablation)
             got = attribute(job, "RelP").values
@@ -69,7 +69,7 @@ def test_relevance_is_conserved(architecture: str) -> None:
         metric = float(LOGIT_DIFF(model.forward(batch.clean), batch).mean())
         edge, node, neuron = (
             attribute(Job(model, [batch], LOGIT_DIFF, level, Zero()), "RelP", ah_rule=True).values
-            for level in LEVELS
+            for level in GRAPH_LEVELS
         )
     assert abs(metric) > 1e-2
     assert edge[:, -1].sum() == pytest.approx(metric, abs=1e-9)

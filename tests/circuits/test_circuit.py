@@ -91,7 +91,11 @@ def test_the_whole_model_and_nothing_are_not_pruned(circuit: Circuit) -> None:
     assert full.prune().n_kept == full.n_kept == space.n_units
     assert empty.prune().n_kept == empty.n_kept == 0
     assert full.weighted_edges == space.graph.n_edges
-    assert empty.weighted_edges == 0
+    if space.level == "mlp-neuron":  # what no unit stands for is kept
+        assert not empty.nodes[space.graph.mlp_sources].any()
+        assert int(empty.nodes.sum()) == space.graph.n_src - space.graph.n_layers
+    else:
+        assert empty.weighted_edges == 0
 
 
 def test_shared_keys_feed_every_head_of_their_group() -> None:
@@ -134,7 +138,9 @@ def test_edges_of_a_node_circuit_leave_its_nodes(circuit: Circuit) -> None:
     graph = circuit.space.graph
     assert not (circuit.edges & ~graph.edge_mask).any()
     if circuit.space.level != "edge":
-        kept = circuit.kept.reshape(graph.n_src, -1).any(axis=1)
+        kept = np.ones(graph.n_src, dtype=bool)  # unless units stand for it
+        of = graph.mlp_sources if circuit.space.level == "mlp-neuron" else slice(None)
+        kept[of] = circuit.kept.reshape(len(circuit.kept), -1).any(axis=1)
         np.testing.assert_array_equal(circuit.nodes, kept)
         np.testing.assert_array_equal(circuit.edges.sum(1), graph.edge_mask.sum(1) * kept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,14 +34,39 @@ def test_units_are_counted_by_level(space: ScoreSpace) -> None:
         "edge": graph.n_edges,
         "node": graph.n_src,
         "neuron": graph.n_src * graph.d_model,
+        "mlp-neuron": graph.n_layers * (graph.d_mlp or 0),
     }
     assert space.n_units == expected[space.level] == int(space.real.sum())
     assert space.real.shape == space.shape
 
 
 def test_unknown_level_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"Unknown level 'layer'. Known: edge, node, neuron."):
+    with pytest.raises(
+        OptionError, match=r"Unknown level 'layer'. Known: edge, node, neuron, mlp-"
+    ):
         ScoreSpace(GRAPH, "layer")  # type: ignore[arg-type]
+
+
+def test_hidden_units_need_a_graph_that_says_how_many() -> None:
+    with pytest.raises(OptionError, match="level=mlp-neuron needs MLPs with hidden units"):
+        ScoreSpace(GRAPH, "mlp-neuron")
+    known = replace(GRAPH, d_mlp=5)
+    assert known == GRAPH and ScoreSpace(known) == SPACE
+    space = ScoreSpace(known, "mlp-neuron")
+    assert space.shape == (2, 5) and space.unit_name(1, 3) == "m1.h[3]"
+    assert space != ScoreSpace(replace(GRAPH, d_mlp=6), "mlp-neuron")
+
+
+@given(spaces(), st.integers(0, 2**32 - 1))
+def test_units_of_sources_and_shares_of_units_agree(space: ScoreSpace, seed: int) -> None:
+    chosen = np.random.default_rng(seed).random(space.graph.n_src) < 0.5
+    units = space.units_of(chosen)
+    assert units.shape == space.shape and not (units & ~space.real).any()
+    shares = space.shares(units)
+    mine = np.zeros(len(chosen), dtype=bool)
+    of = space.graph.mlp_sources if space.level == "mlp-neuron" else slice(None)
+    mine[of] = True  # all else is kept in any case
+    np.testing.assert_array_equal(shares, np.where(mine, chosen, True))
 
 
 @given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from(MIB_SIZES))

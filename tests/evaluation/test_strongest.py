@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,15 @@ def test_of_gradients_the_sum_is_the_nodes_own_score(method: str, tmp_path: Path
     pairs = hc.pairs_from_docs(documents(0, 4), "pairs")
     edges, nodes = (hc.discover(model, pairs, method=method, level=x) for x in ("edge", "node"))
     np.testing.assert_allclose(edges.by_node().values, nodes.values, rtol=1e-9, atol=1e-12)
+
+
+def test_hidden_units_add_up_to_their_mlps_and_to_no_other_node() -> None:
+    space = ScoreSpace(replace(GRAPH, d_mlp=3), "mlp-neuron")
+    scores = Scores(space, np.arange(space.n_units, dtype=float).reshape(space.shape) - 1)
+    nodes = scores.by_node()
+    assert nodes.values[GRAPH.mlp_sources].tolist() == scores.values.sum(axis=1).tolist()
+    assert nodes.values.sum() == scores.values.sum()
+    table = strongest_table(strongest_units(scores))
+    assert (
+        "strongest mlp-neurons" in table and "m1.h[2]" in table and "over its hidden units" in table
+    )

@@ -13,7 +13,7 @@ from helpers import parity_fixtures
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, Level, Scores, ScoreSpace
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 from harness_circuits.formats.eapig_json import edge_order
 
@@ -112,7 +112,7 @@ def test_pt_has_eapigs_keys_types_and_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_files_of_others_are_understood(tmp_path: Path, suffix: str, level: Level) -> None:
     for item in (random_scores(level), random_circuit(level)):
         path = without_note(save_circuit_file(tmp_path / f"x{suffix}", item))

@@ -14,7 +14,7 @@ import torch
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, Level, Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError, UnknownNameError
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 from harness_circuits.formats.parts import FIRST_TOKEN
@@ -66,7 +66,7 @@ def assert_same(found: Scores | Circuit, expected: Scores | Circuit | None) -> N
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_both_come_back_and_either_can_be_chosen(
     tmp_path: Path, level: Level, suffix: str, own: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 from harness_circuits.ablation import make_ablation
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
+from harness_circuits.circuits.scores import HIDDEN_UNITS, LEVELS, Scores, ScoreSpace
+from harness_circuits.errors import CircuitFileError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.formats import load_circuit_file, save_circuit_file
+from harness_circuits.formats.mib_folder import MibCell, check_submission
 from harness_circuits.metrics.metrics import METRICS
 
 SUFFIXES = [".json", ".pt", ".safetensors"]
@@ -31,6 +35,7 @@ def spaces(draw: st.DrawFn) -> ScoreSpace:
         n_kv_heads=heads,
         d_model=draw(st.integers(1, 4)),
         parallel=draw(st.booleans()),
+        d_mlp=draw(st.integers(1, 4)),
     )
     return ScoreSpace(graph, draw(st.sampled_from(LEVELS)))
 
@@ -50,6 +55,8 @@ def random_circuit(space: ScoreSpace, seed: int, share: float = 0.5) -> Circuit:
 @given(space=spaces(), seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from([np.float32, float]))
 def test_scores(suffix: str, space: ScoreSpace, seed: int, dtype: type) -> None:
     scores = random_scores(space, seed, dtype)
+    if suffix == ".pt" and space.level == HIDDEN_UNITS:
+        return  # refused: see below
     with TemporaryDirectory() as folder:
         path = save_circuit_file(Path(folder) / f"x{suffix}", scores)
         for graph in (space.graph, None):
@@ -66,6 +73,8 @@ def test_scores(suffix: str, space: ScoreSpace, seed: int, dtype: type) -> None:
 @given(space=spaces(), seed=st.integers(0, 2**32 - 1), share=st.sampled_from([0, 0.1, 0.6, 1]))
 def test_circuits(suffix: str, space: ScoreSpace, seed: int, share: float) -> None:
     circuit = random_circuit(space, seed, share)
+    if suffix == ".pt" and space.level == HIDDEN_UNITS:
+        return
     with TemporaryDirectory() as folder:
         path = save_circuit_file(Path(folder) / f"x{suffix}", circuit)
         loaded = load_circuit_file(path, space.graph)
@@ -91,3 +100,50 @@ def test_an_expanded_circuit_computes_the_same_function(tmp_path: Path, architec
     ]
     assert np.ptp(values[0].circuits - values[0].full) > 0
     np.testing.assert_allclose(values[0].circuits, values[1].circuits, rtol=1e-9)
+
+
+HIDDEN = ScoreSpace(Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=4, d_mlp=3), HIDDEN_UNITS)
+
+
+def test_eapig_and_mib_have_no_hidden_units(tmp_path: Path) -> None:
+    scores = random_scores(HIDDEN, 0)
+    with pytest.raises(CircuitFileError, match="level=mlp-neuron cannot be written for EAP-IG or"):
+        save_circuit_file(tmp_path / "x.pt", scores)
+    cells = (
+        {MibCell("ioi", "gpt2"): scores},
+        {MibCell("ioi", "gpt2"): {0.1: random_circuit(HIDDEN, 0)}},
+    )
+    for one in cells:
+        with pytest.raises(CircuitFileError, match="ioi_gpt2: MIB has no hidden units of MLPs"):
+            check_submission(one)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda d: d["cfg"].update(d_mlp=0),
+            r"cfg\['d_mlp'\] must be a positive whole number, got 0",
+        ),
+        (lambda d: d["cfg"].update(d_mlp=4), "'scores' of 'm0' must be 4 numbers"),
+        (lambda d: d["mlp_neurons"].pop("m1"), "'mlp_neurons' must have an entry for every MLP"),
+        (lambda d: d["mlp_neurons"].update(m1={"score": [1]}), "an MLP has 'scores' or 'in_graph'"),
+        (
+            lambda d: d["mlp_neurons"].update(m1={"scores": [1, 2]}),
+            "'scores' of 'm1' must be 3 num",
+        ),
+        (lambda d: d["mlp_neurons"].update(m1={"scores": [1, 2, True]}), "must be 3 numbers"),
+        (lambda d: d["mlp_neurons"].update(m1=None), "hold mappings"),
+        (lambda d: d["harness_circuits"].update(provenance=3), "provenance is not a mapping"),
+        (lambda d: d["cfg"].update(n_heads=3), "is for a graph of 2 layers, 3 heads"),
+    ],
+)
+def test_damaged_files_of_hidden_units_are_refused(
+    tmp_path: Path, change: Any, message: str
+) -> None:
+    path = save_circuit_file(tmp_path / "x.json", random_scores(HIDDEN, 0))
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(CircuitFileError, match=message):
+        load_circuit_file(path, HIDDEN.graph)

@@ -20,6 +20,7 @@ def graphs(draw: st.DrawFn, max_layers: int = 3) -> Graph:
         n_kv_heads=n_kv_heads,
         d_model=draw(st.integers(1, 5)),
         parallel=draw(st.booleans()),
+        d_mlp=draw(st.integers(1, 5)),
     )
 
 

@@ -34,7 +34,12 @@ def graphs(draw: st.DrawFn, most_layers: int = 3, most_heads: int = 4) -> Graph:
     groups = draw(st.sampled_from([n for n in range(1, heads + 1) if heads % n == 0]))
     layers = draw(st.integers(1, most_layers))
     return Graph(
-        n_layers=layers, n_heads=heads, n_kv_heads=groups, d_model=2, parallel=draw(st.booleans())
+        n_layers=layers,
+        n_heads=heads,
+        n_kv_heads=groups,
+        d_model=2,
+        parallel=draw(st.booleans()),
+        d_mlp=3,
     )
 
 

@@ -55,9 +55,11 @@ class BlindJob(Job):
 
 @contextmanager
 def no_devices() -> Iterator[None]:
-    """Fake tensors; the norms' probes, which look at values, are skipped."""
+    """Fake tensors; the probes of norms and MLPs, which look at values, are skipped."""
     mode = NoDevices(allow_non_fake_inputs=True)
-    with mode, patch("harness_circuits.models.norms._reproduces", return_value=True):
+    probes = "norms._reproduces", "hidden_check._same"
+    norms, mlps = (patch(f"harness_circuits.models.{name}", return_value=True) for name in probes)
+    with mode, norms, mlps:
         yield
 
 
@@ -112,6 +114,7 @@ def run_methods(model: CircuitModel, batch: Batch, names: Sequence[str]) -> Iter
 def run_circuits(model: CircuitModel, batch: Batch) -> Iterator[str]:
     """The run of a circuit, and two steps of generation with it installed."""
     for level in LEVELS:
+        model = model.at(level)
         circuit = half_circuit(model, level)
         replacement = Patching().replacement(model, batch)
         stream = AblatedStream(model, batch.clean, replacement)

@@ -74,6 +74,7 @@ def main(*architectures: str) -> None:
             rest = behind_shared_prefix(model, batch)
             assert rest.at_once > 1
             for level in LEVELS:
+                model = model.at(level)
                 circuits = [half_circuit(model, level)] * 2
                 stream = AblatedStream(model, rest.clean, Patching().replacement(model, rest))
                 counts = []

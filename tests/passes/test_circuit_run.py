@@ -16,7 +16,7 @@ from harness_circuits.ablation import make_ablation
 from harness_circuits.ablation.patching import Patching
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import LEVELS, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, ScoreSpace
 from harness_circuits.errors import MismatchError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
@@ -50,7 +50,7 @@ def assert_close(got: Tensor, wanted: Tensor) -> None:
 
 
 @pytest.mark.parametrize("ablation", BY_HAND)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_a_circuits_run_is_the_gated_run(case: Case, level: str, ablation: str) -> None:
     inputs = case.batch.clean
     replacement = case.replacement(ablation)
@@ -80,7 +80,7 @@ def test_full_circuit_is_the_model_and_empty_circuit_the_ablated_run(
         if ablation == "patching":
             other = model.hf(case.batch.corrupted.ids, use_cache=False).logits[:, -1]
             assert_close(empty, other)
-    for level in LEVELS:
+    for level in GRAPH_LEVELS:
         space = ScoreSpace(model.graph, level)
         assert_close(run_circuit(model, Circuit.full(space), inputs, stream)[:, 0], full)
         got = run_circuit(model, Circuit.empty(space), inputs, stream)[:, 0]

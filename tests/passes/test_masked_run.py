@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness_circuits.ablation.patching import Patching
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import LEVELS, Level, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, Level, ScoreSpace
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
@@ -38,7 +38,7 @@ def patched_stream(model: CircuitModel, batch: Batch) -> AblatedStream:
     return AblatedStream(model, batch.clean, Patching().replacement(model, batch))
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
 def test_logits_and_gradients_are_those_of_gates(case: Case, level: Level) -> None:
     """The reference gates every edge by itself, and autograd differentiates it."""
     space, inputs = ScoreSpace(case.model.graph, level), case.batch.clean
@@ -68,7 +68,7 @@ def case_name(case: Case) -> str:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("architecture", ["gpt2", "gemma2", "gpt_neox"])
 def test_masks_of_zeros_and_ones_are_circuits(architecture: str, level: Level) -> None:
-    model = tiny_model(architecture)
+    model = tiny_model(architecture).at(level)
     (batch,) = token_batches(3, 6)
     stream, space = patched_stream(model, batch), ScoreSpace(model.graph, level)
     draw = np.random.default_rng(3).random(space.shape) < 0.4
@@ -82,6 +82,9 @@ def test_masks_of_zeros_and_ones_are_circuits(architecture: str, level: Level) -
     ones, zeros = (torch.full(space.shape, value) for value in (1.0, 0.0))
     full = run_masked(model, level, ones, batch.clean, stream)
     empty = run_masked(model, level, zeros, batch.clean, stream)
+    if level == "mlp-neuron":  # what no unit stands for is kept
+        torch.testing.assert_close(full, model.forward(batch.clean), rtol=0, atol=1e-6)
+        return
     torch.testing.assert_close(full, model.forward(batch.clean), rtol=0, atol=1e-6)
     torch.testing.assert_close(empty, model.forward(batch.corrupted), rtol=0, atol=1e-6)
 
@@ -119,7 +122,7 @@ def test_backward_may_be_repeated() -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_behind_a_shared_prefix_nothing_changes(level: Level) -> None:
-    model = tiny_model("qwen3")
+    model = tiny_model("qwen3").at(level)
     (batch,) = token_batches(3, 12, n_changed=1, seed=5)
     behind = behind_shared_prefix(model, batch)
     found = []
@@ -136,7 +139,7 @@ def test_behind_a_shared_prefix_nothing_changes(level: Level) -> None:
 def test_half_precision_gives_about_the_same_gradients(level: Level) -> None:
     found = []
     for dtype in (torch.float64, torch.bfloat16):
-        model = tiny_model("llama", dtype=dtype)
+        model = tiny_model("llama", dtype=dtype).at(level)
         (batch,) = token_batches(3, 6)
         mask = random_mask(ScoreSpace(model.graph, level)).nan_to_num(0).requires_grad_()
         out = run_masked(model, level, mask, batch.clean, patched_stream(model, batch))
