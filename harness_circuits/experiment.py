@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from harness_circuits.ablation import ABLATIONS
+from harness_circuits.ablation import ABLATIONS, check_replaces
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
@@ -108,6 +109,7 @@ class Experiment:
             setup.check_selection(setup.space)
             return
         check_graph(setup.model, given)
+        check_replaces(setup.settings.ablation, given.space.level)
         if setup.settings.stability_resamples:
             check_resampling(given.scores)
         if given.scores is not None:

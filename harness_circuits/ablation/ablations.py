@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
+from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.models.circuit_model import CircuitModel
@@ -62,6 +63,7 @@ class AblationKind:
         needs_training: Whether training pairs are run to make it.
         why_pairs: What it needs of pairs, for messages, where `constant` is None.
         follows_corrupted: Whether replaced outputs are the clean ones until the prompts differ.
+        hidden: Whether it says what replaces hidden units of MLPs, as `level=mlp-neuron` needs.
         description: One line for documentation.
     """
 
@@ -70,6 +72,7 @@ class AblationKind:
     needs_training: bool = False
     why_pairs: str = ""
     follows_corrupted: bool = False
+    hidden: bool = True
     description: str
 
 
@@ -107,3 +110,13 @@ def check_ablation(name: str, mean_over: str = "clean") -> None:
     ABLATIONS.get(name)
     if mean_over not in get_args(Side):
         raise OptionError(f"mean_over is 'clean' or 'corrupted', got {shown(mean_over)}.")
+
+
+def check_replaces(name: str, level: str) -> None:
+    """Raise `OptionError` unless an ablation says what replaces the units of a level."""
+    if level == HIDDEN_UNITS and not ABLATIONS.get(name).hidden:
+        able = [other for other in ABLATIONS if ABLATIONS.get(other).hidden]
+        raise OptionError(
+            f"ablation={name} says nothing of hidden units of MLPs, which level={level} replaces. "
+            f"Those that do: {', '.join(able)}."
+        )

@@ -171,6 +171,7 @@ ABLATIONS.register(Optimal.name, also=("OA", "optimal-ablation"))(
         make=_make,
         needs_training=True,
         why_pairs="pairs that its constants are learned on",
+        hidden=False,
         description="a constant that is learned so that the loss of nodes hurts least",
     )
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from harness_circuits.ablation import ABLATIONS
+from harness_circuits.ablation import ABLATIONS, check_replaces
 from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.metrics import METRICS, Metric
@@ -124,6 +124,7 @@ def check_method(
         raise OptionError(
             f"method={name} is not defined at level={level}; it is at {', '.join(method.levels)}."
         )
+    check_replaces(ablation, level)
     if ablation not in method.ablations:
         raise OptionError(
             f"method={name} is not defined for ablation={ablation}; it is for "

@@ -38,6 +38,7 @@ from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.masked_run import run_masked
 from harness_circuits.passes.memory import bytes_per_token
 from harness_circuits.passes.native import outputs_of, record, zero_outputs
+from harness_circuits.settings import Settings
 
 LOGIT_DIFF = METRICS.get("logit_diff")
 POST_NORM = ("gemma2", "olmo2")
@@ -257,3 +258,8 @@ def test_a_circuit_of_wider_mlps_is_refused() -> None:
     wider = random_circuit(other, 0.5)
     with pytest.raises(MismatchError):
         evaluate_circuits(model, token_batches(), [wider], LOGIT_DIFF, Patching())
+
+
+def test_an_ablation_of_nodes_alone_is_refused_before_anything_is_run() -> None:
+    with pytest.raises(OptionError, match="ablation=optimal says nothing of hidden units of MLPs"):
+        Settings(level=HIDDEN_UNITS, ablation="optimal").check_discovery()
