@@ -73,6 +73,11 @@ def run_circuits(
     Raises:
         MismatchError: A circuit belongs to another graph.
     """
+    for circuit in circuits:
+        check_same_graph(circuit.space, model.graph, model.name)
+    if circuits[0].space.level == HIDDEN_UNITS:
+        model.counts["circuits"] += len(circuits)
+        return run_hidden(model, circuits, inputs, stream.replacement)
     return _run(model, circuits, inputs, stream, known)[1]
 
 
@@ -96,10 +101,6 @@ def _run(
     known: Known | None,
 ) -> tuple[list[CircuitRun], Float[Tensor, "circuit batch read vocab"]]:
     """The runs of some circuits, once they are through, and their logits."""
-    for circuit in circuits:
-        check_same_graph(circuit.space, model.graph, model.name)
-    if circuits[0].space.level == HIDDEN_UNITS:
-        return run_hidden(model, circuits, inputs, stream.replacement)
     streams = stream.beside(len(circuits))
     runs = [CircuitRun(c, inputs, own) for c, own in zip(circuits, streams, strict=True)]
     n, first = len(runs), 0 if known is None else known.first
