@@ -4,6 +4,7 @@ Run it from the repository:
 
     python -m benchmarks.ground_truth [--level node] [--n-pairs 200] [--methods EAP MAttr]
 
+Methods that learn masks take `LEARNING` steps, fewer than by default.
 The tables of edges stand in `docs/ground_truth.md`.
 """
 

@@ -33,33 +33,43 @@ LEAST_SPREAD = 1e-8  # of sigmoids: below it the gradient is that of no threshol
 HALVINGS = 100
 
 
-def mattr(job: Job, *, k_sampling: str, temperature: float, **options: Any) -> Scores:
+def mattr(
+    job: Job, *, k_sampling: str, k_least: float, temperature: float, **options: Any
+) -> Scores:
     """Score by the learned order.
 
     Args:
         job: Model, data, metric, level and ablation.
-        k_sampling: `uniform`: sizes are drawn evenly from 1 to all units; `log`: evenly on the log axis.
+        k_sampling: `uniform`: sizes are drawn evenly up to all units; `log`: evenly on the log axis.
+        k_least: The smallest size that is drawn, a share of all units; 0 for a single unit.
         temperature: T of the soft top-k.
         **options: Those of the learning loop.
     """
-    learner = _Order(job.space.n_units, k_sampling, temperature, options["learning_rate"])
-    chosen = {"k_sampling": k_sampling, "temperature": temperature, **options}
-    return learn(job, "MAttr", learner, chosen)
+    n_units = job.space.n_units
+    least = max(1.0, k_least * n_units)
+    learner = _Order(n_units, k_sampling, least, temperature, options["learning_rate"])
+    own = {"k_sampling": k_sampling, "k_least": k_least, "temperature": temperature}
+    return learn(job, "MAttr", learner, own | options)
 
 
 class _Order(Learner):
     """One score per unit."""
 
-    def __init__(self, n_units: int, sampling: str, temperature: float, rate: float) -> None:
+    def __init__(
+        self, n_units: int, sampling: str, least: float, temperature: float, rate: float
+    ) -> None:
         self.scores = torch.zeros(n_units, dtype=torch.float64, requires_grad=True)
-        self.sampling, self.temperature = sampling, temperature
+        self.sampling, self.least, self.temperature = sampling, least, temperature
         self.optimiser = torch.optim.Adam([self.scores], lr=rate)
 
     def draw(self, step: int, random: np.random.Generator) -> Float[Tensor, "unit"]:
         """A soft top-k of a size that is drawn anew."""
-        n, u = self.scores.numel(), random.random()
-        k = 1 + (n - 1) * u if self.sampling == "uniform" else float(np.exp(u * np.log(n)))
-        return soft_top_k(self.scores, k, self.temperature)
+        return soft_top_k(self.scores, self.size(random.random()), self.temperature)
+
+    def size(self, u: float) -> float:
+        """A size from a number in [0, 1)."""
+        n, least = self.scores.numel(), self.least
+        return least + (n - least) * u if self.sampling == "uniform" else least * (n / least) ** u
 
     def ranking(self) -> Float[Tensor, "unit"]:
         """The scores."""
@@ -128,6 +138,7 @@ METHODS.register("MAttr", also=("matryoshka", "matryoshka-attribution"))(
         {
             **learning_options(steps=500, learning_rate=0.05, pairs_per_step=8, objective="metric"),
             "k_sampling": Option(Choice(("uniform", "log")), "uniform", "how sizes are drawn"),
+            "k_least": Option(Number(0, 1), 0.0, "smallest size drawn, as a share; 0: one unit"),
             "temperature": Option(Number(0, 1000, above=True), 0.5, "width of the soft top-k"),
         },
         "arXiv 2609.25518",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness_circuits.attribution import mattr
 from harness_circuits.attribution.mattr import soft_top_k
 
 numbers = st.lists(st.floats(-20, 20), min_size=1, max_size=12)
@@ -38,6 +40,13 @@ def test_all_of_them_are_ones() -> None:
     z = soft_top_k(s, 2.0, 0.5)
     assert z.tolist() == [1.0, 1.0]
     assert torch.autograd.grad(z.sum(), s)[0].tolist() == [0.0, 0.0]
+
+
+def test_sizes_are_drawn_from_the_least_to_all() -> None:
+    for sampling, middle in (("uniform", 505.0), ("log", 100.0)):
+        order = mattr._Order(1000, sampling, 10.0, 0.5, 0.1)
+        assert [order.size(u) for u in (0.0, 0.5, 1.0)] == pytest.approx([10.0, middle, 1000.0])
+    assert mattr._Order(1000, "log", 1.0, 0.5, 0.1).size(0.5) == pytest.approx(1000**0.5)
 
 
 def test_many_equal_scores_have_equal_shares() -> None:
