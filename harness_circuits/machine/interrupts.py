@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -74,25 +74,29 @@ class Noted:
 
 @contextmanager
 def noted() -> Iterator[Noted]:
-    """Have the first signal be noted, for code that ends between two steps; a second ends the process."""
+    """Have the first signal be noted, for code that ends between two steps; a second ends the process.
+
+    A signal that was ignored (a worker's Ctrl-C is its parent's business) stays ignored.
+    """
     found = Noted()
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
     def note(number: int, frame: FrameType | None) -> None:
-        for each in SIGNALS:
+        for each in heard:
             signal.signal(each, lambda number, frame: os._exit(_BY_SIGNAL + number))
         found.number = number
         _say("stopping behind this step; once more to end at once")
 
-    with _handled_by(note):
+    with _handled_by(note, heard):
         yield found
 
 
 @contextmanager
-def _handled_by(handler: object) -> Iterator[None]:
+def _handled_by(handler: object, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in SIGNALS}  # type: ignore[arg-type]
+    before = {number: signal.signal(number, handler) for number in numbers}  # type: ignore[arg-type]
     try:
         yield
     finally:

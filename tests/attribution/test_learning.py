@@ -25,6 +25,7 @@ from harness_circuits.attribution.mattr import soft_top_k
 from harness_circuits.circuits.scores import LEVELS, Level, Scores
 from harness_circuits.errors import CircuitFileError, NumericalError, OptionError
 from harness_circuits.formats import read_scores
+from harness_circuits.harness.options import read_options
 from harness_circuits.machine.interrupts import Interrupted
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.passes.masked_run import run_masked
@@ -233,3 +234,15 @@ def test_methods_that_learn_have_no_samples() -> None:
     assert LEARNED
     for name in LEARNED:
         assert not METHODS.get(name).samples
+
+
+def test_artifacts_give_a_folder_for_checkpoints() -> None:
+    def folder(**arguments: Any) -> Any:
+        settings = read_options({"method": "MAttr", **arguments}).settings
+        assert "checkpoint" not in settings.to_dict()["method_options"]
+        return settings.chosen_method_options()["checkpoint"]
+
+    assert folder() is None
+    assert folder(artifacts="out") == "out/learning"
+    assert folder(artifacts="out", checkpoint="kept") == "kept"
+    assert "checkpoint" not in read_options({"artifacts": "out"}).settings.method_options

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 
 from helpers.environments import ROOT
+
+from harness_circuits.machine.interrupts import SIGNALS, noted
 
 
 def test_both_signals_end_a_command_that_swallows_interrupts() -> None:
@@ -36,3 +39,38 @@ with ended_by_signals("interrupted"):
         process.send_signal(number)
         assert process.communicate(timeout=30) == ("", "interrupted\n")
         assert process.returncode == exit_code
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_is_noted_and_handlers_come_back(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with noted() as found:
+        assert found.number is None
+        os.kill(os.getpid(), number)
+        assert found.number == number
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_a_second_signal_ends_the_process() -> None:
+    code = """
+import os, signal
+from harness_circuits.machine.interrupts import noted
+with noted():
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still here", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("never", flush=True)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (130, "still here\n")
+    assert run.stderr == "stopping behind this step; once more to end at once\n"
+
+
+def test_what_was_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with noted() as found:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert found.number is None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -94,3 +94,19 @@ def test_nothing_is_told_where_messages_are_hidden(
             bar.alive()
             bar.advance(1)
     assert capfd.readouterr().err == "" and not caplog.records
+
+
+def test_a_note_stands_behind_the_numbers() -> None:
+    clock, said = Clock(), []
+    lines = ProgressLines(4, "learning masks", "steps", clock=clock, say=said.append, every=10)
+    clock.now += 11
+    lines.note("loss 0.5")
+    lines.advance(1)
+    clock.now += 1
+    lines.note("loss 0.25")
+    lines.advance(3)
+    lines.end()
+    assert said == [
+        "learning masks: 1 of 4 steps, 00:11 so far, about 00:33 left, loss 0.5",
+        "learning masks: 4 of 4 steps in 00:12, loss 0.25",
+    ]
