@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from harness_circuits.ablation import Ablation, make_ablation
-from harness_circuits.attribution import Job, attribute
+from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.machine.ranks import ALONE, Ranks
@@ -147,8 +147,10 @@ class Discovery:
             pairs_per_pass: The most that one batch may hold.
         """
         self.setup, self.warnings = setup, list[str]()
-        # A sample is never smaller than a batch; ranks get enough batches to divide evenly.
-        parts = setup.settings.n_samples or setup.ranks.parts
+        # A sample is never smaller than a batch; ranks get enough batches to divide evenly, but for
+        # methods that learn, which divide the pairs of each step.
+        learned = METHODS.get(setup.settings.method).learned
+        parts = setup.settings.n_samples or (1 if learned else setup.ranks.parts)
         size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
         whole = setup.attribution_metric.whole_answers
         self.batches = make_batches(training, size, whole_answers=whole, room=pairs_per_pass)
