@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from accelerate import dispatch_model
-from helpers.defined import RUNS_THE_MODEL, few_steps
+from helpers.defined import LEARNED, RUNS_THE_MODEL
 from helpers.tiny_models import random_hf, token_batches
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError, FakeTensorMode
@@ -32,6 +32,7 @@ from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.installed import InstalledCircuit
+from harness_circuits.passes.masked_run import run_masked
 from harness_circuits.passes.native import record, zero_outputs
 
 EMBEDDINGS = ("wte", "wpe", "embed_in", "embed_tokens", "rotary_emb")
@@ -107,7 +108,7 @@ def run_methods(model: CircuitModel, batch: Batch, names: Sequence[str]) -> Iter
         for level in method.levels:
             if (name, level) != ("exact", "neuron"):
                 job = BlindJob(model, [batch], METRICS.get("logit_diff"), level)
-                method.function(job, **method.defaults | few_steps(name))
+                method.function(job, **method.defaults)
                 yield f"{name} {level}"
 
 
@@ -124,6 +125,18 @@ def run_circuits(model: CircuitModel, batch: Batch) -> Iterator[str]:
             step = torch.zeros((2, 1), dtype=torch.long, device=model.device)
             model.hf(input_ids=step, past_key_values=first.past_key_values)
         yield f"circuits {level}"
+
+
+def run_masks(model: CircuitModel, batch: Batch) -> Iterator[str]:
+    """A masked run and its gradient, which is what methods that learn masks take from the model."""
+    for level in LEVELS:
+        stream = AblatedStream(model, batch.clean, Patching().replacement(model, batch))
+        shape = ScoreSpace(model.graph, level).shape
+        mask = torch.full(shape, 0.5, device=model.device, requires_grad=True)
+        logits = run_masked(model, level, mask, batch.clean, stream)
+        (gradient,) = torch.autograd.grad(logits.sum(), mask)
+        assert gradient.device == model.device
+        yield f"masks {level}"
 
 
 def run_mixed(model: CircuitModel, batch: Batch) -> Iterator[str]:
@@ -144,14 +157,15 @@ def main(cases: str, *methods: str) -> None:
     """
     _setup_privateuseone_for_python_backend("gpu")
     (batch,) = token_batches(2)
-    names = methods or tuple(name for name in RUNS_THE_MODEL if name != "ensemble")
+    reading = {"ensemble", *LEARNED}  # those that learn read their loss
+    names = methods or tuple(name for name in RUNS_THE_MODEL if name not in reading)
     for case in cases.split():
         architecture, near = case.split("@")
         far = "cpu" if near == GPU else GPU
         # Fake tensors are not safe across the threads that each device has going backwards.
         with no_devices(), torch.autograd.set_multithreading_enabled(False):
             model = spread_model(architecture, torch.device(near), torch.device(far))
-            runs = (run_mixed(model, batch), run_circuits(model, batch))
+            runs = (run_mixed(model, batch), run_circuits(model, batch), run_masks(model, batch))
             for run in (*runs, run_methods(model, batch, names)):
                 for done in run:
                     sys.stdout.write(f"{architecture} {near} {done}\n")

@@ -29,7 +29,8 @@ def spread(cases: str, *methods: str) -> list[str]:
 
 def test_discovery_and_circuits_on_two_devices() -> None:
     done = spread("llama@gpu:0", "EAP")
-    wanted = {f"llama gpu:0 {what} {level}" for what in ("EAP", "circuits") for level in LEVELS}
+    kinds = ("EAP", "circuits", "masks")
+    wanted = {f"llama gpu:0 {what} {level}" for what in kinds for level in LEVELS}
     assert {*wanted, "llama gpu:0 mixed devices fail"} == set(done)
 
 
@@ -37,4 +38,4 @@ def test_discovery_and_circuits_on_two_devices() -> None:
 def test_parallel_and_post_norm_models_on_two_devices() -> None:
     """All methods on all architectures take long: `python tests/helpers/spread_run.py gemma2@cpu`."""
     done = spread("phi@cpu olmo2@gpu:0", "RelP")
-    assert len(done) == len(set(done)) == 2 * (1 + 2 * len(LEVELS))
+    assert len(done) == len(set(done)) == 2 * (1 + 3 * len(LEVELS))
