@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from helpers.environments import ROOT
 
 from harness_circuits.machine.interrupts import SIGNALS, noted
