@@ -40,6 +40,10 @@ COMMANDS = {
         "harness_circuits.commands.draw:draw_command",
         "a drawing of a circuit file or of a task's artifacts",
     ),
+    "export-inspect": (
+        "harness_circuits.commands.export_inspect:export_inspect_command",
+        "logs for `inspect view` from result files",
+    ),
     "export-mib": (
         "harness_circuits.commands.export_mib:export_mib",
         "a folder for the MIB leaderboard from artifacts",
@@ -156,7 +160,7 @@ def print_versions(arguments: Sequence[str]) -> None:
 
 
 def _overview() -> str:
-    rows = "".join(f"  {name:<13}{about}\n" for name, (_, about) in sorted(COMMANDS.items()))
+    rows = "".join(f"  {name:<15}{about}\n" for name, (_, about) in sorted(COMMANDS.items()))
     return (
         f"usage: {PROGRAM} COMMAND ...   (COMMAND --help describes its arguments)\n"
         f"       {PROGRAM} ...           everything else goes to lm-eval\n\n"

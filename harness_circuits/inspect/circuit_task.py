@@ -14,11 +14,10 @@ from harness_circuits.inspect.loaded import Loaded
 from harness_circuits.inspect.messages import readable_errors
 from harness_circuits.inspect.provider import CircuitAPI
 from harness_circuits.inspect.run import TaskRun
+from harness_circuits.inspect.samples import sample_fields
 from harness_circuits.inspect.scoring import circuit_values
 from harness_circuits.inspect.solving import discover_and_evaluate
 from harness_circuits.records.inspect_log import SECTION
-
-SHOWN_ELSEWHERE = ("clean", "choices")
 
 
 def circuit_task(name: str, given: Mapping[str, Any]) -> Task:
@@ -33,7 +32,7 @@ def circuit_task(name: str, given: Mapping[str, Any]) -> Task:
     """
     with readable_errors():
         run = TaskRun(_loaded(name), name, given)
-        samples = [_sample(number, document) for number, document in run.documents.items()]
+        samples = [Sample(**sample_fields(*item)) for item in run.documents.items()]
     return Task(
         dataset=MemoryDataset(samples, name=run.name),
         solver=discover_and_evaluate(run),
@@ -58,14 +57,3 @@ def _loaded(task: str) -> Loaded:
             f"{shown(str(model))}."
         )
     return model.api.loaded
-
-
-def _sample(number: int, document: Mapping[str, Any]) -> Sample:
-    choices = [str(choice) for choice in document["choices"]]
-    return Sample(
-        input=str(document["clean"]),
-        choices=choices,
-        target=[choices[at] for at in document["correct"]],
-        id=number + 1,  # Inspect counts from 1
-        metadata={key: value for key, value in document.items() if key not in SHOWN_ELSEWHERE},
-    )

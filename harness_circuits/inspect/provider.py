@@ -184,5 +184,9 @@ def _logprob(token: TokenLogProb) -> Logprob:
         TopLogprob(token=text, logprob=value, bytes=list(text.encode()))
         for text, value in token.top
     ]
-    own = {"token": token.token, "logprob": token.logprob, "bytes": list(token.token.encode())}
-    return Logprob(**own, top_logprobs=top)
+    return Logprob(
+        token=token.token,
+        logprob=token.logprob,
+        bytes=list(token.token.encode()),
+        top_logprobs=top,
+    )

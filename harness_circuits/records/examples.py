@@ -3,7 +3,7 @@
 `artifacts` in a results file is the folder as it was given to the run. It is looked for from the
 current folder and from every folder above the results file, and under its last name beside the
 file. Values are used only if the published curves follow from them: a later run may have written to
-the same folder.
+the same folder. A log of Inspect's has them in its samples.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from harness_circuits.errors import CircuitError, shown
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.machine.files import ChecksumError, check_checksum
 from harness_circuits.machine.outgoing import path_part
+from harness_circuits.records.fields import ResultFileError
+from harness_circuits.records.inspect_log import pair_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.records.run import Run
 
@@ -66,6 +68,15 @@ def read_examples(run: Run) -> Examples:
     Raises:
         NoExamplesError: There are none, or they are not those behind the published curves.
     """
+    if not run.in_log:
+        return _of_artifacts(run)
+    try:
+        return _of_artifacts(run)  # which have circuits beside the values, to be drawn
+    except NoExamplesError:
+        return _checked(run.file, _log_rows(run), run)
+
+
+def _of_artifacts(run: Run) -> Examples:
     if run.artifacts is None:
         raise NoExamplesError("the run saved no artifacts (artifacts=FOLDER in --model_args)")
     reason = f"its artifacts folder {run.artifacts} is not there"
@@ -87,12 +98,30 @@ def _read(path: Path, run: Run) -> Examples:
         with jsonlines.open(path) as reader:
             rows = list(reader.iter(type=dict))
         rows.sort(key=lambda row: int(row["index"]))
-        examples = _examples(path.parent, rows, run)
     except ChecksumError as error:
         raise NoExamplesError(str(error)) from error
     except OSError as error:
         raise NoExamplesError(f"{path} is not readable: {error.strerror}") from error
     except (jsonlines.Error, ValueError, KeyError, TypeError) as error:
+        raise NoExamplesError(f"{path} is malformed: {shown(error)}") from error
+    return _checked(path, rows, run)
+
+
+def _log_rows(run: Run) -> list[dict[str, Any]]:
+    try:
+        rows = pair_rows(run.file)
+    except ResultFileError as error:
+        raise NoExamplesError(f"{run.file}: {error}") from error
+    if not rows:
+        raise NoExamplesError(f"{run.file} was written without its samples")
+    return rows
+
+
+def _checked(path: Path, rows: list[dict[str, Any]], run: Run) -> Examples:
+    """The examples of some rows, if they are those behind the published curves."""
+    try:
+        examples = _examples(path.parent, rows, run)
+    except (ValueError, KeyError, TypeError) as error:
         raise NoExamplesError(f"{path} is malformed: {shown(error)}") from error
     uniform = np.full(len(rows), 1 / len(rows))
     for ranking, values in examples.curves.items():

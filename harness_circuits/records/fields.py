@@ -109,9 +109,22 @@ def read_json(path: Path) -> Any:
         ResultFileError: It cannot be read, or is not that.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_repetition)
+        content = path.read_bytes()
+    except OSError as error:
+        raise ResultFileError(f"not readable as JSON: {error}") from error
+    return parse_json(content)
+
+
+def parse_json(content: bytes) -> Any:
+    """JSON in UTF-8, every key of an object once, all of it text that can be written again.
+
+    Raises:
+        ResultFileError: It is not that.
+    """
+    try:
+        data = json.loads(content.decode(), object_pairs_hook=without_repetition)
         json.dumps(data, ensure_ascii=False).encode()  # fails on half characters
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ResultFileError(f"not readable as JSON: {error}") from error
     return data
 

@@ -73,6 +73,16 @@ def _plain(data: Any) -> Any:
     return str(data) if isinstance(data, str) else data
 
 
+def is_pair_score(score: Any) -> bool:
+    """Whether a score of a log is a pair's, and not that of another scorer."""
+    if not isinstance(score, Mapping):
+        return False
+    value, details = score.get("value"), score.get("metadata")
+    if not isinstance(value, Mapping) or not isinstance(details, Mapping):
+        return False
+    return set(OWN) <= set(value) and "header" in details
+
+
 def record_of(values: Mapping[str, Any], details: Mapping[str, Any]) -> ExampleRecord:
     """The record behind a pair's score.
 

@@ -1,4 +1,4 @@
-"""Results files of lm-eval as typed records: one `Run` per circuit task of a file.
+"""Results files of lm-eval, and logs of Inspect AI, as typed records: one `Run` per circuit task.
 
 Reading is strict. A file that is broken, or not of a `--model circuit` run, is refused with a message
 that names file, field and value; `read_results` collects these refusals and goes on.
@@ -6,16 +6,20 @@ that names file, field and value; `read_results` collects these refusals and goe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness_circuits.records import checksum
 from harness_circuits.records.circuit_section import read_run
-from harness_circuits.records.fields import (
-    Fields,
-    ResultFileError,
-    read_json,
+from harness_circuits.records.fields import Fields, ResultFileError
+from harness_circuits.records.inspect_log import (
+    SUFFIX,
+    OtherLogError,
+    as_results,
+    is_log,
+    read_log,
 )
 from harness_circuits.records.run import Run
 
@@ -51,7 +55,7 @@ class Reading:
 
 
 def read_results(paths: Iterable[str | Path]) -> Reading:
-    """Read files, and all `.json` files below folders, other than those of artifacts.
+    """Read files, and all `.json` and `.eval` files below folders, other than those of artifacts.
 
     Args:
         paths: Files and folders.
@@ -93,8 +97,13 @@ def read_runs(paths: Sequence[str | Path]) -> Reading:
 
 
 def _below(folder: Path) -> list[Path]:
-    """JSON files, without the scores and circuits that runs leave beside `examples.jsonl`."""
-    files = sorted(folder.rglob("*.json"))
+    """JSON files and logs, without the scores and circuits that runs leave beside `examples.jsonl`."""
+    files = sorted(
+        Path(parent) / name
+        for parent, _, names in os.walk(folder)  # which passes over what vanishes meanwhile
+        for name in names
+        if name.endswith((".json", SUFFIX))
+    )
     return [file for file in files if not (file.parent / EXAMPLES_FILE).exists()]
 
 
@@ -105,7 +114,13 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
         ForeignFileError: It is not a results file of `--model circuit`.
         ResultFileError: It is damaged.
     """
-    data = read_json(path)
+    data = read_log(path)
+    in_log = is_log(data)
+    if in_log:
+        try:
+            data = as_results(data)
+        except OtherLogError as error:
+            raise ForeignFileError(str(error)) from error
     checksum.check(data)
     top = Fields(data, "the file")
     if not isinstance(data, dict) or "results" not in data or "config" not in data:
@@ -116,4 +131,5 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
     tasks = config.child("circuit").child("tasks")
     if not tasks.data:
         raise ForeignFileError("no circuit task was run")
-    return tuple(read_run(path, top, task) for task in tasks.data)
+    runs = (read_run(path, top, task) for task in tasks.data)
+    return tuple(replace(run, in_log=in_log) for run in runs)

@@ -60,6 +60,7 @@ class Run:
         whole_model: Published numbers of the whole model by name (`whole_model`).
         evidence: Per kind of evidence, its lines of text.
         artifacts: Folder that scores and values per example were written to, as it was given.
+        in_log: Whether the file is a log of Inspect's, which has values per example itself.
     """
 
     file: Path
@@ -83,6 +84,7 @@ class Run:
     whole_model: Mapping[str, float]
     artifacts: str | None
     evidence: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    in_log: bool = False
 
     @property
     def seconds(self) -> float:

@@ -34,5 +34,5 @@ def test_the_overview_says_what_every_command_does(
     assert main(["--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, (_, about) in COMMANDS.items():
-        assert f"  {name:<13}{about}" in lines
+        assert f"  {name:<15}{about}" in lines
     assert handed_on == [["--help"]]
