@@ -61,16 +61,18 @@ def check_run(run: dict[str, Any]) -> None:
         read_options,
         with_harness_flags,
     )
+    from harness_circuits.loading.loaded import named
 
     given = run["model_args"] or {}
     arguments = read_text(given) if isinstance(given, str) else dict(given)
     flags = {name: run[name] for name in ("batch_size", "max_batch_size", "device")}
     options = read_options(with_harness_flags(arguments, flags))
     metadata = run["metadata"] or {}
+    told = {name: arguments[name] for name in arguments if name not in named(arguments)}
     if run["task_manager"] is None:
         from lm_eval.tasks import TaskManager
 
-        run["task_manager"] = TaskManager(metadata={**arguments, **metadata})
+        run["task_manager"] = TaskManager(metadata={**told, **metadata})
     limit = run.get("limit")
     if limit is not None and not limit > 0:
         raise OptionError(
@@ -82,7 +84,7 @@ def check_run(run: dict[str, Any]) -> None:
     for name, config in configs.items():
         check_with_pairs(options, name)
         check_harness_options(name, run)
-        check_metadata(name, config, {**arguments, **metadata})
+        check_metadata(name, config, {**told, **metadata})
     check_samples(run.get("samples"), configs)
     check_ordinary(run["tasks"] or (), run["task_manager"], options)
     if configs and len(configs) == len(run["tasks"]):

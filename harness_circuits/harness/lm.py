@@ -40,6 +40,7 @@ from harness_circuits.harness.run_facts import run_facts
 from harness_circuits.harness.task import CircuitTask, task_of
 from harness_circuits.loading.default_model import DISPLAY_NAME, is_default_model
 from harness_circuits.loading.load import load_model
+from harness_circuits.loading.loaded import named
 from harness_circuits.machine.ranks import join_processes
 from harness_circuits.records.artifacts import check_folder
 from harness_circuits.task_data.scorer import Scorer
@@ -129,13 +130,16 @@ class CircuitLM(HFLM):  # type: ignore[misc]
     def create_from_arg_obj(
         cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
     ) -> CircuitLM:
-        """Make the model from `--model_args`, into which the default model's name is written.
+        """Make the model from `--model_args`, into which the name of the model is written.
 
-        lm-eval names the folder of the results after `pretrained`, and makes up a name without it.
+        lm-eval names the folder of the results after `pretrained`, and makes up a name without it; of
+        models and tokenizers that Python code has loaded, results have the name only.
         """
         if is_default_model(arg_dict.get("pretrained")):
             arg_dict["pretrained"] = DISPLAY_NAME
-        return cls(**with_harness_flags(arg_dict, additional_config or {}))
+        lm = cls(**with_harness_flags(arg_dict, additional_config or {}))
+        arg_dict |= named(arg_dict)
+        return lm
 
     @classmethod
     def create_from_arg_string(

@@ -10,12 +10,14 @@ from typing import Any
 from harness_circuits import __version__
 from harness_circuits.formats.parts import what_was_read
 from harness_circuits.harness.options import circuit_path
+from harness_circuits.loading.arguments import is_loaded
 from harness_circuits.loading.default_model import DISPLAY_NAME, converted_from, is_default_model
 from harness_circuits.loading.fingerprint import (
     adapter_fingerprint,
     weights_fingerprint,
 )
 from harness_circuits.loading.load import resolve
+from harness_circuits.loading.loaded import loaded_fingerprint
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
@@ -29,29 +31,34 @@ def versions() -> dict[str, str]:
     return {"harness_circuits": __version__, **others}
 
 
-def model_facts(
-    model: CircuitModel, pretrained: str | None, peft: str | None = None
-) -> dict[str, Any]:
+def model_facts(model: CircuitModel, pretrained: Any, peft: str | None = None) -> dict[str, Any]:
     """Which model this was, and its graph.
 
     Args:
         model: The model.
-        pretrained: What it was loaded from.
+        pretrained: What it was loaded from, or the model that was handed over.
         peft: The adapter that was merged into it.
     """
-    graph, folder = model.graph, Path(resolve(pretrained)[0])
+    graph = model.graph
+    return {
+        "model": model.name,
+        "weights": _weights(model, pretrained, peft),
+        "architecture": type(model.hf).__name__,
+        "device": str(model.device),
+        "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
+    }
+
+
+def _weights(model: CircuitModel, pretrained: Any, peft: str | None) -> dict[str, Any]:
+    if is_loaded(pretrained):  # adapters that were asked for are merged
+        return {"source": model.name, "fingerprint": loaded_fingerprint(model.hf), "gguf": None}
+    folder = Path(resolve(pretrained)[0])
     commit = getattr(model.hf.config, "_commit_hash", None)
     fingerprint = weights_fingerprint(folder) if folder.is_dir() else str(commit or "")
     source = DISPLAY_NAME if is_default_model(pretrained) else str(pretrained)
     if peft is not None:
         source, fingerprint = f"{source}+{peft}", f"{fingerprint}+{adapter_fingerprint(peft)}"
-    return {
-        "model": model.name,
-        "weights": {"source": source, "fingerprint": fingerprint, "gguf": converted_from(folder)},
-        "architecture": type(model.hf).__name__,
-        "device": str(model.device),
-        "graph": {**graph.to_dict(), "n_nodes": graph.n_src + 1, "n_edges": graph.n_edges},
-    }
+    return {"source": source, "fingerprint": fingerprint, "gguf": converted_from(folder)}
 
 
 def settings_in_force(

@@ -11,6 +11,7 @@ from harness_circuits.machine.extras import how_to_install
 from harness_circuits.options.paths import read_path
 
 CONFIG = "adapter_config.json"
+MERGE = "merge"  # peft= of a loaded model that has adapters
 
 
 def refuse_adapter(folder: Path) -> None:
@@ -32,6 +33,10 @@ def check_adapter(peft: str) -> str:
     Raises:
         OptionError: The package `peft` is not installed, or the folder holds no adapter.
     """
+    if peft == MERGE:
+        raise OptionError(
+            f"peft={MERGE} is for a model of PEFT that Python code has loaded; name an adapter's folder."
+        )
     try:
         import peft as _  # noqa: F401
     except ImportError as error:
@@ -54,14 +59,30 @@ def merge_adapter(hf: Any, peft: str, name: str) -> Any:
 
     try:
         model: Any = PeftModel.from_pretrained(hf, peft)
+    except Exception as error:  # whatever PEFT raises, the adapter is of no use here
+        raise OptionError(_not_merged(peft, name, error)) from error
+    return merge(model, name, peft)
+
+
+def merge(model: Any, name: str, peft: str = MERGE) -> Any:
+    """The model inside one of PEFT's, with the adapters' weights added to its own.
+
+    Raises:
+        OptionError: The adapters cannot be merged.
+    """
+    try:
         if not hasattr(model, "merge_and_unload"):
             raise ValueError(f"{type(model).__name__} adds more than weights")
         return model.merge_and_unload(safe_merge=True)
     except Exception as error:  # whatever PEFT raises, the adapter is of no use here
-        raise OptionError(
-            f"peft={peft} cannot be merged into {name}: {type(error).__name__}: {shown(str(error))}. "
-            "It has to be an adapter of that model that PEFT can merge, such as LoRA."
-        ) from error
+        raise OptionError(_not_merged(peft, name, error)) from error
+
+
+def _not_merged(peft: str, name: str, error: Exception) -> str:
+    return (
+        f"peft={peft} cannot be merged into {name}: {type(error).__name__}: {shown(str(error))}. "
+        "It has to be an adapter of that model that PEFT can merge, such as LoRA."
+    )
 
 
 def _config(folder: Path) -> dict[str, Any]:

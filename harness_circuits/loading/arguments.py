@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
+from harness_circuits.models.text_reader import TextReader
 from harness_circuits.options import Option
-from harness_circuits.options.kinds import Checked, Choice, FilePath, Name, Switch, Whole, mapping
+from harness_circuits.options.kinds import (
+    Checked,
+    Choice,
+    FilePath,
+    Kind,
+    Name,
+    Switch,
+    Whole,
+    mapping,
+)
 
 DTYPES = {
     "float32": torch.float32,
@@ -41,6 +54,37 @@ def _device_map(value: Any) -> Any:
     return {module: _device(where) for module, where in mapping(value).items()}
 
 
+def is_loaded(pretrained: Any) -> bool:
+    """Whether `pretrained` is a model, and not where to load one from."""
+    return isinstance(pretrained, nn.Module)
+
+
+def _is_tokenizer(value: Any) -> bool:
+    return (callable(value) and hasattr(value, "encode")) or isinstance(value, TextReader)
+
+
+@dataclass(frozen=True)
+class PathOrLoaded(Kind):
+    """A path or hub id, or, from Python, what was loaded already.
+
+    Attributes:
+        what: What messages call a path.
+        loaded: Whether a value is an object of the right kind.
+    """
+
+    what: str
+    loaded: Callable[[Any], bool]
+
+    @property
+    def text(self) -> str:
+        """What messages call it."""
+        return self.what
+
+    def read(self, name: str, value: Any) -> Any:
+        """The path, or the object."""
+        return value if self.loaded(value) else FilePath(self.what).read(name, value)
+
+
 DTYPE = Checked(f"one of auto, {', '.join(DTYPES)}", _dtype)
 
 # How text is read; those that lm-eval's `hf` model has too, and with the same meaning.
@@ -53,7 +97,14 @@ TEXT = {
 }
 
 MODEL = {
-    "pretrained": Option(FilePath("a hub id, a folder or a GGUF file"), None, "the model"),
+    "pretrained": Option(
+        PathOrLoaded("a hub id, a folder or a GGUF file", is_loaded), None, "the model"
+    ),
+    "tokenizer": Option(
+        PathOrLoaded("a tokenizer's folder or hub id", _is_tokenizer),
+        None,
+        "the tokenizer, where it is not with the model",
+    ),
     "revision": Option(Name("a branch, tag or commit"), "main", "which version of a hub id"),
     "dtype": Option(DTYPE, "float32", "number format of the weights"),
     "device": Option(Checked("a device such as cpu or cuda:0", _device), None, "where it runs"),

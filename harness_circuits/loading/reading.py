@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,14 +50,16 @@ def read_config(source: str, name: str, where: dict[str, Any]) -> Any:
     return config
 
 
-def read_tokenizer(source: str, where: dict[str, Any]) -> Any:
-    """A tokenizer.
+def read_tokenizer(source: Any, where: dict[str, Any]) -> Any:
+    """A tokenizer; one that is loaded already is returned as it is.
 
     Raises:
         OptionError: There is none that could read a prompt.
     """
     from transformers import AutoTokenizer
 
+    if not isinstance(source, (str, Path)):
+        return source
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
     except Exception as error:  # whatever transformers raises for a missing or damaged file
@@ -68,17 +71,19 @@ def read_tokenizer(source: str, where: dict[str, Any]) -> Any:
     return tokenizer
 
 
-def read_text(source: str, where: dict[str, Any], given: Mapping[str, Any]) -> TextReader:
+def read_text(source: Any, where: dict[str, Any], given: Mapping[str, Any]) -> TextReader:
     """A tokenizer, used as the options say; told of a first token as it is made, as by lm-eval's `hf`.
 
     Args:
-        source: Where the tokenizer is.
+        source: Where the tokenizer is, or one that is loaded already, or a reader, which stays as it is.
         where: Its revision, and whether its code may run.
         given: Options of `TEXT`; None for those that are not given.
 
     Raises:
         OptionError: There is none that could read a prompt, or an option cannot be used.
     """
+    if isinstance(source, TextReader):
+        return source
     text = read_options(TEXT, {k: v for k, v in given.items() if v is not None}, "load_model")
     asked = {name: text[name] for name in ("add_bos_token",) if name in text}
     reader = TextReader(read_tokenizer(source, {**where, **asked}), **text)

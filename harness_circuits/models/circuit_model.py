@@ -70,7 +70,7 @@ class CircuitModel:
         if hasattr(hf, "peft_config") or getattr(hf, "_hf_peft_config_loaded", False):
             raise UnsupportedModelError(
                 f"{name or type(hf).__name__} has adapters: merge them first (merge_and_unload of "
-                "PEFT), or load it with hc.load_model(BASE, peft=ADAPTER)."
+                'PEFT), or give peft="merge" to hc.load_model, which merges a copy.'
             )
         components, names = read_architecture(hf)
         self.hf = hf.eval().requires_grad_(False)
