@@ -104,9 +104,7 @@ def test_files_stand_for_their_folder(folder: Path, tmp_path: Path) -> None:
         assert hc.load_model(folder / name).name == "base"
     (tmp_path / "model.safetensors").touch()
     for file in (tmp_path / "model.safetensors", folder / "tokenizer.json"):
-        with pytest.raises(
-            OptionError, match="is a file; expected a folder, a .gguf file, a weights file"
-        ):
+        with pytest.raises(OptionError, match="is a file; expected a folder"):
             hc.load_model(file)
 
 
