@@ -86,38 +86,39 @@ def load_model(
         UnsupportedModelError: Its architecture has no decomposition we can patch.
         DefaultModelError: The default model is not installed.
     """
-    given: dict[str, Any] = {
-        "revision": revision,
-        "trust_remote_code": trust_remote_code,
-        "peft": peft,
-    }
-    given |= {"pretrained": pretrained, "tokenizer": tokenizer, "kv_heads": kv_heads}
+    ways = {"revision": revision, "dtype": dtype, "device": device, **hf_options}
+    ways = {key: value for key, value in ways.items() if value is not None}
+    text = {key: ways.pop(key) for key in TEXT if key in ways}
+    given = {"pretrained": pretrained, "tokenizer": tokenizer, "kv_heads": kv_heads, "peft": peft}
+    given |= {"trust_remote_code": trust_remote_code, "revision": revision}
     read = read_options(MODEL, {k: v for k, v in given.items() if v is not None}, "load_model")
-    kv_heads, peft = read["kv_heads"], read.get("peft")
-    text = {key: hf_options.pop(key) for key in TEXT if key in hf_options}
-    hf: Any
+    source = read.get("tokenizer")
     if is_loaded(pretrained):
-        asked = {"revision": revision, "dtype": dtype, "device": device, **hf_options}
-        asked = {k: v for k, v in asked.items() if v is not None}
-        hf, reader, name = take_loaded(pretrained, tokenizer, asked, text, peft)
-        return take_apart(hf, reader, kv_heads=kv_heads, name=name)
-    where = {
-        name: read.get(name, MODEL[name].default) for name in ("revision", "trust_remote_code")
-    }
-    chosen, target = check_dtype(dtype), check_device(device)
-    adapter = None if peft is None else check_adapter(peft)
+        hf, reader, name = take_loaded(pretrained, source, ways, text, read.get("peft"))
+    else:
+        hf, reader, name = _read(read, ways, text)
+    return take_apart(hf, reader, kv_heads=read["kv_heads"], name=name)
+
+
+def _read(
+    read: Mapping[str, Any], ways: dict[str, Any], text: Mapping[str, Any]
+) -> tuple[Any, TextReader, str]:
+    """A model, how it reads text, and its name, from the arguments of `load_model`."""
+    where = {key: read.get(key, MODEL[key].default) for key in ("revision", "trust_remote_code")}
+    more = {key: value for key, value in ways.items() if key not in ("revision", "dtype", "device")}
+    chosen, target = check_dtype(ways.get("dtype")), check_device(ways.get("device"))
+    adapter = None if "peft" not in read else check_adapter(read["peft"])
     source, name = resolve(read.get("pretrained"))
     config = read_config(source, name, where)
-    reader = read_text(tokenizer or source, where, text)
+    reader = read_text(read.get("tokenizer", source), where, text)
     check_vocabulary(reader.tokenizer, config, name)
-    options = {"dtype": chosen, **attention_kernel(config), **hf_options}
-    hf = read_weights(source, name, config, where, **options)
+    options = {"dtype": chosen, **attention_kernel(config), **more}
+    hf: Any = read_weights(source, name, config, where, **options)
     add_unembedding(hf, Path(source))
     if adapter is not None:
         hf = merge_adapter(hf, adapter, name)
         name = f"{name}+{Path(adapter).name}"
-    hf = place(hf, name, None if hf_options.get("device_map") else target)
-    return take_apart(hf, reader, kv_heads=kv_heads, name=name)
+    return place(hf, name, None if more.get("device_map") else target), reader, name
 
 
 def take_apart(
