@@ -86,10 +86,15 @@ def load_model(
         UnsupportedModelError: Its architecture has no decomposition we can patch.
         DefaultModelError: The default model is not installed.
     """
-    ways = {"revision": revision, "dtype": dtype, "device": device, **hf_options}
+    ways: dict[str, Any] = {"revision": revision, "dtype": dtype, "device": device, **hf_options}
     ways = {key: value for key, value in ways.items() if value is not None}
     text = {key: ways.pop(key) for key in TEXT if key in ways}
-    given = {"pretrained": pretrained, "tokenizer": tokenizer, "kv_heads": kv_heads, "peft": peft}
+    given: dict[str, Any] = {
+        "pretrained": pretrained,
+        "tokenizer": tokenizer,
+        "kv_heads": kv_heads,
+        "peft": peft,
+    }
     given |= {"trust_remote_code": trust_remote_code, "revision": revision}
     read = read_options(MODEL, {k: v for k, v in given.items() if v is not None}, "load_model")
     source = read.get("tokenizer")
