@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers and editors
-    from harness_circuits.api import Faithfulness, aligned, discover, faithfulness, select
+    from harness_circuits.api import Faithfulness, aligned, discover, faithfulness, select, transfer
     from harness_circuits.circuits.circuit import Circuit
     from harness_circuits.circuits.graph import Graph
     from harness_circuits.circuits.scores import Scores
@@ -44,6 +44,7 @@ _HOME = {  # public name: module that defines it
     "select": "harness_circuits.api",
     "take_apart": "harness_circuits.loading.load",
     "tasks_folder": "harness_circuits.harness.plugin",
+    "transfer": "harness_circuits.api",
 }
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "select",
     "take_apart",
     "tasks_folder",
+    "transfer",
 ]
 
 

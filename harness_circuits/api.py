@@ -42,6 +42,8 @@ from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.task_data.fit import Fit
+from harness_circuits.transfer import TaskPairs, Transfer
+from harness_circuits.transfer import transfer as transfer_between
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -231,6 +233,32 @@ def faithfulness(
     numbers = range(len(result.examples.indices))
     records = example_records(result, numbers, iters=settings.bootstrap_iters, seed=settings.seed)
     return _faithfulness(summarise(list(records.values())), result.facts)
+
+
+def transfer(
+    model: CircuitModel,
+    tasks: Mapping[str, tuple[Sequence[Pair], Sequence[Pair]]],
+    **options: Any,
+) -> Transfer:
+    """Discover a circuit on each of several tasks and evaluate all of them on all tasks.
+
+    Args:
+        model: From `load_model`.
+        tasks: By name, training and evaluation pairs.
+        **options: As in `--model_args`: `method`, `sizes`, `ranking`, `null_circuits`, ...
+
+    Returns:
+        One matrix of faithfulness and overlap per ranking and size; `to_dict()` is plain JSON.
+
+    Raises:
+        CircuitError: An option or a pair cannot be used, or faithfulness is not defined on a task.
+    """
+    settings = Settings.from_arguments(options)
+    settings.check_discovery()
+    pairs = [
+        TaskPairs(name, *both, settings.metric or "logit_diff") for name, both in tasks.items()
+    ]
+    return transfer_between(model, pairs, settings, logger.info)
 
 
 def _faithfulness(summary: Summary, facts: Mapping[str, Any]) -> Faithfulness:

@@ -37,6 +37,7 @@ settings
 discovery
 gathering
 experiment
+transfer
 records
 task_data
 harness inspect

@@ -64,6 +64,10 @@ COMMANDS = {
         "harness_circuits.commands.tasks:tasks_command",
         "the circuit tasks that there are, a line each",
     ),
+    "transfer": (
+        "harness_circuits.commands.transfer:transfer_command",
+        "circuits of each of several tasks on all of them, from a sweep's file",
+    ),
     "version": (
         "harness_circuits.commands.main:print_versions",
         "the versions that a bug report needs",

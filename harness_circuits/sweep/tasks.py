@@ -43,7 +43,7 @@ def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Score
         CircuitError: The task cannot be built.
     """
     if name not in manager.all_tasks:
-        raise UnknownNameError(_unknown_task(name, manager.all_tasks))
+        raise UnknownNameError(unknown_task(name, manager.all_tasks))
     training: list[Any] = []
     evaluation: list[Any] = []
     for task in manager.load([name])["tasks"].values():
@@ -65,6 +65,7 @@ def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Score
     )
 
 
-def _unknown_task(name: str, known: Sequence[str]) -> str:
+def unknown_task(name: str, known: Sequence[str]) -> str:
+    """The message for a task that is not there."""
     message = unknown_name("task", name, known)
     return message.partition(" Known: ")[0] + " `lm_eval ls tasks` lists all of them."
