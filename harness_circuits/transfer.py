@@ -132,11 +132,7 @@ def transfer(
         f"{len(runs)} discoveries, then {len(settings.rankings) * len(settings.sizes) * len(runs)} "
         f"circuits and {settings.null_circuits} random ones for each, on {len(runs)} tasks"
     )
-    circuits = []
-    for run in runs:
-        say(f"discovery on {run.setup.task}, {run.discovery.n_pairs} pairs")
-        by_ranking = run.circuits(Given.of(run.discovery.scores()))
-        circuits.append([circuit for chosen in by_ranking.values() for circuit in chosen])
+    circuits = [_circuits(run, say) for run in runs]
     shown = [(ranking, size) for ranking in settings.rankings for size in settings.sizes]
     columns, warnings = [], list[str]()
     for run in runs:
@@ -157,6 +153,13 @@ def transfer(
         tuple(matrices),
         tuple(warnings),
     )
+
+
+def _circuits(run: Experiment, say: Say) -> list[Circuit]:
+    """One task's circuits, ranking by ranking and size by size."""
+    say(f"discovery on {run.setup.task}, {run.discovery.n_pairs} pairs")
+    by_ranking = run.circuits(Given.of(run.discovery.scores()))
+    return [circuit for chosen in by_ranking.values() for circuit in chosen]
 
 
 def _column(
