@@ -52,7 +52,8 @@ class Prepared:
     @property
     def n_bytes(self) -> int:
         """Memory that this takes."""
-        tensors = [self.replacement.embedded, *self.replacement.mixed, *self.replacement.mlp]
+        own = self.replacement
+        tensors = [own.embedded, *own.mixed, *own.mlp, *(own.hidden or ())]
         prefix = self.batch.clean.prefix
         if prefix is not None:
             tensors += [x for layer in prefix.keys_and_values() for x in layer]
