@@ -10,20 +10,23 @@ from functools import cached_property
 from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.prompt_spans import spans_of
 from harness_circuits.pairs.repetition import set_warnings
+from harness_circuits.pairs.spans import NO_POSITIONS, Positions
 from harness_circuits.pairs.tokenise import (
     TokenPair,
     check_first_tokens,
     make_batches,
     tokenise_pair,
 )
-from harness_circuits.passes.memory import NOTHING_MORE, Needs, pairs_per_pass
+from harness_circuits.passes.memory import NOTHING_MORE, Needs, pairs_per_pass, scores_bytes
 from harness_circuits.selection import check_selection
 from harness_circuits.settings import Settings
 
@@ -40,6 +43,7 @@ class Setup:
         task_metric: The task's own metric, unless the settings override it.
         task: What messages call the pairs.
         ranks: The processes that share the work; each is given the same pairs.
+        spans: Where in the prompts units are; None until pairs are known, or without positions.
     """
 
     model: CircuitModel
@@ -47,6 +51,7 @@ class Setup:
     task_metric: str = "logit_diff"
     task: str = "pairs"
     ranks: Ranks = ALONE
+    spans: Spans | None = None
 
     @property
     def metric_name(self) -> str:
@@ -66,7 +71,25 @@ class Setup:
     @property
     def space(self) -> ScoreSpace:
         """The units that discovery scores."""
-        return ScoreSpace(self.model.graph, self.settings.level)  # type: ignore[arg-type]
+        graph, level = self.model.graph, self.settings.level
+        return ScoreSpace(graph, level, self.spans)  # type: ignore[arg-type]
+
+    def over(self, pairs: Sequence[TokenPair], given: ScoreSpace | None = None) -> Setup:
+        """The same over the spans of encoded pairs; as it is where positions play no part.
+
+        Args:
+            pairs: All pairs.
+            given: Units of what was given in place of a discovery, which the pairs have to fit.
+
+        Raises:
+            MismatchError: What was given has other spans.
+            OptionError: What was given has spans and `positions` says none, or pairs and ablation
+                do not go together.
+            TaskDataError: Prompts have different lengths, with `positions=tokens`.
+        """
+        settings = self.settings
+        how = settings.prompt_positions, settings.ablation, self.task
+        return replace(self, spans=spans_of(pairs, *how, given))
 
     @property
     def reader(self) -> TextReader:
@@ -112,7 +135,8 @@ class Setup:
             PairError: One does not; the message names it.
         """
         metrics = (self.metric, self.attribution_metric)
-        return tokenise(self.reader, pairs, metrics, f"{self.task} ({split} split)")
+        where = f"{self.task} ({split} split)"
+        return tokenise(self.reader, pairs, metrics, where, self.settings.prompt_positions)
 
     def pairs_per_pass(self, pairs: Sequence[TokenPair], needs: Needs = NOTHING_MORE) -> int:
         """How many of some pairs fit one pass: as asked, or by memory; the same on all ranks.
@@ -124,6 +148,7 @@ class Setup:
         Raises:
             OptionError: Not even one pair fits.
         """
+        needs = replace(needs, fixed=scores_bytes(self.space))
         bound = self.settings.max_memory, self.ranks.sharing, needs
         size = self.settings.pairs_per_pass or pairs_per_pass(self.model, pairs, *bound)
         return min(self.ranks.gather(size))
@@ -153,7 +178,9 @@ class Discovery:
         parts = setup.settings.n_samples or (1 if learned else setup.ranks.parts)
         size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
         whole = setup.attribution_metric.whole_answers
-        self.batches = make_batches(training, size, whole_answers=whole, room=pairs_per_pass)
+        self.batches = make_batches(
+            training, size, whole_answers=whole, room=pairs_per_pass, spans=setup.spans
+        )
 
     @classmethod
     def on(cls, setup: Setup, training: Sequence[Pair]) -> Discovery:
@@ -171,6 +198,7 @@ class Discovery:
         check_training(setup, training)
         training = training[: setup.settings.n_discovery]
         encoded = setup.encode(training, "training")
+        setup = setup.over(encoded)
         found = cls(setup, encoded, setup.pairs_per_pass(encoded, setup.settings.needs))
         found.warnings = set_warnings(training, "training", setup.task)
         for warning in found.warnings:
@@ -213,6 +241,7 @@ class Discovery:
             settings.n_samples,
             raw_heads=settings.published,
             ranks=setup.ranks,
+            spans=setup.spans,
         )
         settings.method_for(setup.attribution_metric)
         options = settings.chosen_method_options()
@@ -223,14 +252,20 @@ class Discovery:
 
 
 def tokenise(
-    reader: TextReader, pairs: Sequence[Pair], metrics: Sequence[Metric], where: str
+    reader: TextReader,
+    pairs: Sequence[Pair],
+    metrics: Sequence[Metric],
+    where: str,
+    positions: Positions = NO_POSITIONS,
 ) -> list[TokenPair]:
-    """Encode pairs and check that clean, corrupted and answers align.
+    """Encode pairs and check that clean, corrupted and answers align, and their spans.
 
     Raises:
         PairError: One does not, or is too long for the model; the message names it.
     """
-    encoded = [tokenise_pair(reader, pair, index, where) for index, pair in enumerate(pairs)]
+    encoded = [
+        tokenise_pair(reader, pair, index, where, positions) for index, pair in enumerate(pairs)
+    ]
     if any(metric.compares_first_tokens for metric in metrics):
         for pair in encoded:
             check_first_tokens(reader.tokenizer, pair, where)

@@ -123,12 +123,14 @@ class Experiment:
             "evaluation_pairs": fingerprint(evaluation),
         }
         train, test = setup.encode(training, "training"), setup.encode(evaluation, "evaluation")
+        setup = setup.over(train + test, None if self.given is None else self.given.space)
+        self.setup = setup
         needs = setup.settings.needs if self.given is None else NOTHING_MORE
         self.pairs_per_pass = size = setup.pairs_per_pass(train + test, needs)
         self.discovery = Discovery(setup, train, size)
         # Ranks get enough batches to divide evenly.
         most = min(size, -(-len(test) // setup.ranks.parts))
-        self.evaluation = make_batches(test, most, room=size)
+        self.evaluation = make_batches(test, most, room=size, spans=setup.spans)
 
     @property
     def rankings(self) -> tuple[Ranking, ...]:

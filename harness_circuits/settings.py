@@ -11,7 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness_circuits.ablation import check_ablation
-from harness_circuits.attribution import METHODS, Method, check_method, no_samples
+from harness_circuits.attribution import (
+    METHODS,
+    Method,
+    check_method,
+    check_positions,
+    no_samples,
+)
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.direction import check_direction
@@ -19,9 +25,10 @@ from harness_circuits.evidence import EVIDENCE, chosen_kinds
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.options import Option, read_options
 from harness_circuits.options.fields import SETTINGS, SettingsFields
+from harness_circuits.pairs.spans import Positions
 from harness_circuits.passes.memory import Needs
 from harness_circuits.registry import unknown_name
-from harness_circuits.selection import SELECTORS, check_selection
+from harness_circuits.selection import SELECTORS, check_selection, check_selects_positions
 
 MIB_OPTIONS = {"sites": "reference"}
 MIB_SELECTION = {"information-flow-routes": "greedy"}  # of these methods; top-n of all others
@@ -60,6 +67,7 @@ class Settings(SettingsFields):
         options = self.chosen_selection_options()
         check_selection(self.selection, self.level, self.rankings, options)
         self._check_samples()
+        self._check_positions()
         method.check(**self.chosen_method_options())
 
     def _set(self, name: str, value: Any) -> None:
@@ -83,6 +91,35 @@ class Settings(SettingsFields):
         if self.n_samples and not METHODS.get(self.method).samples:
             wanted = wanted or "keep_samples"
             raise OptionError(f"{wanted} needs other scores: {no_samples(self.method)}")
+
+    def _check_positions(self) -> None:
+        """Check what is asked of positions against the rest."""
+        if self.span_words is not None and self.positions != "spans":
+            raise OptionError(
+                f"span_words divides prompts into spans for positions=spans, got "
+                f"positions={self.positions}."
+            )
+        if self.positions == "none":
+            return
+        if self.level != "edge" or self.published:
+            what = "compat=mib" if self.published else f"level={self.level}"
+            raise OptionError(
+                f"positions={self.positions} is for edges (level=edge), and MIB's protocol has no "
+                f"positions: got {what}."
+            )
+        check_positions(self.method)
+        check_selects_positions(self.selection)
+        lacking = [name for name in self.evidence if not EVIDENCE.get(name).positions]
+        if lacking:
+            able = ", ".join(name for name in EVIDENCE if EVIDENCE.get(name).positions)
+            raise OptionError(
+                f"evidence={lacking[0]} is not defined over positions; with positions= there are {able}."
+            )
+
+    @property
+    def prompt_positions(self) -> Positions:
+        """How prompts are divided into spans."""
+        return Positions(self.positions, self.span_words or ())  # type: ignore[arg-type]
 
     @property
     def published(self) -> bool:
@@ -146,6 +183,7 @@ class Settings(SettingsFields):
         data["selection_options"] = self.chosen_selection_options()
         data["keep_samples"] = self.n_samples
         data["sizes"], data["evidence"] = list(self.sizes), list(self.evidence)
+        data["span_words"] = None if self.span_words is None else list(self.span_words)
         return data
 
     def chosen_method_options(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
-from harness_circuits.passes.gradient_sums import GradientSums, Weighted
+from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass, run_with_gradients
 from harness_circuits.passes.memory import Needs
 from harness_circuits.passes.native import OUTPUTS, NativeRun, Outputs, outputs_of, record
@@ -60,7 +60,7 @@ class _ConductanceBatch:
 
     def __init__(self, job: Job, batch: Batch) -> None:
         self.job, self.batch, self.model = job, batch, job.model
-        self.sums = GradientSums(job.model, job.level, job.raw_heads)
+        self.sums = job.gradient_sums(batch)
         replaced = job.ablation.replacement(self.model, batch).embedded
         seen, self.clean_logits = record(self.model, batch.clean)
         self.clean = outputs_of(self.model, batch.clean, seen)
@@ -143,6 +143,7 @@ METHODS.register("CEAP", also=("conductance", "EAP-IG-inputs-local"))(
             "ig_rule": Option(Choice(RULES), "left", "where in each step the gradient is taken"),
         },
         without=("zero",),
+        positions=True,
         passes=passes,
         needs=lambda level, options: Needs(more=(outputs_bytes,)),
         source="arXiv 2606.16920",

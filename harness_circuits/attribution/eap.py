@@ -21,6 +21,7 @@ METHODS.register("EAP", also=("AtP", "attribution-patching", "edge-attribution-p
     Method(
         function=eap,
         clean_only=True,
+        positions=True,
         passes=lambda space, options: 4,
         source="Syed et al. 2023, arXiv 2310.10348",
     )

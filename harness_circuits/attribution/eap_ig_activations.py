@@ -38,7 +38,7 @@ from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
-from harness_circuits.passes.gradient_sums import GradientSums, Weighted
+from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
 from harness_circuits.passes.native import (
     HIDDEN,
@@ -84,7 +84,7 @@ class _SiteBatch:
         seen, self.logits = record(self.model, batch.clean)
         self.clean = outputs_of(self.model, batch.clean, seen)
         self.block_in = seen["block_in"]
-        self.sums = GradientSums(job.model, job.level, job.raw_heads)
+        self.sums = job.gradient_sums(batch)
         self.delta: Delta = delta_between(self.clean, self.replacement, self.model.sum_dtype)
 
     def score(self, points: Sequence[PathPoint], *, own: bool, without_first: bool = False) -> None:
@@ -181,6 +181,7 @@ def passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
 METHODS.register("EAP-IG-activations")(
     Method(
         function=eap_ig_activations,
+        positions=True,
         passes=passes,
         needs=path_needs,
         options={

@@ -32,7 +32,7 @@ from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
-from harness_circuits.passes.gradient_sums import GradientSums, Weighted
+from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass, run_with_gradients
 from harness_circuits.passes.mask_path import MaskPathRun, own_outputs, own_points
 
@@ -74,7 +74,7 @@ class _MaskPathBatch:
 
     def __init__(self, job: Job, batch: Batch) -> None:
         self.job, self.batch, self.model = job, batch, job.model
-        self.sums = GradientSums(job.model, job.level, job.raw_heads)
+        self.sums = job.gradient_sums(batch)
         self.replacement = job.ablation.replacement(self.model, batch)
         with torch.no_grad():
             self.clean_logits = self.model.forward(batch.clean)
@@ -127,6 +127,7 @@ METHODS.register("EAP-IG-circuits", also=("mask-path-IG", "Aumann-Shapley"))(
     Method(
         function=eap_ig_circuits,
         options={"ig_steps": IG_STEPS, "ig_rule": ig_rule_option("gausslegendre")},
+        positions=True,
         passes=lambda space, options: 3 + 3 * options["ig_steps"],
         source="Aumann and Shapley 1974; Sundararajan et al. 2017, arXiv 1703.01365",
     )

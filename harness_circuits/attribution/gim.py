@@ -64,6 +64,7 @@ METHODS.register("GIM")(
     Method(
         function=gim,
         clean_only=True,
+        positions=True,
         passes=lambda space, options: 4,
         options={
             "ln_rule": Option(Switch(), True, "the scale of norms is a constant"),

@@ -24,7 +24,7 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
-from harness_circuits.passes.gradient_sums import GradientSums, Weighted
+from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
 from harness_circuits.passes.native import (
     OUTPUTS,
@@ -79,7 +79,7 @@ class _PathBatch:
     ) -> None:
         self.job, self.batch, self.points, self.run_type = job, batch, points, run_type
         self.model: CircuitModel = job.model
-        self.sums = GradientSums(job.model, job.level, job.raw_heads)
+        self.sums = job.gradient_sums(batch)
         self.replacement: Outputs | None = job.ablation.replacement(self.model, batch)
         self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
         self.clean: _Clean | None = None

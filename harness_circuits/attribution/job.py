@@ -15,9 +15,15 @@ from torch import Tensor
 
 from harness_circuits.ablation import ABLATIONS, Ablation
 from harness_circuits.ablation.patching import Patching
-from harness_circuits.attribution.methods import METHODS, check_method, no_samples
+from harness_circuits.attribution.methods import (
+    METHODS,
+    check_method,
+    check_positions,
+    no_samples,
+)
 from harness_circuits.attribution.sums import ScoreSums
 from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
@@ -25,6 +31,7 @@ from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import read_options
 from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.passes.gradient_sums import GradientSums
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
 
@@ -45,6 +52,7 @@ class Job:
             right.)
         ranks: The processes that share the batches; each has all of them here.
         whole_prompts: Run every token, also where clean and corrupted are still the same.
+        spans: Where in the prompts units are; the batches' tokens are numbered by them.
     """
 
     model: CircuitModel
@@ -56,6 +64,7 @@ class Job:
     raw_heads: bool = False
     ranks: Ranks = ALONE
     whole_prompts: bool = False
+    spans: Spans | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.at(self.level))
@@ -63,7 +72,7 @@ class Job:
     @property
     def space(self) -> ScoreSpace:
         """The units to score."""
-        return ScoreSpace(self.model.graph, self.level)
+        return ScoreSpace(self.model.graph, self.level, self.spans)
 
     @property
     def n_examples(self) -> int:
@@ -100,6 +109,11 @@ class Job:
         """Score sums at zero: give to `watched`, add to their `total`, hand to `scores`."""
         sizes = [len(batch) for batch in self.batches]
         return ScoreSums(self.space.shape, self.model.device, sizes, self.keep_samples, self.own)
+
+    def gradient_sums(self, batch: Batch) -> GradientSums:
+        """What turns runs with gradients of a batch into scores of this job's units."""
+        spans = None if self.spans is None else batch.clean.spans
+        return GradientSums(self.model, self.level, self.raw_heads, spans)
 
     def zeros(self) -> Float[Tensor, "*units"]:
         """Score sums, in float64."""
@@ -156,6 +170,8 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     chosen = {**method.defaults, **given}
     method.check(**chosen)
     check_method(name, job.level, job.ablation.name, job.metric, given)
+    if job.spans is not None:
+        check_positions(name)
     before = job.model.counts.copy()
     if method.whole_prompts:
         job = replace(job, whole_prompts=True)

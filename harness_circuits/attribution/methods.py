@@ -55,6 +55,7 @@ class Method:
             replaced and clean outputs differ.
         learned: Whether its scores are learned in steps of some pairs each, so that which pairs share
             a step matters.
+        positions: Whether it scores edges at each span of the prompts (`positions=`).
         passes: (units, options): what it runs per pair, in forward passes; a backward pass
             counts as two.
         passes_in_all: (units, options): what it runs beside that however many pairs there are, in
@@ -75,6 +76,7 @@ class Method:
     samples: bool = True
     whole_prompts: bool = False
     learned: bool = False
+    positions: bool = False
     passes: Callable[[ScoreSpace, Mapping[str, Any]], float]
     passes_in_all: Callable[[ScoreSpace, Mapping[str, Any]], float] = _none
     needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
@@ -144,6 +146,19 @@ def check_method(
     for member in method.members({**method.defaults, **options}):
         check_method(member, level, ablation, metric)
     return method
+
+
+def check_positions(name: str) -> None:
+    """Make sure that a method scores edges at each span of the prompts.
+
+    Raises:
+        OptionError: It does not.
+    """
+    if not METHODS.get(name).positions:
+        able = ", ".join(other for other in METHODS if METHODS.get(other).positions)
+        raise OptionError(
+            f"method={name} is not defined over positions; with positions= there are {able}."
+        )
 
 
 def _with_gradients() -> list[str]:

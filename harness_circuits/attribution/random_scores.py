@@ -24,6 +24,7 @@ METHODS.register("random")(
         options={"seed": Option(SEED, 0, "seed of the scores; the run's by default")},
         gradients=False,
         samples=False,
+        positions=True,
         passes=lambda space, options: 0,
         source="floor",
     )

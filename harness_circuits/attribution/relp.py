@@ -43,6 +43,7 @@ METHODS.register("RelP")(
     Method(
         function=relp,
         clean_only=True,
+        positions=True,
         passes=lambda space, options: 4,
         options={
             "ln_rule": Option(Switch(), True, "the scale of norms is a constant"),

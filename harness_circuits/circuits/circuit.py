@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,8 @@ from jaxtyping import Bool
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.circuits.span_paths import on_paths
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import MismatchError
 
 
@@ -59,7 +61,12 @@ class Circuit:
 
     @cached_property
     def edges(self) -> Bool[np.ndarray, "src dst"]:
-        """Kept edges: of a circuit of other units, all edges that leave something kept."""
+        """Kept edges: of a circuit of other units, all edges that leave something kept.
+
+        Of a circuit over spans, the edges that are kept at some span.
+        """
+        if self.space.spans is not None:
+            return np.asarray(self.kept.any(axis=0))
         if self.space.level == "edge":
             return self.kept
         edges: np.ndarray = self.nodes[:, None] & self.space.graph.edge_mask
@@ -75,13 +82,28 @@ class Circuit:
         """Edges kept, where an edge from a source with k of its n neurons kept counts k / n.
 
         MIB's weighted edge count (Mueller et al. 2025, arXiv 2504.13151), over existing edges only.
-        A node that is not kept receives nothing, so edges into it do not count.
+        A node that is not kept receives nothing, so edges into it do not count. An edge that is kept
+        at k of n spans counts k / n, of those at which it exists.
         """
         graph = self.space.graph
+        if self.space.spans is not None:
+            shares = self.kept.sum(axis=0) / np.maximum(1, self.space.real.sum(axis=0))
+            return float(shares.sum())
         if self.space.level == "edge":
             return float(self.n_kept)
         share = self.space.shares(self.kept)
         return float((share[:, None] * (graph.edge_mask & self.into_kept)).sum())
+
+    def at_all_spans(self, spans: Spans) -> Circuit:
+        """This circuit of edges as one over spans, kept at every one.
+
+        Raises:
+            MismatchError: It has spans already.
+        """
+        if self.space.spans is not None:
+            raise MismatchError("The circuit is over spans already.")
+        space = replace(self.space, spans=spans)
+        return Circuit(space, space.real & self.kept)
 
     @property
     def into_kept(self) -> Bool[np.ndarray, "dst"]:
@@ -97,6 +119,8 @@ class Circuit:
         >>> circuit.n_kept, circuit.prune().n_kept
         (3, 2)
         """
+        if self.space.spans is not None:
+            return Circuit(self.space, on_paths(self.space.graph, self.space.spans, self.kept))
         useful = reachable(self.space.graph, self.edges)
         if self.space.level == "edge":
             owners = heads_of_destinations(self.space.graph, np.append(useful, True))

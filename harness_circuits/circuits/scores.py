@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int
 
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
+from harness_circuits.circuits.span_paths import on_paths
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import MismatchError, NumericalError, OptionError, shown
 
 if TYPE_CHECKING:
@@ -32,16 +34,21 @@ class ScoreSpace:
         level: `edge` has units [src, dst], `node` [src], `neuron` [src, model]: the coordinates of
             nodes' outputs; `mlp-neuron` [layer, d_mlp]: the hidden units of MLPs, beside which
             everything else is always kept.
+        spans: Where in prompts the units are, which makes edges [span, src, dst]; None for units
+            that are the same at all tokens.
         shape: Shape of an array with one entry per unit.
     """
 
     graph: Graph
     level: Level = "edge"
+    spans: Spans | None = None
     shape: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise OptionError(f"Unknown level {shown(self.level)}. Known: {', '.join(LEVELS)}.")
+        if self.spans is not None and self.level != "edge":
+            raise OptionError(f"Circuits over positions are of edges, not of {self.level}s.")
         graph = self.graph
         if self.level == HIDDEN_UNITS and graph.d_mlp is None:
             raise OptionError(
@@ -54,16 +61,29 @@ class ScoreSpace:
             "neuron": (graph.n_src, graph.d_model),
             HIDDEN_UNITS: (graph.n_layers, graph.d_mlp or 0),
         }
-        object.__setattr__(self, "shape", shapes[self.level])
+        shape = shapes[self.level]
+        whole = shape if self.spans is None else (len(self.spans), *shape)
+        object.__setattr__(self, "shape", whole)
+
+    @property
+    def everywhere(self) -> ScoreSpace:
+        """The same units without spans."""
+        return replace(self, spans=None)
 
     @cached_property
     def real(self) -> Bool[np.ndarray, "*units"]:
-        """True for units that exist."""
+        """True for units that exist: with spans, where a path leads to logits that are read."""
+        if self.spans is not None:
+            everywhere = np.repeat(self.graph.edge_mask[None], len(self.spans), axis=0)
+            everywhere[~np.array(self.spans.read), :, -1] = False
+            return on_paths(self.graph, self.spans, everywhere)
         return self.graph.edge_mask if self.level == "edge" else np.ones(self.shape, dtype=bool)
 
     @property
     def n_units(self) -> int:
         """Number of units that exist."""
+        if self.spans is not None:
+            return int(self.real.sum())
         return self.graph.n_edges if self.level == "edge" else int(np.prod(self.shape))
 
     def n_at(self, size: float, *, published: bool = False) -> int:
@@ -88,8 +108,11 @@ class ScoreSpace:
     def unit_name(self, *at: int) -> str:
         """Name of the unit at an index.
 
-        `a0.h1->m0`, `a0.h1`, `a0.h1[5]` for its neuron 5, or `m0.h[5]` for hidden unit 5.
+        `a0.h1->m0`, `a0.h1`, `a0.h1[5]` for its neuron 5, or `m0.h[5]` for hidden unit 5; with
+        spans `a0.h1->m0@S2`.
         """
+        if self.spans is not None:
+            return f"{self.graph.edge_name(*at[1:])}@{self.spans.names[at[0]]}"
         if self.level == "edge":
             return self.graph.edge_name(*at)
         if self.level == HIDDEN_UNITS:
@@ -109,6 +132,7 @@ class ScoreSpace:
 
     def shares(self, kept: Bool[np.ndarray, "*units"]) -> Float[np.ndarray, "src"]:
         """Which share of each source a circuit keeps; of edges, whether any leaves the source."""
+        kept = kept if self.spans is None else np.asarray(kept.any(axis=0))
         shares, rows = np.ones(self.graph.n_src), kept.reshape(len(kept), -1)
         shares[self.scored_sources] = rows.any(1) if self.level == "edge" else rows.mean(1)
         return shares
@@ -116,7 +140,8 @@ class ScoreSpace:
     def units_of(self, sources: Bool[np.ndarray, "src"]) -> Bool[np.ndarray, "*units"]:
         """The units that belong to some sources; edges belong to the source that they leave."""
         mine = sources[self.scored_sources]
-        whole = mine.reshape(-1, *[1] * (len(self.shape) - 1)) & self.real
+        further = len(self.shape) - 1 - (self.spans is not None)
+        whole = mine.reshape(-1, *[1] * further) & self.real
         return np.asarray(whole)
 
 
@@ -172,6 +197,15 @@ class Scores:
                 f"the first of {first}. "
                 "Check the model's dtype (float16 overflows easily; use float32 or bfloat16)."
             )
+
+    def everywhere(self) -> Scores:
+        """The scores without spans: each edge's sum over its spans, as the method alone gives it."""
+        if self.space.spans is None:
+            return self
+        samples = self.samples
+        if samples is not None:
+            samples = Samples(samples.sums.sum(axis=1), samples.sizes)
+        return Scores(self.space.everywhere, self.values.sum(axis=0), self.provenance, samples)
 
     def describe(self, **facts: Any) -> Scores:
         """Return the same scores with more provenance."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.commands.parser import CommandParser, of_kind, text_argument
 from harness_circuits.discovery import reader_in_force, tokenise
 from harness_circuits.errors import OptionError, TaskDataError, shown
@@ -25,13 +26,14 @@ from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.kinds import Name, Whole
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
+from harness_circuits.pairs.spans import Positions
 from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.pair_file import KINDS
 from harness_circuits.task_data.scorer import Scorer
 
 BATCH = 20
-OF_SETTINGS = ("compat", "metric", "attribution_metric")
+OF_SETTINGS = ("compat", "metric", "attribution_metric", "positions", "span_words")
 COUNT = of_kind(Whole(1, 10**9, texts=True))
 JSON_TEXT = of_kind(Name("JSON", most=1_000_000))
 _EPILOG = """\
@@ -58,7 +60,8 @@ def check_task_command(arguments: Sequence[str]) -> None:
     if Path(name).suffix.lower() in KINDS:  # a file of pairs
         name, metadata["pairs"] = "custom_circuit", options.task
     task = build_task(name, options.include_path, metadata)
-    task.score_by(Scorer(model.reader, run.settings.metric_names))
+    positions = run.settings.prompt_positions
+    task.score_by(Scorer(model.reader, run.settings.metric_names, positions=positions))
     metric = options.metric or task.metric
     for line in report(model, task, metric, show=options.show, limit=options.limit):
         print(clean(line))
@@ -144,9 +147,16 @@ def report(
     docs = task.eval_docs
     pairs = pairs_from_docs(list(docs)[:limit], name)
     tokenizer: Any = model.tokenizer
+    assert task.scorer is not None
+    positions = task.scorer.positions
+    if positions.mode != "none":
+        yield from _span_lines(
+            tokenise(reader, pairs, [METRICS.get(metric)], name, positions), positions
+        )
     for index, pair in enumerate(pairs[:show]):
         yield ""
-        yield from _alignment(tokenizer, pair, tokenise_pair(reader, pair, index))
+        tokens = tokenise_pair(reader, pair, index, name, positions)
+        yield from _alignment(tokenizer, pair, tokens)
     found = measure(model, name, METRICS.get(metric), pairs)
     yield ""
     yield f"full model on {len(pairs)} pairs to evaluate on:"
@@ -160,16 +170,29 @@ def report(
         yield near_chance_warning(chance, name, model.name)
 
 
+def _span_lines(pairs: Sequence[TokenPair], positions: Positions) -> Iterator[str]:
+    """Every span, with the pairs that have it and its tokens in them."""
+    yield f"spans (positions={positions.mode}), of the pairs to evaluate on:"
+    for name in Spans.of(pair.spans for pair in pairs).names:
+        counts = [pair.spans.count(name) for pair in pairs if name in pair.spans]
+        tokens = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+        yield f"  {name}: in {len(counts)} of {len(pairs)} pairs, {tokens} tokens"
+
+
 def _alignment(tokenizer: Any, pair: Pair, tokens: TokenPair) -> Iterator[str]:
-    """Tokens of both prompts side by side, and the answers."""
+    """Tokens of both prompts side by side, with their spans, and the answers."""
     columns = [
         [repr(tokenizer.decode([t])) for t in ids] for ids in (tokens.clean, tokens.corrupted)
     ]
     width = max(5, *map(len, columns[0]))
-    yield f"     {'clean':<{width}}  corrupted"
+    spans = tokens.spans or [""] * len(tokens.clean)
+    left = max(map(len, spans))
+    gap = f"{'span':<{max(4, left)}}  " if left else ""
+    yield f"     {gap}{'clean':<{width}}  corrupted"
     for at, (one, other) in enumerate(zip(*columns, strict=True)):
         mark = "" if one == other else "  <"
-        yield f"{at:4} {one:<{width}}  {other}{mark}"
+        span = f"{spans[at]:<{len(gap)}}"
+        yield f"{at:4} {span}{one:<{width}}  {other}{mark}"
     for kind, places in (("right", pair.correct), ("wrong", pair.incorrect)):
         shown = ", ".join(
             f"{pair.choices[at]!r} ({len(tokens.answers[at])} token"
@@ -209,6 +232,10 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--attribution_metric", type=text_argument, help="as in --model_args; by default the same"
     )
+    parser.add_argument(
+        "--positions", type=text_argument, help="as in --model_args: `spans` shows spans of tokens"
+    )
+    parser.add_argument("--span_words", type=text_argument, help="as in --model_args: went:gave:to")
     parser.add_argument("--limit", type=COUNT, default=100, help="pairs to measure on (100)")
     parser.add_argument(
         "--show",

@@ -143,7 +143,7 @@ def _scores(path: Path) -> Scores:
         raise CircuitFileError(
             f"{file} is one binary circuit; MIB takes importances or nine circuits (--circuits)."
         )
-    return item
+    return item.everywhere()  # MIB has no spans: an edge's importance is its sum over them
 
 
 def _circuits(path: Path, ranking: str) -> Contribution:

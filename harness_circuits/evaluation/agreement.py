@@ -31,7 +31,8 @@ def agreement(
     """AUROC, area under precision-recall, and recall at the true size.
 
     Args:
-        scores: Edge or node scores; of others, and of none, nothing is reported.
+        scores: Edge or node scores; of others, and of none, nothing is reported. Scores over spans
+            count with their sums.
         truth: The true circuit, over edges of the same graph.
         whole_heads: Take edges into a head's query, key and value as one, with the largest of
             their absolute scores, which is true if any of the three is.
@@ -42,6 +43,7 @@ def agreement(
     """
     if scores is None or truth is None or scores.space.level not in COMPARED:
         return {}
+    scores = scores.everywhere()
     real = scores.space.real.copy()
     wanted = truth.edges if scores.space.level == "edge" else truth.nodes
     if scores.space.level == "node":
@@ -145,6 +147,7 @@ def overlap_with_known(found: Given | None, task: str) -> dict[str, Any]:
 
 def _like(scores: Scores, known: Circuit) -> Circuit:
     """The circuit of a known one's size by absolute score, not pruned."""
+    scores = scores.everywhere()
     space, kept = scores.space, np.zeros(scores.space.shape, dtype=bool)
     n = known.n_kept if space.level == "edge" else int(known.nodes.sum())
     values = np.where(space.real, np.abs(scores.values), -1.0)

@@ -18,6 +18,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
+from harness_circuits.evaluation.null_spans import SpanGrowth
 
 MOST_MISSES = 1000  # edges in a row whose connections do not fit any more
 
@@ -37,7 +38,8 @@ def random_circuit(space: ScoreSpace, n_kept: int, seed: int) -> Circuit:
     Args:
         space: Its graph and level.
         n_kept: Units it keeps. At edge level it may keep a few less, where no edge is left that
-            fits (with 2 edges: `input->logits` and nothing that a single edge can add).
+            fits (with 2 edges: `input->logits` and nothing that a single edge can add); over spans
+            up to one of its shortest paths less.
         seed: Seed of the draw; the same seed and count give the same circuit.
     """
     generator = np.random.default_rng([seed, n_kept])
@@ -45,6 +47,8 @@ def random_circuit(space: ScoreSpace, n_kept: int, seed: int) -> Circuit:
         return Circuit.empty(space)
     if n_kept >= space.n_units:
         return Circuit.full(space)
+    if space.spans is not None:
+        return Circuit(space, SpanGrowth(space, space.spans, generator).grow(n_kept))
     if space.level == "edge":
         return Circuit(space, _Growth(space.graph, space.real, generator).grow(n_kept))
     kept = np.zeros(space.n_units, dtype=bool)

@@ -68,6 +68,7 @@ EVIDENCE.register("equivalence")(
         function=equivalence,
         lines=_lines,
         cost=lambda plan: Cost(),
+        positions=True,
         description="test: the circuit scores above and below the model equally often",
         source=SOURCE,
     )

@@ -80,6 +80,7 @@ EVIDENCE.register("incompleteness")(
         function=incompleteness,
         lines=_lines,
         cost=_cost,
+        positions=True,
         description="how far circuit and model differ when random halves of the circuit are taken away",
         source="Wang et al. 2023, arXiv 2211.00593",
     )

@@ -42,6 +42,7 @@ EVIDENCE.register("independence")(
         function=independence,
         lines=_lines,
         cost=lambda plan: Cost(circuits=plan.points),
+        positions=True,
         description="test: scores without the circuit are independent of the model's",
         source=SOURCE,
     )

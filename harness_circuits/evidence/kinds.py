@@ -45,6 +45,7 @@ class Kind:
         lines: From that to what people read.
         cost: What it runs.
         extras: What it needs of `Subject.extras`.
+        positions: Whether it is defined for circuits over spans of prompts (`positions=`).
         samples: Groups of training pairs whose score sums it needs; 0 if it needs none.
         description: One line for documentation and messages.
         source: The paper.
@@ -54,6 +55,7 @@ class Kind:
     lines: Callable[[Mapping[str, Any]], list[str]]
     cost: Callable[[Plan], Cost]
     extras: tuple[str, ...] = ()
+    positions: bool = False
     samples: int = 0
     description: str
     source: str

@@ -45,6 +45,7 @@ EVIDENCE.register("necessity")(
         function=necessity,
         lines=_lines,
         cost=lambda plan: Cost(circuits=plan.points),
+        positions=True,
         description="faithfulness of the model without the circuit, at every size",
         source="Wang et al. 2023, arXiv 2211.00593",
     )

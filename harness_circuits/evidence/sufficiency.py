@@ -63,6 +63,7 @@ EVIDENCE.register("sufficiency")(
         function=sufficiency,
         lines=lambda found: lines("sufficiency", "nearer than", found),
         cost=lambda plan: Cost(circuits=plan.draws * plan.points),
+        positions=True,
         description="test: nearer to the model than 90% of random circuits of its size",
         source=SOURCE,
     )

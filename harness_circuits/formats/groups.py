@@ -24,6 +24,8 @@ from harness_circuits.formats.checks import other_model, ungrouped
 
 def expressible(space: ScoreSpace) -> bool:
     """Whether a JSON file has room for scores of these units: EAP-IG's, or ours of hidden units."""
+    if space.spans is not None:
+        return False
     return space.level != "edge" or space.graph == ungrouped(space.graph)
 
 
@@ -31,9 +33,14 @@ def expand(item: Scores | Circuit) -> Scores | Circuit:
     """The same scores or circuit over the ungrouped graph.
 
     Raises:
-        CircuitFileError: Edge scores over grouped heads.
+        CircuitFileError: Edge scores over grouped heads, or units over spans of prompts.
     """
     space = item.space
+    if space.spans is not None:
+        raise CircuitFileError(
+            f"The formats of EAP-IG and MIB have no room for spans ({len(space.spans)} of them here). "
+            "Write a .safetensors file, or scores without spans: scores.everywhere()."
+        )
     target = ScoreSpace(ungrouped(space.graph), space.level)
     if target == space:
         return item
@@ -62,6 +69,11 @@ def fit(path: Path, item: Scores | Circuit, graph: Graph | None) -> Scores | Cir
         return item
     if ungrouped(found) != ungrouped(graph):
         raise other_model(path, found, graph)
+    if item.space.spans is not None:
+        raise CircuitFileError(
+            f"{path} is over spans and {found.n_kv_heads} key/value heads per layer, this model's graph "
+            f"has {graph.n_kv_heads}; choose kv_heads to match the file."
+        )
     target = ScoreSpace(graph, item.space.level)
     if isinstance(item, Scores):
         if target.level == "edge":

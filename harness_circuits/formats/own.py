@@ -5,7 +5,8 @@
                           circuit stands beside them
     circuits.safetensors  one boolean array per circuit, named like `absolute@0.05`
 
-Unlike EAP-IG's, these can hold graphs with grouped key/value heads.
+Unlike EAP-IG's, these can hold graphs with grouped key/value heads, and units over spans of prompts:
+the header has the spans then, and arrays an axis of them, [span, src, dst].
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import LEVELS, Scores, ScoreSpace
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import CircuitError, CircuitFileError, shown
 from harness_circuits.formats.checks import check_file, check_finite
 from harness_circuits.formats.parts import IN_GRAPH, SCORES, Parts, Read
@@ -168,6 +170,7 @@ def _write(
         "level": space.level,
         "graph": json.dumps(space.graph.to_dict()),
         "provenance": json.dumps(dict(provenance), default=str),
+        **({} if space.spans is None else {"spans": json.dumps(space.spans.to_dict())}),
         **extra,
     }
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -228,7 +231,9 @@ def _space(path: Path, header: Mapping[str, str], of: str = "") -> ScoreSpace:
     if level not in LEVELS:
         raise CircuitFileError(f"{path}: unknown level {shown(level, 80)}.")
     try:
-        return ScoreSpace(Graph.from_dict(_json(path, header, f"{of}graph")), level)
+        graph = Graph.from_dict(_json(path, header, f"{of}graph"))
+        spans = Spans.from_dict(_json(path, header, "spans")) if "spans" in header else None
+        return ScoreSpace(graph, level, None if of else spans)
     except CircuitError as error:
         raise CircuitFileError(f"{path}: {error}") from error
 

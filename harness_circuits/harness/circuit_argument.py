@@ -152,4 +152,5 @@ def scorer_in_force(model: CircuitModel, settings: Settings) -> Scorer:
     Raises:
         OptionError: The settings ask for a first token that the model cannot have.
     """
-    return Scorer(reader_in_force(model, settings), settings.metric_names)
+    reader = reader_in_force(model, settings)
+    return Scorer(reader, settings.metric_names, positions=settings.prompt_positions)

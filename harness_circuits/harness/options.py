@@ -67,11 +67,16 @@ class Options:
         return replace(self.settings, ablation="patching")
 
     def check_ordinary_ablation(self) -> None:
-        """Make sure that the ablation is defined for tasks without pairs.
+        """Make sure that the ablation is defined for tasks without pairs, and no spans are wanted.
 
         Raises:
-            OptionError: It is not.
+            OptionError: It is not, or units are at spans of prompts.
         """
+        if self.settings.positions != "none":
+            raise OptionError(
+                f"positions={self.settings.positions} cannot be used for tasks without pairs: a circuit "
+                "over spans says nothing of other prompts. Leave it out."
+            )
         ablation = self.settings.ablation
         kind = ABLATIONS.get(ablation)
         if kind.constant is None:

@@ -22,6 +22,7 @@ class Inputs:
         mask: Additive attention mask [batch, 1, pos, key] where it is not the causal one.
         prefix: What has been run already of each prompt; the ids are those behind it, and
             positions are given.
+        spans: Number of the span that each token lies in; None where positions play no part.
     """
 
     ids: Int[Tensor, "batch pos"]
@@ -29,6 +30,7 @@ class Inputs:
     positions: Int[Tensor, "batch pos"] | None = None
     mask: Float[Tensor, "batch 1 pos key"] | None = None
     prefix: Prefix | None = None
+    spans: Int[Tensor, "batch pos"] | None = None
 
     def __post_init__(self) -> None:
         assert self.ids.ndim == 2 and self.reads.ndim == 1
@@ -38,7 +40,8 @@ class Inputs:
         """The same rows, a number of times one after the other."""
         positions = None if self.positions is None else self.positions.repeat(times, 1)
         mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
-        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix)
+        spans = None if self.spans is None else self.spans.repeat(times, 1)
+        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix, spans)
 
     def rows(self, rows: Int[Tensor, "row"]) -> Inputs:
         """Some of the rows."""

@@ -95,6 +95,24 @@ class TextReader:
         put = self.always and not any(begun)
         return [self._with_first(list(ids)) if put else list(ids) for ids in found]
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """For every token of `encode(text)`, its characters: start and end; none of special tokens.
+
+        Raises:
+            OptionError: The tokenizer does not know them.
+        """
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise OptionError(
+                f"positions=spans needs a tokenizer that knows the characters of its tokens (a fast "
+                f"one); {type(self.tokenizer).__name__} does not. Use positions=tokens."
+            )
+        begun = self.begins_with_first_token(text)
+        special = self.add_bos_token is not False and not begun
+        found = self.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+        places = [(int(start), int(end)) for start, end in found["offset_mapping"]]
+        added = len(self.encode(text)) - len(places)
+        return [(0, 0)] * added + places
+
     def _with_first(self, ids: list[int]) -> list[int]:
         assert self.prefix is not None, "with_first_token has made sure of it"
         return ids if ids[:1] == [self.prefix] else [self.prefix, *ids]

@@ -25,6 +25,7 @@ from harness_circuits.options.kinds import (
     mapping,
 )
 from harness_circuits.options.option import options_of, setting
+from harness_circuits.options.words import Words
 
 RANKINGS = ("both", *Ranking)
 COMPAT = ("none", "mib")
@@ -47,6 +48,15 @@ class SettingsFields:
         "edge",
         "units: edges, nodes, neurons (coordinates of outputs) or mlp-neurons (hidden units)",
         names_the_run=True,
+    )
+    positions: str = setting(
+        Choice(("none", "spans", "tokens")),
+        "none",
+        "units at each place of the prompts: named spans, or every token",
+        names_the_run=True,
+    )
+    span_words: tuple[str, ...] | None = setting(
+        Words(30), None, "words at which spans begin, in place of the pairs' own spans", none=True
     )
     ablation: str = setting(
         Name("an ablation's name"), "patching", "what replaces removed units", names_the_run=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -65,3 +66,18 @@ def _encode_behind(reader: TextReader, text: str) -> list[int]:
         if both[: len(before)] == before and len(both) > len(before):
             return both[len(before) :]
     return reader.encode_inside(text)
+
+
+def length_message(tokenizer: Any, name: str, clean: list[int], corrupted: list[int]) -> str:
+    """Why prompts of different length are no pair, with their first difference."""
+    shorter = min(len(clean), len(corrupted))
+    at = next((i for i in range(shorter) if clean[i] != corrupted[i]), shorter)
+
+    def token(ids: list[int]) -> str:
+        return repr(tokenizer.decode([ids[at]])) if at < len(ids) else "the end"
+
+    return (
+        f"{name}: clean has {len(clean)} tokens, corrupted has {len(corrupted)} (first difference at "
+        f"token {at}: {token(clean)} / {token(corrupted)}). Position-wise patching needs equal "
+        "lengths: use words with the same number of tokens, or leave the pair out."
+    )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from harness_circuits.errors import PairError, TaskDataError, shown
+from harness_circuits.pairs.spans import Span, read_spans
+
+TEXT = ("clean", "corrupted", "choices", "correct", "incorrect")  # what makes a pair the pair it is
+SPANS = ("spans", "corrupted_spans")
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Pair:
         choices: Continuations of the prompt, with their leading space where they have one.
         correct: Indices of the choices that are right on the clean prompt.
         incorrect: Indices of the choices they are compared with.
+        spans: Named spans of the clean prompt's characters, in their order; given as a mapping of
+            names to [start, end] they become that. Circuits over positions need them.
+        corrupted_spans: Those of the corrupted prompt; none: at the same tokens.
     """
 
     clean: str
@@ -28,11 +35,22 @@ class Pair:
     choices: tuple[str, ...]
     correct: tuple[int, ...]
     incorrect: tuple[int, ...]
+    spans: tuple[Span, ...] = ()
+    corrupted_spans: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         problem = self._problem()
         if problem:
             raise PairError(f"A pair cannot be used: {problem} (clean prompt {shown(self.clean)}).")
+        for name, text in zip(SPANS, (self.clean, self.corrupted), strict=True):
+            object.__setattr__(self, name, read_spans(getattr(self, name), text, name))
+        if self.corrupted_spans and {s.name for s in self.spans} != {
+            s.name for s in self.corrupted_spans
+        }:
+            raise PairError(
+                "A pair cannot be used: spans and corrupted_spans have different names (clean prompt "
+                f"{shown(self.clean)})."
+            )
 
     @classmethod
     def from_doc(cls, doc: Mapping[str, Any]) -> Pair:
@@ -41,7 +59,7 @@ class Pair:
         Raises:
             PairError: A field is missing or does not fit the others.
         """
-        missing = [name for name in cls.__dataclass_fields__ if name not in doc]
+        missing = [name for name in TEXT if name not in doc]
         if missing:
             raise PairError(f"A pair lacks the fields {missing}; it has {sorted(doc)}.")
         return cls(
@@ -50,6 +68,7 @@ class Pair:
             _items(doc["choices"]),
             _items(doc["correct"]),
             _items(doc["incorrect"]),
+            *(() if doc.get(name) is None else doc[name] for name in SPANS),
         )
 
     def _problem(self) -> str:
@@ -183,6 +202,7 @@ def pairs_from_docs(docs: Iterable[Mapping[str, Any]], where: str) -> list[Pair]
 
 
 def fingerprint(pairs: Sequence[Pair]) -> str:
-    """A short hash of pairs, the same for the same pairs in the same order."""
-    text = json.dumps([asdict(pair) for pair in pairs], sort_keys=True)
+    """A short hash of pairs, the same for the same pairs in the same order, whatever their spans."""
+    rows = [{name: getattr(pair, name) for name in TEXT} for pair in pairs]
+    text = json.dumps(rows, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

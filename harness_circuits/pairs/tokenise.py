@@ -18,13 +18,15 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import PairError, shown
 from harness_circuits.models.circuit_model import Inputs
 from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.answer_tree import AnswerTree, answer_tree, tree_layout
-from harness_circuits.pairs.encode import encode_answers
+from harness_circuits.pairs.encode import encode_answers, length_message
 from harness_circuits.pairs.grouping import group_by_start, shared_tokens
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.spans import NO_POSITIONS, Positions, numbered
 
 # Why a pair cannot be used with a tokenizer: what is counted where such pairs are left out.
 UNEQUAL_LENGTHS = "clean and corrupted differ in token length"
@@ -47,6 +49,7 @@ class TokenPair:
         correct: Indices of correct choices.
         incorrect: Indices of incorrect choices.
         index: The pair's number among all pairs of its split.
+        spans: The span of every token of the prompts, by name; none where positions play no part.
     """
 
     clean: tuple[int, ...]
@@ -55,6 +58,7 @@ class TokenPair:
     correct: tuple[int, ...]
     incorrect: tuple[int, ...]
     index: int = 0
+    spans: tuple[str, ...] = ()
 
     @property
     def first_difference(self) -> int:
@@ -123,19 +127,29 @@ def tokenise_pair(
     pair: Pair,
     index: int,
     where: str = "pairs",
+    positions: Positions = NO_POSITIONS,
 ) -> TokenPair:
     """Encode one pair and check its alignment.
 
+    Args:
+        tokenizer: A tokenizer or a reader.
+        pair: The pair.
+        index: Its number.
+        where: What messages call the pairs.
+        positions: How its prompts are divided into spans.
+
     Raises:
         PairError: Prompts differ in token length or not at all, an answer has no token of its own, or
-            a prompt with an answer is longer than what the model takes at once.
+            a prompt with an answer is longer than what the model takes at once; or its spans are
+            not the same tokens in both.
+        OptionError: The tokenizer does not know the characters of its tokens, and spans need them.
     """
     name = f"{where}, pair {index}"
     reader = TextReader.of(tokenizer)
-    clean = reader.encode(pair.clean.rstrip(" "))
-    corrupted = reader.encode(pair.corrupted.rstrip(" "))
+    prompts = pair.clean.rstrip(" "), pair.corrupted.rstrip(" ")
+    clean, corrupted = (reader.encode(prompt) for prompt in prompts)
     if len(clean) != len(corrupted):
-        message = _length_message(reader.tokenizer, name, clean, corrupted)
+        message = length_message(reader.tokenizer, name, clean, corrupted)
         raise PairError(message, UNEQUAL_LENGTHS)
     if clean == corrupted:
         message = f"{name}: clean and corrupted prompt are the same: {shown(pair.clean)}."
@@ -149,7 +163,9 @@ def tokenise_pair(
                 NO_ANSWER_TOKEN,
             )
     _check_length(reader, name, len(clean), answers)
-    return TokenPair(tuple(clean), tuple(corrupted), answers, pair.correct, pair.incorrect, index)
+    spans = positions.of(reader, prompts, (pair.spans, pair.corrupted_spans), name)
+    ids = tuple(clean), tuple(corrupted)
+    return TokenPair(*ids, answers, pair.correct, pair.incorrect, index, spans)
 
 
 def _check_length(
@@ -194,6 +210,7 @@ def make_batches(
     whole_answers: bool = True,
     share_prefix: bool = True,
     room: int = 0,
+    spans: Spans | None = None,
 ) -> list[Batch]:
     """Group pairs by token length (and answer tree) into batches of at most `batch_size`.
 
@@ -204,6 +221,10 @@ def make_batches(
         share_prefix: Group pairs by their first difference too, and note what a batch's pairs share
             before it; False: in the order they come, nothing shared.
         room: Pairs that one pass has memory for, where that is more than `batch_size`.
+        spans: The spans that tokens are numbered by, of pairs that have them.
+
+    Raises:
+        MismatchError: A pair has a span that is none of these.
     """
     groups: dict[tuple[Any, ...], list[tuple[TokenPair, AnswerTree]]] = defaultdict(list)
     for pair in pairs:
@@ -218,12 +239,14 @@ def make_batches(
         starts = [min(p.first_difference, n_prompt - 1) * share_prefix for p, _ in members]
         for numbers in group_by_start(starts, n_tokens, batch_size):
             shared = shared_tokens(min(starts[at] for at in numbers), n_tokens)
-            batch = _batch([members[at] for at in numbers], n_prompt, shared)
+            batch = _batch([members[at] for at in numbers], n_prompt, shared, spans)
             batches.append(replace(batch, room=max(room, batch_size) * n_tokens))
     return batches
 
 
-def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int, shared: int) -> Batch:
+def _batch(
+    members: list[tuple[TokenPair, AnswerTree]], n_prompt: int, shared: int, spans: Spans | None
+) -> Batch:
     pairs = [pair for pair, _ in members]
     trees = [tree for _, tree in members]
     parents = trees[0].parents
@@ -232,10 +255,11 @@ def _batch(members: list[tuple[TokenPair, AnswerTree]], n_prompt: int, shared: i
     if parents:
         positions, mask = tree_layout(parents, n_prompt, len(pairs))
     appended = torch.tensor([tree.tokens for tree in trees], dtype=torch.long)
+    numbers = None if spans is None else numbered([p.spans for p in pairs], len(parents), spans)
 
     def inputs(prompts: list[tuple[int, ...]]) -> Inputs:
         ids = torch.cat([torch.tensor(prompts, dtype=torch.long), appended], dim=1)
-        return Inputs(ids, reads, positions, mask)
+        return Inputs(ids, reads, positions, mask, spans=numbers)
 
     return Batch(
         inputs([pair.clean for pair in pairs]),
@@ -264,17 +288,3 @@ def _answers(members: list[tuple[TokenPair, AnswerTree]]) -> Answers:
         correct[row, list(pair.correct)] = True
         incorrect[row, list(pair.incorrect)] = True
     return Answers(reads, tokens, real, correct, incorrect)
-
-
-def _length_message(tokenizer: Any, name: str, clean: list[int], corrupted: list[int]) -> str:
-    shorter = min(len(clean), len(corrupted))
-    at = next((i for i in range(shorter) if clean[i] != corrupted[i]), shorter)
-
-    def token(ids: list[int]) -> str:
-        return repr(tokenizer.decode([ids[at]])) if at < len(ids) else "the end"
-
-    return (
-        f"{name}: clean has {len(clean)} tokens, corrupted has {len(corrupted)} (first difference at "
-        f"token {at}: {token(clean)} / {token(corrupted)}). Position-wise patching needs equal "
-        "lengths: use words with the same number of tokens, or leave the pair out."
-    )

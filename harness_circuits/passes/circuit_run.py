@@ -181,8 +181,11 @@ class CircuitRun:
         self.model = stream.model
         self.inputs = inputs
         self.stream = stream
-        mixer = EdgeMixer if circuit.space.level == "edge" else NodeMixer
-        self.mixer: EdgeMixer | NodeMixer = mixer(circuit, stream)
+        self.mixer: EdgeMixer | NodeMixer
+        if circuit.space.level == "edge":
+            self.mixer = EdgeMixer(circuit, stream, inputs.spans)
+        else:
+            self.mixer = NodeMixer(circuit, stream)
 
     def projected(self, index: int, layer: Layer) -> Iterator[PerHead]:
         """Queries, keys and values, from the circuit's inputs where any are kept."""

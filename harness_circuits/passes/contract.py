@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel
@@ -23,6 +23,7 @@ from harness_circuits.passes.gradients import DestinationGradients, OutputGradie
 from harness_circuits.passes.native import Outputs, hidden_of
 
 PostNorm = Literal["jacobian", "frozen", "skipped"]
+Tokens = slice | Int[Tensor, "token"]  # which of a batch's tokens
 
 CHUNK_BYTES = 64 * 2**20  # larger chunks are no faster
 
@@ -66,11 +67,12 @@ def contract_edges(
     model: CircuitModel,
     delta: Delta,
     gradients: DestinationGradients,
-    out: Float[Tensor, "src dst"],
+    out: Float[Tensor, "*span src dst"],
     attention: dict[int, Tensor] | None = None,
     sources: slice | None = None,
     *,
     raw_heads: bool = False,
+    spans: Int[Tensor, "batch pos"] | None = None,
 ) -> None:
     """Add the edge scores of one batch to `out`, in place.
 
@@ -85,6 +87,7 @@ def contract_edges(
         sources: Score only these sources: the input, all heads of a layer or an MLP, or several
             such neighbours.
         raw_heads: Take heads' outputs as they are before a post-norm.
+        spans: The span of each token, where `out` has sums for every span.
     """
     graph = model.graph
     model.counts["contraction"] += 1
@@ -95,9 +98,8 @@ def contract_edges(
     store = delta.embedded.new_empty(n_src * step * graph.d_model)
     post_norm: PostNorm = "frozen" if gradients.frozen_norms else "jacobian"
     post_norm = "skipped" if raw_heads else post_norm
-    for first in range(0, n_tokens, step):
-        tokens = slice(first, min(first + step, n_tokens))
-        shape = (n_src, tokens.stop - first, graph.d_model)
+    for tokens, n, sums in _chunks(n_tokens, step, out, spans):
+        shape = (n_src, n, graph.d_model)
         chunk = store[: math.prod(shape)].view(shape)
         fill(model, delta, tokens, chunk, attention, post_norm=post_norm, sources=wanted)
         flat = chunk.view(n_src, -1)
@@ -105,7 +107,25 @@ def contract_edges(
             rows = slice(wanted.start, min(wanted.stop, visible))
             if rows.start < rows.stop:
                 seen = flat[: rows.stop - rows.start]
-                out[rows, columns] -= (seen @ gradient.flatten(1).T).to(out.dtype)
+                sums[rows, columns] -= (seen @ gradient.flatten(1).T).to(out.dtype)
+
+
+def _chunks(
+    n_tokens: int,
+    step: int,
+    out: Float[Tensor, "*span src dst"],
+    spans: Int[Tensor, "batch pos"] | None,
+) -> Iterator[tuple[Tokens, int, Float[Tensor, "src dst"]]]:
+    """Tokens in chunks, how many they are, and what their products are added to."""
+    if spans is None:
+        for first in range(0, n_tokens, step):
+            last = min(first + step, n_tokens)
+            yield slice(first, last), last - first, out
+        return
+    flat = spans.flatten().to(out.device)
+    for number in flat.unique().tolist():
+        for part in (flat == number).nonzero().flatten().split(step):
+            yield part, len(part), out[number]
 
 
 def tokens_per_chunk(model: CircuitModel, n_tokens: int, rows: int) -> int:
@@ -117,19 +137,19 @@ def tokens_per_chunk(model: CircuitModel, n_tokens: int, rows: int) -> int:
 def fill(
     model: CircuitModel,
     delta: Delta,
-    tokens: slice,
+    tokens: Tokens,
     out: Float[Tensor, "src token model"],
     attention: dict[int, Tensor] | None = None,
     *,
     post_norm: PostNorm = "jacobian",
     sources: slice | None = None,
 ) -> None:
-    """Write what sources' differences do to the residual stream, for a range of tokens.
+    """Write what sources' differences do to the residual stream, for some tokens.
 
     Args:
         model: The model.
         delta: Output differences.
-        tokens: The range.
+        tokens: Which.
         out: Where to write.
         attention: See `contract_edges`.
         post_norm: How a head's difference passes a post-norm: by its Jacobian, by its scale alone
@@ -175,7 +195,7 @@ def apply_jacobian_(
 
 
 def _blocks(
-    model: CircuitModel, gradients: DestinationGradients, tokens: slice
+    model: CircuitModel, gradients: DestinationGradients, tokens: Tokens
 ) -> Iterator[tuple[slice, int, Tensor]]:
     """Per destination block: columns, how many sources it sees, gradients [dst, token, model]."""
     graph = model.graph
@@ -195,7 +215,7 @@ def _blocks(
 
 
 def _attention(
-    model: CircuitModel, gradients: DestinationGradients, index: int, tokens: slice
+    model: CircuitModel, gradients: DestinationGradients, index: int, tokens: Tokens
 ) -> Float[Tensor, "dst token model"]:
     """Gradients at a layer's query, key and value inputs."""
     layer, graph = model.layers[index], model.graph

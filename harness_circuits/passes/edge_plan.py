@@ -1,7 +1,8 @@
 """Which differences the destinations of an edge circuit add up, worked out once per circuit.
 
 Destinations of a block that keep the same edges share a row. A row lists the sources that it keeps, or
-the ones that it leaves out of the total of all: whichever are fewer.
+the ones that it leaves out of the total of all: whichever are fewer. In a circuit over spans, a row
+lists these for every span, and destinations share one if they keep the same edges at every span.
 """
 
 from __future__ import annotations
@@ -39,11 +40,9 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Sums:
-    """What one block of destinations adds up.
+    """What one block of destinations adds up, at the tokens of one span.
 
     Attributes:
-        kept: Distinct rows, over the sources before the block.
-        of: For each destination, its row, or -1 where nothing is kept.
         slots: What the rows add up, one row after the other, as slots of `EdgePlan`.
         starts: Where each row begins in `slots`.
         signs: -1 for a slot that is subtracted, else 1; None where all are added.
@@ -51,13 +50,26 @@ class Sums:
         mixtures: In post-norm models, which heads' differences are normalised together.
     """
 
-    kept: Bool[np.ndarray, "row src"]
-    of: Int[np.ndarray, "dst"]
     slots: Int[Tensor, "entry"]
     starts: Int[Tensor, "row"]
     signs: Float[Tensor, "entry"] | None
     total: bool
     mixtures: tuple[Mixture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one block of destinations.
+
+    Attributes:
+        n_rows: Their number.
+        of: For each destination, its row, or -1 where nothing is kept.
+        sums: What they add up, for every span; one for all tokens where there are no spans.
+    """
+
+    n_rows: int
+    of: Int[np.ndarray, "dst"]
+    sums: tuple[Sums, ...]
 
 
 class EdgePlan:
@@ -110,21 +122,22 @@ class EdgePlan:
             for layer in range(graph.n_layers):
                 self._linear[self.head_slots(layer)] = False
         self._totals = totals and not post_norm
-        edges = circuit.edges[self.needed]
+        edges = circuit.kept.reshape(-1, graph.n_src, graph.n_dst)[:, self.needed]
         n_before = np.searchsorted(self.needed, graph.n_visible)
         self.attention, self.mlp = [], []
         for layer in range(graph.n_layers):
             columns = graph.attention_slice(layer)
-            self.attention.append(self._sums(edges[: n_before[columns.start], columns]))
+            self.attention.append(self._block(edges[:, : n_before[columns.start], columns]))
             mlp = graph.mlp_destination(layer)
             # A parallel MLP reads the total after this layer's heads, which it does not see.
             columns = slice(mlp, mlp + 1)
-            self.mlp.append(self._sums(edges[: n_before[mlp], columns], no_total=graph.parallel))
-        self.final = self._sums(edges[:, -1:])
+            into_mlp = edges[:, : n_before[mlp], columns]
+            self.mlp.append(self._block(into_mlp, no_total=graph.parallel))
+        self.final = self._block(edges[:, :, -1:])
         layers = zip(self.attention, n_kv_weights, places.layers, strict=True)
-        self.readings = [self._readings(sums.of, n, device) for sums, n, device in layers]
+        self.readings = [self._readings(block.of, n, device) for block, n, device in layers]
         everything = (*self.attention, *self.mlp, self.final)
-        used = any(sums.total for sums in everything)
+        used = any(sums.total for block in everything for sums in block.sums)
         self.total = self.base + 1 if used else None
         self.n_slots = self.base + 1 + used
 
@@ -151,25 +164,28 @@ class EdgePlan:
             "v": read_rows(v, n_kv_weights, device),
         }
 
-    def _sums(self, edges: Bool[np.ndarray, "src dst"], *, no_total: bool = False) -> Sums:
+    def _block(self, edges: Bool[np.ndarray, "span src dst"], *, no_total: bool = False) -> Block:
         patterns: dict[bytes, int] = {}
-        of = np.full(edges.shape[1], -1)
+        of = np.full(edges.shape[2], -1)
         rows: list[np.ndarray] = []
-        for column in np.flatnonzero(edges.any(axis=0)):
-            key = np.packbits(edges[:, column]).tobytes()
+        for column in np.flatnonzero(edges.any(axis=(0, 1))):
+            key = np.packbits(edges[:, :, column]).tobytes()
             if key not in patterns:
                 patterns[key] = len(rows)
-                rows.append(edges[:, column])
+                rows.append(edges[:, :, column])
             of[column] = patterns[key]
-        lists = [self._slots(row, self._totals and not no_total) for row in rows]
+        kept = np.array(rows, dtype=bool).reshape(len(rows), *edges.shape[:2]).transpose(1, 0, 2)
+        return Block(len(rows), of, tuple(self._sums(each, no_total=no_total) for each in kept))
+
+    def _sums(self, kept: Bool[np.ndarray, "row src"], *, no_total: bool) -> Sums:
+        lists = [self._slots(row, self._totals and not no_total) for row in kept]
         starts = np.cumsum([0, *(len(slots) for slots, _ in lists)])
-        flat = [np.concatenate(part) for part in zip(*lists, strict=True)] if rows else None
+        flat = [np.concatenate(part) for part in zip(*lists, strict=True)] if len(kept) else None
         slots, signs = (np.zeros(0, dtype=int), np.zeros(0)) if flat is None else flat
-        kept = np.array(rows, dtype=bool).reshape(len(rows), len(edges))
         signed = self._placed(signs).to(self._dtype) if (signs < 0).any() else None
         entries, begins = self._placed(slots), self._placed(starts[:-1])
         total = bool((slots > self.base).any())
-        return Sums(kept, of, entries, begins, signed, total, self._mixtures(kept))
+        return Sums(entries, begins, signed, total, self._mixtures(kept))
 
     def _placed(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).to(self._places.stream)

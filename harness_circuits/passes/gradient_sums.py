@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness_circuits.circuits.scores import HIDDEN_UNITS, Level
@@ -49,11 +49,13 @@ class GradientSums:
         model: The model.
         level: Units that are scored.
         raw_heads: In post-norm models, take heads' outputs as they are before the post-norm.
+        spans: The span of each of the runs' tokens, where edges are scored at every span.
     """
 
     model: CircuitModel
     level: Level
     raw_heads: bool = False
+    spans: Int[Tensor, "batch pos"] | None = None
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -92,7 +94,7 @@ class GradientSums:
         self,
         runs: Iterator[Weighted],
         delta: Callable[[], Delta],
-        total: Float[Tensor, "src dst"],
+        total: Float[Tensor, "*span src dst"],
         sources: slice | None,
     ) -> None:
         gradients: DestinationGradients | None = None
@@ -101,13 +103,23 @@ class GradientSums:
             add_destination_gradients(gradients, self.model, item.run, item.weight)
             if self._run_by_run:
                 attention = item.run.seen["attention"]
-                contract_edges(self.model, delta(), gradients, total, attention, sources)
+                contract_edges(
+                    self.model, delta(), gradients, total, attention, sources, spans=self.spans
+                )
                 gradients = None
                 del attention
             del item  # it would be kept through the next run otherwise
         if gradients is not None:
-            raw = self.raw_heads
-            contract_edges(self.model, delta(), gradients, total, None, sources, raw_heads=raw)
+            contract_edges(
+                self.model,
+                delta(),
+                gradients,
+                total,
+                None,
+                sources,
+                raw_heads=self.raw_heads,
+                spans=self.spans,
+            )
 
     def _add_outputs(
         self,

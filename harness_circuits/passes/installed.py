@@ -17,6 +17,7 @@ from transformers import Cache
 
 from harness_circuits.circuits.circuit import Circuit, check_same_graph
 from harness_circuits.circuits.scores import HIDDEN_UNITS
+from harness_circuits.errors import MismatchError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.positions import positions_of
 from harness_circuits.passes.ablated import AblatedStream, Room
@@ -43,9 +44,14 @@ class InstalledCircuit:
             constant: What replaces every source's output, of batch and position size 1.
 
         Raises:
-            MismatchError: The circuit belongs to another graph.
+            MismatchError: The circuit belongs to another graph, or is over spans of prompts.
         """
         check_same_graph(circuit.space, model.graph, model.name)
+        if circuit.space.spans is not None:
+            raise MismatchError(
+                "A circuit over spans runs on the pairs whose spans these are; other texts have none. "
+                "Discover with positions=none for ordinary tasks."
+            )
         assert constant.embedded.shape[:2] == (1, 1)
         self.model, self.circuit, self.constant = model, circuit, constant
         self._positions: Tensor | None = None

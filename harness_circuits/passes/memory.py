@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import psutil
 import torch
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.hidden import mlp_width
@@ -32,11 +34,13 @@ class Needs:
         patched: Units are patched one by one, `PATCHED_TOKENS` a pass whatever the batch.
         more: What else it keeps: each gives, for a model, bytes per token and bytes whatever the
             batch.
+        fixed: Bytes whatever the batch and the model.
     """
 
     runs: int = 1
     patched: bool = False
     more: tuple[Callable[[CircuitModel], tuple[int, int]], ...] = ()
+    fixed: int = 0
 
     @staticmethod
     def of_all(several: Iterable[Needs]) -> Needs:
@@ -46,6 +50,7 @@ class Needs:
             runs=max(needs.runs for needs in found),
             patched=any(needs.patched for needs in found),
             more=tuple(dict.fromkeys(one for needs in found for one in needs.more)),
+            fixed=max(needs.fixed for needs in found),
         )
 
 
@@ -76,6 +81,7 @@ def pairs_per_pass(
     per_pair = longest * bytes_per_token(model, longest, needs.runs)
     contracted = longest * _contracted(model)
     fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if needs.patched else 0
+    fixed += needs.fixed
     for more in needs.more:
         per_token, whatever = more(model)
         per_pair += longest * per_token
@@ -89,6 +95,11 @@ def pairs_per_pass(
             f"model, max_memory allows {bound / 2**30:.2f} GiB. Raise max_memory, or use shorter prompts."
         )
     return max(1, min(n, MOST_TOKENS // longest))
+
+
+def scores_bytes(space: ScoreSpace) -> int:
+    """What score sums and scores over spans hold, in float64; without spans they are not counted."""
+    return 0 if space.spans is None else 3 * 8 * math.prod(space.shape)
 
 
 def memory_bound(model: CircuitModel, max_memory: int | None, sharing: int = 1) -> int:

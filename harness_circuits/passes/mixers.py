@@ -2,16 +2,14 @@
 
 Every destination reads the ablated stream plus the sum, over kept edges u -> v, of current minus
 replacement output of u. `EdgeMixer` holds the differences of all sources with a kept edge and forms
-each destination's sum by one sparse sum per layer. In node and neuron circuits all destinations
-of a layer read the same sum, so `NodeMixer` carries a single running one.
+each destination's sum by one sparse sum per layer, or per layer and span of the prompts. In node and
+neuron circuits all destinations of a layer read the same sum, so `NodeMixer` carries a running one.
 
 Post-norm models add `post(sum of head results)` to the stream. There every destination has a mixture
 of current and replaced head results of its own, which is normalised anew (methods.md, section 7).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -20,9 +18,10 @@ from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
+from harness_circuits.errors import MismatchError
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.passes.ablated import AblatedStream
-from harness_circuits.passes.edge_plan import Mixture, Sums, edge_plan
+from harness_circuits.passes.edge_plan import Block, Sums, edge_plan
 from harness_circuits.passes.native import Residual
 from harness_circuits.passes.node_plan import node_plan
 from harness_circuits.passes.places import Places
@@ -34,10 +33,22 @@ InputRows = Float[Tensor, "row batch pos model"]
 class EdgeMixer:
     """Inputs of every destination in an edge circuit."""
 
-    def __init__(self, circuit: Circuit, stream: AblatedStream) -> None:
-        """Start one run."""
+    def __init__(
+        self, circuit: Circuit, stream: AblatedStream, spans: Int[Tensor, "batch pos"] | None = None
+    ) -> None:
+        """Start one run.
+
+        Args:
+            circuit: An edge circuit.
+            stream: The fully ablated run of the same prompts.
+            spans: The span of every token; a circuit over spans needs it.
+
+        Raises:
+            MismatchError: It is needed and missing.
+        """
         self.stream = stream
         self.model = stream.model
+        self.tokens = self._tokens(circuit, stream, spans)
         post_norm = self.model.layers[0].post_attention is not None
         exact = stream.final.dtype in (torch.float32, torch.float64)  # totals take digits
         n_kv_weights = tuple(len(layer.folded["k"][0]) for layer in self.model.layers)
@@ -47,6 +58,22 @@ class EdgeMixer:
         self.differences = stream.store(self.plan.n_slots)
         if self.plan.total is not None:
             self.differences[:, :, self.plan.total].zero_()
+
+    @staticmethod
+    def _tokens(
+        circuit: Circuit, stream: AblatedStream, spans: Int[Tensor, "batch pos"] | None
+    ) -> list[Int[Tensor, "token"]]:
+        """The tokens of every span; all together where the circuit has no spans."""
+        device = stream.final.device
+        if circuit.space.spans is None:
+            return [torch.arange(stream.n_batch * stream.n_pos, device=device)]
+        if spans is None:
+            raise MismatchError(
+                "This circuit is over spans of prompts, and these prompts have none: give positions= as "
+                "for its discovery."
+            )
+        flat = spans.flatten().to(device)
+        return [(flat == at).nonzero().flatten() for at in range(len(circuit.space.spans))]
 
     def enter(self, index: int) -> None:
         """Nothing to note: every destination's sum is formed on its own."""
@@ -118,55 +145,65 @@ class EdgeMixer:
         """Residual input of the logits."""
         return self._single(self.plan.final, self.stream.final)
 
-    def _single(self, sums: Sums, base: Residual) -> Residual:
-        rows = self._rows(sums, base)
+    def _single(self, block: Block, base: Residual) -> Residual:
+        rows = self._rows(block, base)
         return rows[0] if len(rows) else self.stream.batched(base)
 
-    def _rows(self, sums: Sums, base: Residual) -> InputRows:
+    def _rows(self, block: Block, base: Residual) -> InputRows:
         """Ablated stream plus kept differences."""
         base = self.stream.batched(base)
-        n_rows = len(sums.kept)
-        if not n_rows:
+        if not block.n_rows:
             return base.new_empty((0, *base.shape))
         self.differences[:, :, self.plan.base] = base
-        values = _added_up(self.differences, sums)
-        self._add_normalised(values, sums.mixtures)
-        return values
+        if len(self.tokens) == 1:
+            values = self._added(block.sums[0], self.tokens[0])
+        else:
+            values = base.new_empty((base.shape[:2].numel(), block.n_rows, base.shape[2]))
+            for sums, tokens in zip(block.sums, self.tokens, strict=True):
+                if len(tokens):
+                    values[tokens] = self._added(sums, tokens)
+        return values.unflatten(0, base.shape[:2]).permute(2, 0, 1, 3)
 
-    def _add_normalised(self, values: Tensor, mixtures: Sequence[Mixture]) -> None:
-        """Add what kept heads change behind each post-norm."""
-        for mixture in mixtures:
+    def _added(self, sums: Sums, tokens: Int[Tensor, "token"]) -> Float[Tensor, "token row model"]:
+        """The rows of some tokens."""
+        values = _added_up(self.differences, sums, tokens)
+        which = slice(None) if len(self.tokens) == 1 else tokens
+        for mixture in sums.mixtures:
             index, slots = mixture.layer, self.plan.head_slots(mixture.layer)
-            raw = self.stream.batched(self.stream.attention[index]).unsqueeze(2)
-            mixed = raw + torch.matmul(mixture.weights, self.differences[:, :, slots])
-            out = self.model.layers[index].after_attention(mixed)
-            out -= self.stream.batched(self.stream.attention_out[index]).unsqueeze(2)
-            out.index_fill_(2, mixture.empty, 0)
-            values += out.permute(2, 0, 1, 3)[mixture.of]
+            raw, out = (
+                self.stream.batched(at[index]).flatten(0, 1)[which].unsqueeze(1)
+                for at in (self.stream.attention, self.stream.attention_out)
+            )
+            own = self.differences.flatten(0, 1)[which, slots]
+            mixed = self.model.layers[index].after_attention(
+                raw + torch.matmul(mixture.weights, own)
+            )
+            mixed -= out
+            mixed.index_fill_(1, mixture.empty, 0)
+            values += mixed[:, mixture.of]
+        return values
 
 
 def _added_up(
-    differences: Float[Tensor, "batch pos slot model"], sums: Sums
-) -> Float[Tensor, "row batch pos model"]:
-    """All rows of sums, as a view with the rows of one position side by side.
+    differences: Float[Tensor, "batch pos slot model"], sums: Sums, tokens: Int[Tensor, "token"]
+) -> Float[Tensor, "token row model"]:
+    """All rows of sums at some tokens, the rows of one token side by side.
 
     Circuits are sparse, so this adds up slots token by token, from memory that is near, in place of a
     matrix product with a matrix of zeros and ones.
     """
-    n_batch, n_pos, n_slots, width = differences.shape
-    n_tokens, n_rows = n_batch * n_pos, len(sums.starts)
-    device = differences.device
-    tokens = torch.arange(n_tokens, device=device)[:, None]
+    n_slots, width = differences.shape[2:]
     slots, starts = sums.slots, sums.starts
-    signs = None if sums.signs is None else sums.signs.repeat(n_tokens)
+    each = torch.arange(len(tokens), device=tokens.device)
+    signs = None if sums.signs is None else sums.signs.repeat(len(tokens))
     out = torch.nn.functional.embedding_bag(
-        (slots + n_slots * tokens).flatten(),
+        (slots + n_slots * tokens[:, None]).flatten(),
         differences.view(-1, width),
-        (starts + len(slots) * tokens).flatten(),
+        (starts + len(slots) * each[:, None]).flatten(),
         mode="sum",
         per_sample_weights=signs,
     )
-    return out.view(n_batch, n_pos, n_rows, width).permute(2, 0, 1, 3)
+    return out.view(len(tokens), len(starts), width)
 
 
 class NodeMixer:

@@ -42,6 +42,7 @@ def behind_shared_prefix(model: CircuitModel, batch: Batch) -> Batch:
             positions[:, n:],
             None if mask is None else mask[:, :, n:],
             prefix,
+            None if inputs.spans is None else inputs.spans[:, n:],
         )
 
     return replace(

@@ -79,6 +79,7 @@ SELECTORS.register("bootstrap-filter")(
             "seed": Option(SEED, 0, "seed of the resamples; the run's by default"),
         },
         samples=64,
+        positions=True,
         source="Nikankin et al. 2025, arXiv 2510.25786",
     )
 )

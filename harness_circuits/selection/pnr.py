@@ -48,6 +48,7 @@ SELECTORS.register("pnr")(
     Selector(
         function=pnr,
         options={"share": Option(Number(0, 1), 0.5, "part of the budget for positive scores")},
+        positions=True,
         source="Nikankin et al. 2025, arXiv 2510.25786",
     )
 )

@@ -34,6 +34,7 @@ class Selector:
             a graph (where it is known yet) that it cannot work with.
         samples: Groups of discovery examples whose score sums it needs; 0 if it needs none.
         rankings: Rankings it knows.
+        positions: Whether it takes edges at spans of the prompts for units (`positions=`).
         source: The paper or code.
     """
 
@@ -44,6 +45,7 @@ class Selector:
     check: Callable[..., None] = _no_check
     samples: int = 0
     rankings: tuple[Ranking, ...] = tuple(Ranking)
+    positions: bool = False
     source: str
 
     @property
@@ -128,9 +130,24 @@ def check_selection(
     for ranking in rankings:
         if ranking not in selector.rankings:
             raise OptionError(f"selection={name} has no {ranking} ranking.")
+    if space is not None and space.spans is not None:
+        check_selects_positions(name)
     given = read_options(selector.options, options, f"selection={name}")
     selector.check(space, **{**selector.defaults, **given})
     return selector
+
+
+def check_selects_positions(name: str) -> None:
+    """Make sure that a selector takes edges at spans of the prompts for units.
+
+    Raises:
+        OptionError: It does not.
+    """
+    if not SELECTORS.get(name).positions:
+        able = ", ".join(other for other in SELECTORS if SELECTORS.get(other).positions)
+        raise OptionError(
+            f"selection={name} is not defined over positions; with positions= there are {able}."
+        )
 
 
 def ranked(scores: Scores, ranking: Ranking) -> Int[np.ndarray, "unit"]:

@@ -50,6 +50,7 @@ SELECTORS.register("threshold")(
                 none=True,
             )
         },
+        positions=True,
         source="Conmy et al. 2023, arXiv 2304.14997 (thresholds); auto-circuit",
     )
 )

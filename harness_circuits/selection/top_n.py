@@ -16,4 +16,4 @@ def top_n(scores: Scores, counts: Sequence[int], ranking: Ranking) -> list[Circu
     return [circuit_of(scores, order[:n]) for n in counts]
 
 
-SELECTORS.register("top-n")(Selector(function=top_n, source="EAP-IG, MIB"))
+SELECTORS.register("top-n")(Selector(function=top_n, positions=True, source="EAP-IG, MIB"))

@@ -108,7 +108,9 @@ class _Reader:
         reader = self._once(("reader", _key(cell)), lambda: load_reader(cell.model))
         if cell.settings.compat == "mib":
             reader = reader.with_first_token()
-        scorer = Scorer(reader, cell.settings.metric_names)
+        scorer = Scorer(
+            reader, cell.settings.metric_names, positions=cell.settings.prompt_positions
+        )
         return task_facts(self._manager(cell), cell.task, self.setup.limit, scorer)
 
     def _manager(self, cell: Cell) -> TaskManager:

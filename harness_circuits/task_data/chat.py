@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,12 @@ class Chat:
         """
         choices = [str(choice).removeprefix(" ") for choice in doc["choices"]]
         prompts = {name: self.prompt(str(doc[name])) for name in ("clean", "corrupted")}
-        return {**doc, **prompts, "choices": choices}
+        spans = {
+            name: _moved(doc[name], str(doc[of]), prompts[of])
+            for name, of in (("spans", "clean"), ("corrupted_spans", "corrupted"))
+            if doc.get(name)
+        }
+        return {**doc, **prompts, **spans, "choices": choices}
 
     def prompt(self, text: str) -> str:
         """One user's turn, up to where the answer begins.
@@ -51,3 +56,17 @@ class Chat:
                 f"--apply_chat_template cannot be used with this model's tokenizer: {shown(str(error))}"
                 ". Use a model with a chat template, or write the format into the pairs' own prompts."
             ) from error
+
+
+def _moved(
+    spans: Mapping[str, Sequence[int] | None], text: str, prompt: str
+) -> dict[str, list[int]]:
+    """Spans of a text as those of the prompt around it; none where a template changes the text."""
+    text_begins = prompt.rfind(text.strip()) - (len(text) - len(text.lstrip()))
+    if prompt.rfind(text.strip()) < 0:
+        return {}
+    return {
+        name: [end + text_begins for end in ends]
+        for name, ends in spans.items()
+        if ends is not None
+    }

@@ -12,6 +12,7 @@ from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.text_reader import TextReader
 from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.spans import NO_POSITIONS, Positions
 from harness_circuits.pairs.tokenise import check_first_tokens, tokenise_pair
 from harness_circuits.task_data.chat import Chat
 
@@ -35,6 +36,7 @@ class Fit:
         tokenizer: Any,
         scored_by_us: bool = True,
         chat: Chat | None = None,
+        positions: Positions = NO_POSITIONS,
     ) -> None:
         """Nothing is left out yet.
 
@@ -44,8 +46,10 @@ class Fit:
             tokenizer: A tokenizer or a reader; None where none is known: then everything is kept.
             scored_by_us: Whether our own model scores the answers.
             chat: What puts prompts into a chat's format, if anything does.
+            positions: How prompts are divided into spans.
         """
         self.task, self.scored_by_us, self.chat = task, scored_by_us, chat
+        self.positions = positions
         self.reader = None if tokenizer is None else TextReader.of(tokenizer)
         self.first_tokens = any(metric.compares_first_tokens for metric in metrics)
         self.reasons: Counter[str] = Counter()
@@ -88,7 +92,9 @@ class Fit:
                 self.reasons[MERGING] += 1
                 return None
         try:
-            tokens = tokenise_pair(self.reader, Pair.from_doc(doc), number, self.task)
+            tokens = tokenise_pair(
+                self.reader, Pair.from_doc(doc), number, self.task, self.positions
+            )
             if self.first_tokens:
                 check_first_tokens(self.tokenizer, tokens, self.task)
         except PairError as error:

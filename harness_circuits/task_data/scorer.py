@@ -11,6 +11,7 @@ from harness_circuits.errors import CircuitError
 from harness_circuits.loading.load import load_reader
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.text_reader import TextReader
+from harness_circuits.pairs.spans import NO_POSITIONS, Positions
 from harness_circuits.task_data.chat import Chat
 from harness_circuits.task_data.fit import Fit
 
@@ -27,11 +28,13 @@ class Scorer:
         reader: How it reads text; None where that is not known, as for models behind an API.
         metrics: Its metrics in place of the tasks' own.
         ours: Whether it is `--model circuit`, and not another model of lm-eval's.
+        positions: How it divides prompts into spans, which have to align too.
     """
 
     reader: TextReader | None
     metrics: MetricNames = (None, None)
     ours: bool = True
+    positions: Positions = NO_POSITIONS
 
     @classmethod
     def named(cls, metadata: Mapping[str, Any]) -> Scorer:
@@ -55,4 +58,4 @@ class Scorer:
         """
         metric = self.metrics[0] or metadata.get("task_metric", "logit_diff")
         metrics = (METRICS.get(metric), METRICS.get(self.metrics[1] or metric))
-        return Fit(task, metrics, self.reader, self.ours, chat)
+        return Fit(task, metrics, self.reader, self.ours, chat, self.positions)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.marks import marked, with_spans
 
 Operands = Callable[[random.Random], tuple[int, int]]
 
@@ -45,14 +46,20 @@ def arithmetic(task: str, sign: str, operands: Operands, examples: str) -> TaskD
             right, wrong = (a + b, c + d) if sign == "+" else (a - b, c - d)
             if right // 10 == wrong // 10:
                 continue
-            yield {
-                "key": f"{a}{sign}{b}",
-                "clean": f"{examples}{a}{sign}{b}=",
-                "corrupted": f"{examples}{c}{sign}{d}=",
-                "choices": [str(right), str(wrong)],
-                "correct": [0],
-                "incorrect": [1],
-            }
+            own, other = (
+                f"{examples}{marked('first', str(x))}{sign}{marked('second', str(y))}="
+                for x, y in ((a, b), (c, d))
+            )
+            yield with_spans(
+                {
+                    "key": f"{a}{sign}{b}",
+                    "clean": own,
+                    "corrupted": other,
+                    "choices": [str(right), str(wrong)],
+                    "correct": [0],
+                    "incorrect": [1],
+                }
+            )
 
     return TaskData(task, candidates)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.marks import marked, with_spans
 
 COLORS = "red blue green yellow purple orange pink brown black white gray".split()
 NOUNS = (
@@ -36,23 +37,30 @@ def candidates(
             changed[right], changed[moved] = colors[moved], colors[right]
         else:
             letters = OTHER_LETTERS
-        yield {
-            "key": f"{noun}/{colors[right]}",
-            "clean": question(layout, noun, colors[right], colors, LETTERS),
-            "corrupted": question(layout, noun, colors[right], changed, letters),
-            "choices": [f" {letter}" for letter in LETTERS],
-            "correct": [right],
-            "incorrect": [n for n in range(4) if n != right],
-        }
+        yield with_spans(
+            {
+                "key": f"{noun}/{colors[right]}",
+                "clean": question(layout, noun, colors[right], colors, LETTERS),
+                "corrupted": question(layout, noun, colors[right], changed, letters),
+                "choices": [f" {letter}" for letter in LETTERS],
+                "correct": [right],
+                "incorrect": [n for n in range(4) if n != right],
+            }
+        )
 
 
 def question(layout: str, noun: str, color: str, colors: list[str], letters: str) -> str:
     """The statement, the question and its options."""
-    start = f"Question: The {noun} is {color}. What color is the {noun}?\n"
-    options = zip(letters, colors, strict=True)
+    stated = marked("color", color)
+    start = f"Question: The {noun} is {stated}. What color is the {noun}?\n"
+    options = [
+        (marked(f"letter{n}", letter), marked(f"option{n}", c))
+        for n, (letter, c) in enumerate(zip(letters, colors, strict=True), 1)
+    ]
     if layout == "letter-first":
         return start + "\n".join(f"{letter}. {c}" for letter, c in options) + "\nAnswer:"
-    return start + "\n".join(f"{c} = {letter}" for letter, c in options) + f"\nAnswer: {color} ="
+    again = marked("again", color)
+    return start + "\n".join(f"{c} = {letter}" for letter, c in options) + f"\nAnswer: {again} ="
 
 
 dataset = TaskData(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import SPLITS, TaskData, pools
+from harness_circuits.task_data.marks import marked, with_spans
 
 CAPITALS = """
 Afghanistan Kabul; Albania Tirana; Algeria Algiers; Angola Luanda; Argentina Buenos Aires; Armenia
@@ -48,14 +49,16 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
     while True:
         fact, other = generator.sample(facts[generator.choice(SPLITS)], 2)
         template = generator.choice(TEMPLATES)
-        yield {
-            "key": str(fact),
-            "clean": template.format(fact[0]),
-            "corrupted": template.format(other[0]),
-            "choices": [f" {fact[1]}", f" {other[1]}"],
-            "correct": [0],
-            "incorrect": [1],
-        }
+        yield with_spans(
+            {
+                "key": str(fact),
+                "clean": template.format(marked("country", fact[0])),
+                "corrupted": template.format(marked("country", other[0])),
+                "choices": [f" {fact[1]}", f" {other[1]}"],
+                "correct": [0],
+                "incorrect": [1],
+            }
+        )
 
 
 dataset = TaskData("country_capital_circuit", candidates)

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.marks import marked, with_spans
 
 ARGUMENTS = (
     "load size file last name path data key value mode index count limit start end text line word "
@@ -44,23 +45,27 @@ def candidates(generator: random.Random, *, corruption: str) -> Iterator[dict[st
         words = [generator.choice(WORDS) for _ in range(7)]
         defined = own if corruption == "random-doc" else other
         documented = own if corruption == "random-def" else [other[3], other[0]]
-        yield {
-            "key": f"{function}/{own[2]}",
-            "clean": prompt(function, own, own, words),
-            "corrupted": prompt(function, defined, documented, words),
-            "choices": [f" {own[n]}" for n in (2, 0, 1, 3, 4)],
-            "correct": [0],
-            "incorrect": [1, 2, 3, 4],
-        }
+        yield with_spans(
+            {
+                "key": f"{function}/{own[2]}",
+                "clean": prompt(function, own, own, words),
+                "corrupted": prompt(function, defined, documented, words),
+                "choices": [f" {own[n]}" for n in (2, 0, 1, 3, 4)],
+                "correct": [0],
+                "incorrect": [1, 2, 3, 4],
+            }
+        )
 
 
 def prompt(function: str, defined: list[str], documented: list[str], words: list[str]) -> str:
     """A function with five arguments, two of them documented."""
+    arguments = ", ".join(marked(f"def{n}", name) for n, name in enumerate(defined, 1))
+    first, second = (marked(f"doc{n}", name) for n, name in enumerate(documented[:2], 1))
     return (
-        f"def {function}(self, {', '.join(defined)}):\n"
+        f"def {function}(self, {arguments}):\n"
         f'    """{" ".join(words[:3])}\n\n'
-        f"    :param {documented[0]}: {words[3]} {words[4]}\n"
-        f"    :param {documented[1]}: {words[5]} {words[6]}\n"
+        f"    :param {first}: {words[3]} {words[4]}\n"
+        f"    :param {second}: {words[5]} {words[6]}\n"
         "    :param"
     )
 

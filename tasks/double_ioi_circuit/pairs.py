@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.marks import marked, with_spans
 from harness_circuits.task_data.words import NAMES
 
 PLACES = "market library harbor station museum kitchen garden office theater bakery".split()
@@ -41,22 +42,28 @@ def candidates(generator: random.Random, *, variant: str) -> Iterator[dict[str, 
         number = generator.randrange(len(TEMPLATES))
         template = TEMPLATES[number]
         if variant == "triple":
-            template = f"{generator.choice(MORE)} {template}"
+            more = generator.choice(MORE).replace("[I]", "[J]")  # a span of its own
+            template = f"{more} {template}"
         for kind, words in (("[PLACE]", PLACES), ("[OBJECT]", OBJECTS)):
             template = template.replace(kind, generator.choice(words))
         io, s, other = generator.sample(NAMES, 3)
         order = generator.choice(("ABBA", "BABA"))
-        first = (io, s) if order == "ABBA" else (s, io)
-        yield {
-            "key": f"{number}/{'/'.join(sorted((io, s)))}",
-            "clean": fill(template, *first, io, s),
-            "corrupted": fill(template, *first, io, other),
-            "choices": [f" {io}", f" {s}"],
-            "correct": [0],
-            "incorrect": [1],
-            "order": order,
-            "template": number,
-        }
+        both = [marked("IO1", io), marked("S1", s)]
+        first, second = both if order == "ABBA" else both[::-1]
+        again = marked("IO2", io)
+        template = template.replace("[J]", marked("IO0", io))
+        yield with_spans(
+            {
+                "key": f"{number}/{'/'.join(sorted((io, s)))}",
+                "clean": fill(template, first, second, again, marked("S2", s)),
+                "corrupted": fill(template, first, second, again, marked("S2", other)),
+                "choices": [f" {io}", f" {s}"],
+                "correct": [0],
+                "incorrect": [1],
+                "order": order,
+                "template": number,
+            }
+        )
 
 
 def fill(template: str, first: str, second: str, indirect: str, subject: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import SPLITS, TaskData, pools
+from harness_circuits.task_data.marks import marked, with_spans
 
 # Relation: templates, then answer: subjects.
 RELATIONS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
@@ -128,15 +129,17 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
             continue
         other = generator.choice(others)
         template = generator.choice(RELATIONS[relation][0])
-        yield {
-            "key": str(fact),
-            "clean": template.format(subject),
-            "corrupted": template.format(other[1]),
-            "choices": [f" {answer}", f" {other[2]}"],
-            "correct": [0],
-            "incorrect": [1],
-            "relation": relation,
-        }
+        yield with_spans(
+            {
+                "key": str(fact),
+                "clean": template.format(marked("subject", subject)),
+                "corrupted": template.format(marked("subject", other[1])),
+                "choices": [f" {answer}", f" {other[2]}"],
+                "correct": [0],
+                "incorrect": [1],
+                "relation": relation,
+            }
+        )
 
 
 dataset = TaskData("fact_completion_circuit", candidates)

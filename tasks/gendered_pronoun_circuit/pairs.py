@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import SPLITS, TaskData, pools
+from harness_circuits.task_data.marks import marked, with_spans
 from harness_circuits.task_data.words import FEMALE_NAMES, MALE_NAMES
 
 GENDERS = {"she": FEMALE_NAMES, "he": MALE_NAMES}
@@ -38,14 +39,16 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
         pronoun, other = generator.sample(("she", "he"), 2)
         name, changed = (generator.choice(names[p][split]) for p in (pronoun, other))
         template, role = generator.choice(TEMPLATES), generator.choice(ROLES)
-        yield {
-            "key": name,
-            "clean": template.format(name, role),
-            "corrupted": template.format(changed, role),
-            "choices": [f" {pronoun}", f" {other}"],
-            "correct": [0],
-            "incorrect": [1],
-        }
+        yield with_spans(
+            {
+                "key": name,
+                "clean": template.format(marked("name", name), marked("role", role)),
+                "corrupted": template.format(marked("name", changed), marked("role", role)),
+                "choices": [f" {pronoun}", f" {other}"],
+                "correct": [0],
+                "incorrect": [1],
+            }
+        )
 
 
 dataset = TaskData("gendered_pronoun_circuit", candidates)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.marks import marked, with_spans
 
 EVENTS = (
     "war siege drought trial voyage revolt strike famine reign dispute project journey campaign "
@@ -44,32 +45,37 @@ def candidates(generator: random.Random, *, variant: str) -> Iterator[dict[str, 
             rising = sorted(generator.sample(range(2, start), 2)) if start > 4 else [2, 3]
             what = "-".join(map(str, rising))
             clean, corrupted = (row(century, n) for n in ([*rising, start], [1, 1, 1]))
-        yield {
-            "key": f"{what}/{century}{start:02}",
-            "clean": clean,
-            "corrupted": corrupted,
-            "choices": list(ENDINGS),
-            "correct": list(range(start + 1, 100)),
-            "incorrect": list(range(start + 1)),
-        }
+        yield with_spans(
+            {
+                "key": f"{what}/{century}{start:02}",
+                "clean": clean,
+                "corrupted": corrupted,
+                "choices": list(ENDINGS),
+                "correct": list(range(start + 1, 100)),
+                "incorrect": list(range(start + 1)),
+            }
+        )
 
 
 def years(noun: str, century: int, start: int) -> str:
     """The prompt, up to the century of the second year."""
-    return f"The {noun} began in the year {century}{start:02} and ended in the year {century}"
+    first, last = marked("start", f"{century}{start:02}"), marked("century", str(century))
+    return f"The {marked('noun', noun)} began in the year {first} and ended in the year {last}"
 
 
 def prices(noun: str, century: int, start: int) -> str:
     """The prompt, up to the hundreds of the higher price."""
+    first, again = (marked(name, f"{century}{start:02}") for name in ("start", "again"))
     return (
-        f"She bought the {noun} for {century}{start:02} dollars. Later its price had risen from "
-        f"{century}{start:02} dollars to {century}"
+        f"She bought the {marked('noun', noun)} for {first} dollars. Later its price had risen from "
+        f"{again} dollars to {marked('century', str(century))}"
     )
 
 
 def row(century: int, starts: list[int]) -> str:
     """Rising years, up to the century of the last."""
-    return ", ".join(f"{century}{start:02}" for start in starts) + f", {century}"
+    years = (marked(f"year{n}", f"{century}{start:02}") for n, start in enumerate(starts, 1))
+    return f"{', '.join(years)}, {marked('century', str(century))}"
 
 
 dataset = TaskData(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import SPLITS, TaskData, pools
+from harness_circuits.task_data.marks import marked, with_spans
 
 WORDS = (
     "apple river stone cloud green paper water house light music table chair garden window summer "
@@ -35,19 +36,24 @@ def candidates(generator: random.Random, *, variant: str) -> Iterator[dict[str, 
         words = generator.sample(others, LENGTH)
         at = generator.randrange(3, LENGTH - 1)
         again = words[:at] if variant == "sequence" else words[at - 1 : at]
-        yield {
-            "key": right,
-            "clean": prompt(words, at, right, again),
-            "corrupted": prompt(words, at, wrong, again),
-            "choices": [f" {right}", f" {wrong}"],
-            "correct": [0],
-            "incorrect": [1],
-        }
+        yield with_spans(
+            {
+                "key": right,
+                "clean": prompt(words, at, right, again),
+                "corrupted": prompt(words, at, wrong, again),
+                "choices": [f" {right}", f" {wrong}"],
+                "correct": [0],
+                "incorrect": [1],
+            }
+        )
 
 
 def prompt(words: list[str], at: int, successor: str, again: list[str]) -> str:
     """The words with one of them replaced, and what comes again."""
-    return " ".join([*words[:at], successor, *words[at + 1 :], *again])
+    before, *others = words[at - 1], marked("successor", successor), *words[at + 1 :]
+    *repeated, last = again
+    start = [*words[: at - 1], marked("before", before), *others]
+    return " ".join([*start, *repeated, marked("again", last)])
 
 
 dataset = TaskData("induction_circuit", candidates, options={"variant": ("sequence", "bigram")})

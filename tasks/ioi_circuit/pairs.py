@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import TaskData
+from harness_circuits.task_data.marks import marked, with_spans
 from harness_circuits.task_data.words import NAMES
 
 PLACES = (
@@ -69,30 +70,31 @@ def candidates(generator: random.Random, *, corruption: str) -> Iterator[dict[st
             template = template.replace(kind, generator.choice(words))
         io, s, *others = generator.sample(NAMES, 5)
         order = generator.choice(("ABBA", "BABA"))
-        first = (io, s) if order == "ABBA" else (s, io)
-        clean = fill(template, *first, s)
+        names, roles = ((io, s), ("IO", "S1")) if order == "ABBA" else ((s, io), ("S1", "IO"))
         if corruption == "third-name":
-            corrupted = fill(template, *first, others[0])
+            changed = (*names, others[0])
         elif corruption == "s2-io-flip":
-            corrupted = fill(template, *first, io)
+            changed = (*names, io)
         else:
-            corrupted = fill(template, *others)
-        yield {
-            "key": f"{number}/{'/'.join(sorted((io, s)))}",
-            "clean": clean,
-            "corrupted": corrupted,
-            "choices": [f" {io}", f" {s}"],
-            "correct": [0],
-            "incorrect": [1],
-            "order": order,
-            "template": number,
-        }
+            changed = (others[0], others[1], others[2])
+        yield with_spans(
+            {
+                "key": f"{number}/{'/'.join(sorted((io, s)))}",
+                "clean": fill(template, (*roles, "S2"), (*names, s)),
+                "corrupted": fill(template, (*roles, "S2"), changed),
+                "choices": [f" {io}", f" {s}"],
+                "correct": [0],
+                "incorrect": [1],
+                "order": order,
+                "template": number,
+            }
+        )
 
 
-def fill(template: str, first: str, second: str, subject: str) -> str:
-    """Put names into a template."""
-    for slot, name in (("[A]", first), ("[B]", second), ("[S]", subject)):
-        template = template.replace(slot, name)
+def fill(template: str, roles: tuple[str, str, str], names: tuple[str, str, str]) -> str:
+    """Put names into a template: two in either order and the one that is repeated, as spans."""
+    for slot, role, name in zip(("[A]", "[B]", "[S]"), roles, names, strict=True):
+        template = template.replace(slot, marked(role, name))
     return template
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness_circuits.task_data.base import SPLITS, TaskData, pools
+from harness_circuits.task_data.marks import marked, with_spans
 
 NOUNS = (
     "dog cat key car book house tree boy girl doctor teacher student friend road river door window "
@@ -56,17 +57,20 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
         if generator.random() < 0.5:
             attractor = generator.choice([word for word in ATTRACTORS if word != noun])
             number = generator.choice(("", "s"))
-            sentence += f" {generator.choice(PHRASES)} the {attractor}{number}"
+            other = marked("attractor", f"{attractor}{number}")
+            sentence += f" {generator.choice(PHRASES)} the {other}"
         forms = [noun, plural(noun)]
         right = generator.randrange(2)
-        yield {
-            "key": noun,
-            "clean": sentence.format(forms[right]),
-            "corrupted": sentence.format(forms[1 - right]),
-            "choices": [f" {pair[number]}" for number in (0, 1) for pair in VERBS],
-            "correct": [right * len(VERBS) + n for n in range(len(VERBS))],
-            "incorrect": [(1 - right) * len(VERBS) + n for n in range(len(VERBS))],
-        }
+        yield with_spans(
+            {
+                "key": noun,
+                "clean": sentence.format(marked("subject", forms[right])),
+                "corrupted": sentence.format(marked("subject", forms[1 - right])),
+                "choices": [f" {pair[number]}" for number in (0, 1) for pair in VERBS],
+                "correct": [right * len(VERBS) + n for n in range(len(VERBS))],
+                "incorrect": [(1 - right) * len(VERBS) + n for n in range(len(VERBS))],
+            }
+        )
 
 
 def plural(noun: str) -> str:

@@ -9,7 +9,8 @@ are), and every destination v gets an input of its own:
 Where heads pass a post-norm, it is applied to the mixture of the heads, for every destination anew.
 Sources are ordered input, then per layer its heads and its MLP; destinations per layer the queries,
 keys and values of its heads and its MLP, then the logits. A gate is 0 for kept and 1 for replaced;
-gates have the shape of the level: edge [src, dst], node [src], neuron [src, model].
+gates have the shape of the level: edge [src, dst], node [src], neuron [src, model]. With `spans`, the
+span of every token, an edge has a gate per span: [span, src, dst].
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Reference:
     """
 
     reader: type[LayerReader] = LayerReader
+    spans: Tensor | None = None  # [batch, pos]
 
     def __init__(self, hf: PreTrainedModel, kv_heads: str = "ungrouped") -> None:
         self.hf = copy.deepcopy(hf).double().eval().requires_grad_(False)
@@ -246,7 +248,10 @@ class Reference:
 
     def gates(self, level: str) -> Tensor:
         """Gates of a level, all 0."""
-        shape = {"edge": (self.n_src, self.n_dst), "node": (self.n_src,)}
+        edge: tuple[int, ...] = (self.n_src, self.n_dst)
+        if self.spans is not None:
+            edge = (int(self.spans.max()) + 1, *edge)
+        shape = {"edge": edge, "node": (self.n_src,)}
         return torch.zeros(shape.get(level, (self.n_src, self.d_model)), dtype=torch.float64)
 
 
@@ -261,8 +266,11 @@ class _Gates:
         views = {(n_src,): (..., None, None), (n_src, n_dst): (..., None)}
         views[n_src, d_model] = (slice(None), None)  # type: ignore[assignment]
         shape = (n_src, n_dst, d_model)
-        self.gates = gates[views[tuple(gates.shape)]].expand(shape)
         self.replacement, self.delta = replacement, delta
+        if gates.ndim == 3:
+            self.gates = gates[reference.spans].movedim((2, 3), (0, 1))  # [src, dst, batch, pos]
+        else:
+            self.gates = gates[views[tuple(gates.shape)]].expand(shape)
 
     def mix(self, source: int, current: Tensor, columns: range) -> Tensor:
         """The source's mixture [batch, pos, dst, model]."""
@@ -272,4 +280,6 @@ class _Gates:
         else:
             assert self.replacement is not None
             change = self.replacement[source] - current
+        if gate.ndim == 3:
+            gate = gate.permute(1, 2, 0)[..., None]  # [batch, pos, dst, 1]
         return current[:, :, None] + gate * change[:, :, None]
