@@ -167,7 +167,8 @@ def check_same_graph(space: ScoreSpace, graph: Graph, model: str) -> None:
     Raises:
         MismatchError: The graphs differ.
     """
-    if space.graph != graph or space.shape[1:] != ScoreSpace(graph, space.level).shape[1:]:
+    own, wanted = space.everywhere.shape, ScoreSpace(graph, space.level).shape
+    if space.graph != graph or own[1:] != wanted[1:]:
         raise MismatchError(
             f"The circuit or scores belong to another model: they are over {space.graph}, "
             f"{model} has {graph}."
