@@ -66,32 +66,6 @@ def test_what_is_discovered_and_calibrated_on_is_in_the_chat_of_the_run(
     assert len(set(hashes.values())) == 4
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"add_bos_token": True}, {"prefix_token_id": 5}, {"max_length": 9}]
-)
-def test_calibration_is_known_by_how_it_reads(
-    folder: Path, tmp_path: Path, options: dict[str, Any]
-) -> None:
-    """Means of other tokens are never taken from the folder that they are kept in."""
-    texts = tmp_path / "texts.txt"
-    texts.write_text("The dog went to the shop and the cat went to the tree and the house\n")
-    write_ordinary_tasks(folder, [{"text": "The cat", "choices": [" red", " blue"], "label": 0}])
-    seen = {}
-    for asked in ({}, options):
-        lm = circuit(
-            folder,
-            "gpt2",
-            circuit=f"discover:{folder / 'animals.yaml'}",
-            ablation="mean",
-            calibration=str(texts),
-            artifacts=str(tmp_path / "kept"),
-            **asked,
-        )
-        found = evaluate(lm, ["choice"], folder)["config"]["circuit"]["ordinary_tasks"]
-        seen[str(asked)] = found["calibration"]["hash"]
-    assert len(set(seen.values())) == len(list((tmp_path / "kept").glob("means-*"))) == len(seen)
-
-
 def test_check_task_reads_as_the_run_does(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
