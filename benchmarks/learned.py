@@ -2,8 +2,8 @@
 
     python -m benchmarks.learned              one core; about two minutes
 
-CPU seconds of this process, one thread, beside an EAP-IG-inputs run of five points on the same pairs. What is
-prepared once (shared prefixes, corrupted runs) is left out of a step: two runs of different length are
+CPU seconds of this process, one thread, beside an EAP-IG-inputs run of five points on the same pairs. What
+is prepared once (shared prefixes, corrupted runs) is left out of a step: two runs of different length are
 subtracted. How good the circuits are: `harness-circuits sweep benchmarks/sweeps/learned.yaml`.
 """
 
