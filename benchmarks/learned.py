@@ -2,9 +2,9 @@
 
     python -m benchmarks.learned              one core; about two minutes
 
-CPU seconds of this process, one thread, beside an EAP-IG-inputs run of five points on the same pairs. What
-is prepared once (shared prefixes, corrupted runs) is left out of a step: two runs of different length are
-subtracted. How good the circuits are: `harness-circuits sweep benchmarks/sweeps/learned.yaml`.
+CPU seconds of this process, one thread, beside an EAP-IG-inputs run of five points on the same pairs.
+What is prepared once (shared prefixes, corrupted runs) is left out of a step: two runs of different
+length are subtracted. How good circuits are: `harness-circuits sweep benchmarks/sweeps/learned.yaml`.
 """
 
 from __future__ import annotations

@@ -20,26 +20,30 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from harness_circuits.attribution.job import Job
+from harness_circuits.attribution.job import Job, attribute
 from harness_circuits.attribution.learning.learner import Learner
 from harness_circuits.attribution.learning.loop import learn
 from harness_circuits.attribution.learning.options import learned_method, learning_options
 from harness_circuits.attribution.methods import METHODS
 from harness_circuits.circuits.scores import Scores
+from harness_circuits.errors import OptionError
 from harness_circuits.options import Option
-from harness_circuits.options.kinds import Choice, Number
+from harness_circuits.options.kinds import Choice, Name, Number
 
 LEAST_SPREAD = 1e-8  # of sigmoids: below it the gradient is that of no threshold
 HALVINGS = 100
+NONE = "none"
+SHARPNESS = 2.0  # twice the rank is this times ln 2 lower
 
 
 def mattr(
-    job: Job, *, k_sampling: str, k_least: float, temperature: float, **options: Any
+    job: Job, *, start: str, k_sampling: str, k_least: float, temperature: float, **options: Any
 ) -> Scores:
     """Score by the learned order.
 
     Args:
         job: Model, data, metric, level and ablation.
+        start: A method whose order is where learning starts; `none` for equal scores, as published.
         k_sampling: `uniform`: sizes are drawn evenly up to all units; `log`: evenly on the log axis.
         k_least: The smallest size that is drawn, a share of all units; 0 for a single unit.
         temperature: T of the soft top-k.
@@ -47,18 +51,53 @@ def mattr(
     """
     n_units = job.space.n_units
     least = max(1.0, k_least * n_units)
-    learner = _Order(n_units, k_sampling, least, temperature, options["learning_rate"])
+    first = torch.zeros(n_units, dtype=torch.float64)
+    if start != NONE:
+        first = ordered(attribute(job, start), signed=options["objective"] == "metric")
+    learner = _Order(first, k_sampling, least, temperature, options["learning_rate"])
     own = {"k_sampling": k_sampling, "k_least": k_least, "temperature": temperature}
-    return learn(job, "MAttr", learner, own | options)
+    return learn(job, "MAttr", learner, own | {"start": start} | options)
+
+
+def ordered(scores: Scores, *, signed: bool) -> Float[Tensor, "unit"]:
+    """Scores to start from that have the order of others: -SHARPNESS ln(rank / number of units).
+
+    A soft top-k of them keeps about the same units as the others' top k, at any k alike.
+
+    Args:
+        scores: The others.
+        signed: Order by score; else by absolute score.
+    """
+    values = scores.values[scores.space.real]
+    order = np.argsort(-(values if signed else np.abs(values)), kind="stable")
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(1, len(order) + 1)
+    return torch.from_numpy(-SHARPNESS * np.log(ranks / len(order)))
+
+
+def check_start(start: str, **options: Any) -> None:
+    """Refuse what is no method to start from.
+
+    Raises:
+        OptionError: It learns masks itself.
+        UnknownNameError: There is no such method.
+    """
+    if start != NONE and METHODS.get(start).learned:
+        raise OptionError(f"method=MAttr: start={start} learns masks itself. Start from another.")
 
 
 class _Order(Learner):
     """One score per unit."""
 
     def __init__(
-        self, n_units: int, sampling: str, least: float, temperature: float, rate: float
+        self,
+        first: Float[Tensor, "unit"],
+        sampling: str,
+        least: float,
+        temperature: float,
+        rate: float,
     ) -> None:
-        self.scores = torch.zeros(n_units, dtype=torch.float64, requires_grad=True)
+        self.scores = first.clone().requires_grad_()
         self.sampling, self.least, self.temperature = sampling, least, temperature
         self.optimiser = torch.optim.Adam([self.scores], lr=rate)
 
@@ -137,10 +176,13 @@ METHODS.register("MAttr", also=("matryoshka", "matryoshka-attribution"))(
         mattr,
         {
             **learning_options(steps=500, learning_rate=0.05, pairs_per_step=8, objective="metric"),
+            "start": Option(Name("a method's name, or none"), NONE, "method to start from"),
             "k_sampling": Option(Choice(("uniform", "log")), "uniform", "how sizes are drawn"),
             "k_least": Option(Number(0, 1), 0.0, "smallest size drawn, as a share; 0: one unit"),
             "temperature": Option(Number(0, 1000, above=True), 0.5, "width of the soft top-k"),
         },
         "arXiv 2609.25518",
+        members=lambda options: () if options["start"] == NONE else (options["start"],),
+        check=check_start,
     )
 )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from harness_circuits.attribution.learning.minibatches import KEPT_BYTES
-from harness_circuits.attribution.methods import Method
+from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
@@ -128,15 +128,25 @@ def learned_method(
         pairs = options["steps"] * options["pairs_per_step"]
         return float(pairs * draws(options) * STEP_PASSES * runs)
 
+    def first(options: Mapping[str, Any]) -> list[Method]:
+        return [METHODS.get(name) for name in members(options)]
+
+    def per_pair(space: ScoreSpace, options: Mapping[str, Any]) -> float:
+        return 1 + sum(method.passes(space, method.defaults) for method in first(options))
+
+    def needs(level: str, options: Mapping[str, Any]) -> Needs:
+        others = [method.needs(level, method.defaults) for method in first(options)]
+        return Needs.of_all([Needs(more=(mask_bytes,)), *others])
+
     return Method(
         function=function,
         options=options,
         check=check,
         samples=False,
         learned=True,
-        passes=lambda space, options: 1,
+        passes=per_pair,
         passes_in_all=in_all,
-        needs=lambda level, options: Needs(more=(mask_bytes,)),
+        needs=needs,
         members=members,
         source=source,
     )
