@@ -44,6 +44,7 @@ from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.task_data.fit import Fit
 from harness_circuits.transfer import TaskPairs, Transfer
 from harness_circuits.transfer import transfer as transfer_between
+from harness_circuits.trials import Trials
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -162,6 +163,10 @@ def select(
     *,
     ranking: str = "absolute",
     selection: str = "top-n",
+    model: CircuitModel | None = None,
+    training: Sequence[Pair] = (),
+    metric: str = "logit_diff",
+    ablation: str = "patching",
     **options: Any,
 ) -> dict[float, Circuit]:
     """Select one circuit per size from scores.
@@ -171,6 +176,10 @@ def select(
         sizes: Fractions of all units, ascending.
         ranking: `absolute` (for CMD) or `signed` (for CPR).
         selection: A selector's name.
+        model: For selectors that try circuits before they choose (`pnr-fit`, `repair`): the model.
+        training: The pairs that they try them on; not those of the evaluation.
+        metric: What they measure them by.
+        ablation: What replaces everything outside them meanwhile.
         **options: The selector's own options.
 
     Returns:
@@ -191,7 +200,12 @@ def select(
     check_sizes(sizes)
     by = Ranking.read(ranking)
     counts = [scores.space.n_at(size) for size in sizes]
-    circuits = select_counts(scores, counts, selection, ranking=by, **options)
+    measure = None
+    if model is not None and training:
+        settings = Settings(level=scores.space.level, metric=metric, ablation=ablation)
+        measure = Trials(Discovery.on(Setup(model, settings), training))
+    how = {"ranking": by, "measure": measure, **options}
+    circuits = select_counts(scores, counts, selection, **how)
     return dict(zip(sizes, circuits, strict=True))
 
 

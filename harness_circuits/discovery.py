@@ -159,6 +159,8 @@ class Discovery:
 
     Attributes:
         setup: Model, task and configuration.
+        training: The training pairs.
+        pairs_per_pass: The most that one batch may hold.
         batches: The training pairs in passes.
         warnings: What should be said about the pairs, for a discovery for itself.
     """
@@ -172,6 +174,7 @@ class Discovery:
             pairs_per_pass: The most that one batch may hold.
         """
         self.setup, self.warnings = setup, list[str]()
+        self.training, self.pairs_per_pass = list(training), pairs_per_pass
         # A sample is never smaller than a batch; ranks get enough batches to divide evenly, but for
         # methods that learn, which divide the pairs of each step.
         learned = METHODS.get(setup.settings.method).learned

@@ -37,8 +37,10 @@ from harness_circuits.pairs.pair import Pair, fingerprint
 from harness_circuits.pairs.repetition import overlap_warnings, set_warnings
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.memory import NOTHING_MORE
+from harness_circuits.selection import SELECTORS
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
+from harness_circuits.trials import Trials
 
 
 class Experiment:
@@ -89,7 +91,8 @@ class Experiment:
         self._check_combination()
         if not evaluation:
             raise TaskDataError(f"{task} has no evaluation pairs.")
-        if given is None or ABLATIONS.get(settings.ablation).needs_training:
+        tries = SELECTORS.get(settings.selection).trials is not None
+        if given is None or tries or ABLATIONS.get(settings.ablation).needs_training:
             check_training(self.setup, training)
         training = training[: settings.n_discovery]
         used = training if given is None else ()
@@ -162,9 +165,13 @@ class Experiment:
             NumericalError: Scores or logits are not finite, or faithfulness is undefined.
         """
         setup, settings, device = self.setup, self.setup.settings, self.setup.model.device
-        announce(setup, len(self.rankings) * len(self.sizes))
+        n_circuits = len(self.rankings) * len(self.sizes)
+        trials = Trials(self.discovery)
+        trials.announce(n_circuits)
+        announce(setup, n_circuits)
         with spent(device) as discovery:
             found = Given.of(self.discovery.scores()) if self.given is None else self.given
+            found = replace(found, measure=trials)
         with spent(device) as selection:
             circuits = self.circuits(found)
         with spent(device) as evaluating:

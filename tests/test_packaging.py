@@ -35,7 +35,7 @@ evaluation
 evidence
 settings
 discovery
-gathering
+gathering trials
 experiment
 transfer
 records

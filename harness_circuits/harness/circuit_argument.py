@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.circuits.known import NAMES, known_circuit
-from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, reader_in_force
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import SCORES_FILE, load_file, write_scores
@@ -27,6 +26,7 @@ from harness_circuits.records.artifacts import check_folder
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.task_data.scorer import Scorer
+from harness_circuits.trials import Trials
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -64,8 +64,7 @@ class NamedCircuit:
             return self.read
         run = run_in_use()
         if self._discovered is None or self._discovered[0] != run:
-            scores = discovered(self._model, self._task, self._options)
-            self._discovered = run, Given.of(scores)
+            self._discovered = run, discovered(self._model, self._task, self._options)
         return self._discovered[1]
 
 
@@ -94,7 +93,7 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
     return given
 
 
-def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
+def discovered(model: CircuitModel, name: str, options: Options) -> Given:
     """Scores of a circuit task's training pairs, by patching; written to `artifacts=` if given.
 
     The task is that of the run in use: its include path, metadata, splits and chat template.
@@ -132,7 +131,7 @@ def discovered(model: CircuitModel, name: str, options: Options) -> Scores:
     folder = artifacts_folder(options)
     if folder is not None:
         write_scores(folder / path_part(where) / SCORES_FILE, scores)
-    return scores
+    return Given.of(scores, Trials(discovery))
 
 
 def task_metadata(options: Options) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
-from harness_circuits.selection.selectors import select
+from harness_circuits.selection.selectors import Measure, select
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Given:
         fixed: The given circuits by size, ascending; empty where scores were given.
         ranking: What the given circuits were selected by; scores know both rankings.
         note: What has to be said of them, here and in the results.
+        measure: Runs circuits on training pairs, for selectors that try some.
         further: Given circuits of the other ranking, of the same sizes, where there are such.
         provenance: Where the scores come from; of circuits nothing is known.
     """
@@ -33,13 +34,14 @@ class Given:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     note: str | None = None
     further: Mapping[Ranking, Mapping[float, Circuit]] = field(default_factory=dict)
+    measure: Measure | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, found: Scores | Circuit) -> Given:
+    def of(cls, found: Scores | Circuit, measure: Measure | None = None) -> Given:
         """The content of one file: scores, or a circuit, whose size is its share of all units."""
         if isinstance(found, Circuit):
             return cls.of_circuits({found.n_kept / found.space.n_units: found})
-        return cls(found.space, found, provenance=found.provenance)
+        return cls(found.space, found, provenance=found.provenance, measure=measure)
 
     @classmethod
     def of_circuits(
@@ -108,7 +110,8 @@ class Given:
             wanted = [ranking for ranking in found if ranking in rankings or not self.further]
             return {ranking: list(found[ranking].values()) for ranking in wanted}
         counts = [self.space.n_at(size, published=published) for size in sizes]
+        how = {"measure": self.measure, **options}
         return {
-            ranking: select(self.scores, counts, selection, ranking=ranking, **options)
+            ranking: select(self.scores, counts, selection, ranking=ranking, **how)
             for ranking in rankings
         }

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import LEVELS, Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.options import Option, defaults_of, read_options
+from harness_circuits.options.kinds import Whole
 from harness_circuits.registry import Registry
+
+logger = logging.getLogger("lm_eval.circuit")
+
+# Faithfulness of pruned circuits on the first so many training pairs.
+Measure = Callable[[Sequence[Circuit], int], Float[np.ndarray, "circuit"]]
+
+FIT_PAIRS = Option(Whole(1, 1_000_000), 64, "training pairs that circuits are tried on")
 
 
 def _no_check(space: ScoreSpace | None, **options: Any) -> None:
@@ -35,6 +44,9 @@ class Selector:
         samples: Groups of discovery examples whose score sums it needs; 0 if it needs none.
         rankings: Rankings it knows.
         positions: Whether it takes edges at spans of the prompts for units (`positions=`).
+        trials: (options): circuits per size that it runs on training pairs, at most; None for a
+            selector that sees scores alone. Its function is then given `measure=` and has `fit_pairs`
+            among its options.
         source: The paper or code.
     """
 
@@ -46,6 +58,7 @@ class Selector:
     samples: int = 0
     rankings: tuple[Ranking, ...] = tuple(Ranking)
     positions: bool = False
+    trials: Callable[[Mapping[str, Any]], int] | None = None
     source: str
 
     @property
@@ -63,6 +76,7 @@ def select(
     name: str = "top-n",
     *,
     ranking: Ranking,
+    measure: Measure | None = None,
     **options: Any,
 ) -> list[Circuit]:
     """Select one circuit per size and prune it.
@@ -72,6 +86,7 @@ def select(
         counts: Sizes, as numbers of units.
         name: A selector's name.
         ranking: What units are ranked by.
+        measure: Runs circuits on training pairs, for selectors that try some.
         **options: The selector's own options.
 
     Returns:
@@ -79,7 +94,8 @@ def select(
 
     Raises:
         UnknownNameError: There is no such selector.
-        OptionError: The selector cannot work with the level, ranking, scores, or an option.
+        OptionError: The selector cannot work with the level, ranking, scores, or an option, or there
+            is nothing to try circuits on.
 
     >>> from harness_circuits.circuits import Graph
     >>> space = ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8), "node")
@@ -96,9 +112,26 @@ def select(
             f"groups. Discover again with keep_samples={selector.samples} and at least 2 pairs."
         )
     chosen = {**selector.defaults, **read_options(selector.options, options, f"selection={name}")}
+    if selector.trials is not None:
+        chosen["measure"] = _pruned_first(name, measure)
     some = [n for n in counts if n]  # of no units there is one circuit, whatever the selector
     found = iter(selector.function(scores, some, ranking, **chosen) if some else ())
     return [next(found).prune() if n else Circuit.empty(scores.space) for n in counts]
+
+
+def _pruned_first(name: str, measure: Measure | None) -> Measure:
+    """A measure of circuits as they will be used.
+
+    Raises:
+        OptionError: There is none.
+    """
+    if measure is None:
+        raise OptionError(
+            f"selection={name} tries circuits on training pairs, and there are none here: use it on a "
+            "task with pairs, with circuit=discover:TASK, or as hc.select(..., model=MODEL, "
+            "training=PAIRS)."
+        )
+    return lambda circuits, n: measure([circuit.prune() for circuit in circuits], n)
 
 
 def check_selection(

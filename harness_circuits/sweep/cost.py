@@ -20,6 +20,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import CircuitError
 from harness_circuits.loading.load import resolve
+from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.tasks import TaskFacts
@@ -66,8 +67,18 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     options = settings.chosen_method_options()
     passes = n_training * method.passes(space, options) + method.passes_in_all(space, options)
     passes += task.n_evaluation * (2 + CIRCUIT * circuits)
+    passes += CIRCUIT * trial_runs(settings, n_training)
     tokens = max(1.0, task.characters / CHARACTERS_PER_TOKEN)
     return 2.0 * size.n_parameters * tokens * passes
+
+
+def trial_runs(settings: Settings, n_training: int) -> int:
+    """Runs of circuits on training pairs that the selector makes, at most."""
+    trials, options = SELECTORS.get(settings.selection).trials, settings.chosen_selection_options()
+    if trials is None:
+        return 0
+    n_circuits = len(settings.rankings) * len(settings.sizes)
+    return trials(options) * n_circuits * min(n_training, int(options["fit_pairs"]))
 
 
 def operations_per_second() -> float:

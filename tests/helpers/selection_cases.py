@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.samples import Samples
@@ -69,3 +71,17 @@ def random_scores(graph: Graph, seed: int = 0, level: Level = "edge") -> Scores:
     space = ScoreSpace(graph, level)
     values = np.random.default_rng(seed).standard_normal(space.shape)
     return Scores(space, np.where(space.real, values, 0))
+
+
+class Additive:
+    """A game in which a circuit's faithfulness is the sum of its scores, as a share of some."""
+
+    def __init__(self, scores: Scores, whole: float) -> None:
+        self.scores, self.whole, self.calls = scores, whole, list[tuple[int, int]]()
+
+    def __call__(self, circuits: Sequence[Circuit], n_pairs: int) -> np.ndarray:
+        self.calls.append((len(circuits), n_pairs))
+        return np.array([self.scores.values[c.kept].sum() for c in circuits]) / self.whole
+
+    def distance(self, circuit: Circuit) -> float:
+        return float(abs(self([circuit], 0)[0] - 1))

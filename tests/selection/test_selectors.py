@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.selection_cases import Case, cases, random_scores, with_samples
+from helpers.selection_cases import Additive, Case, cases, random_scores, with_samples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +24,12 @@ NAMES = tuple(SELECTORS)
 
 def ready(name: str, scores: Scores) -> Scores:
     return with_samples(scores) if SELECTORS.get(name).samples else scores
+
+
+def how(name: str, scores: Scores) -> dict[str, Any]:
+    """What the selector is given beside scores: faithfulness in an additive game."""
+    total = float(np.abs(scores.values).sum()) / 12 or 1.0
+    return {"measure": Additive(scores, total)} if SELECTORS.get(name).trials else {}
 
 
 def contains(large: Circuit, small: Circuit) -> bool:
@@ -46,14 +52,14 @@ def test_circuits_are_pruned_bounded_nested_as_promised_and_repeatable(
     assume(case.scores.space.level in selector.levels)
     scores = ready(name, case.scores)
     before = scores.values.copy()
-    circuits = select(scores, case.counts, name, ranking=case.ranking)
+    circuits = select(scores, case.counts, name, ranking=case.ranking, **how(name, scores))
     assert len(circuits) == len(case.counts)
     for circuit, n in zip(circuits, case.counts, strict=True):
         np.testing.assert_array_equal(circuit.prune().kept, circuit.kept)
         assert circuit.n_kept <= n or name == "threshold"
     if selector.nested:
         assert all(contains(large, small) for small, large in pairwise(circuits))
-    again = select(scores, case.counts, name, ranking=case.ranking)
+    again = select(scores, case.counts, name, ranking=case.ranking, **how(name, scores))
     assert all((a.kept == b.kept).all() for a, b in zip(circuits, again, strict=True))
     np.testing.assert_array_equal(scores.values, before)
 
@@ -64,7 +70,9 @@ def test_circuits_are_pruned_bounded_nested_as_promised_and_repeatable(
 def test_the_largest_size_is_the_whole_graph(name: str, case: Case) -> None:
     space = case.scores.space
     assume(space.level in SELECTORS.get(name).levels)
-    (circuit,) = select(case.scores, [space.n_units], name, ranking=case.ranking)
+    (circuit,) = select(
+        case.scores, [space.n_units], name, ranking=case.ranking, **how(name, case.scores)
+    )
     assert circuit.n_kept == space.n_units
 
 
@@ -72,7 +80,9 @@ def test_the_largest_size_is_the_whole_graph(name: str, case: Case) -> None:
 def test_a_selector_that_promises_no_nesting_does_not_nest(name: str) -> None:
     def nests(seed: int) -> bool:
         scores = ready(name, random_scores(GRAPH, seed))
-        circuits = select(scores, range(1, 8), name, ranking=Ranking.ABSOLUTE)
+        circuits = select(
+            scores, (2, 3, 5, 7, 15, 25), name, ranking=Ranking.ABSOLUTE, **how(name, scores)
+        )
         return all(contains(large, small) for small, large in pairwise(circuits))
 
     assert not all(nests(seed) for seed in range(20))
