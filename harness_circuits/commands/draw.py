@@ -12,13 +12,22 @@ from harness_circuits.commands.parser import (
     path_argument,
     text_argument,
 )
+from harness_circuits.errors import OptionError
 from harness_circuits.machine.files import write_atomically
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.kinds import Whole
-from harness_circuits.report.draw import check_output, default_output, draw, read_drawing
+from harness_circuits.report.draw import (
+    check_output,
+    default_output,
+    draw,
+    read_drawing,
+    read_page,
+)
+from harness_circuits.report.extras import needs_report
 
 _EPILOG = """\
 examples:
+  harness-circuits draw runs/ioi_circuit --output circuit.html    curve, drawing over sizes, pairs
   harness-circuits draw runs/ioi_circuit/scores.safetensors --keep 100 --output circuit.png
   harness-circuits draw runs/ioi_circuit/circuits.safetensors#absolute@0.001 \\
       --scores runs/ioi_circuit/scores.safetensors --output circuit.html
@@ -35,6 +44,16 @@ def draw_command(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     output: Path = options.output or default_output(options.file)
     check_output(output)
+    if output.suffix == ".html":
+        if options.merge is not None:
+            raise OptionError("--merge is for pictures: a page shows every edge.")
+        data = read_page(options.file, options.scores, options.keep)
+        with needs_report():
+            from harness_circuits.report.page import circuit_page
+        title = clean(f"Circuit: {Path(options.file).name}")
+        write_atomically(output, circuit_page(data, title).encode())
+        print(clean(f"{output}: {len(data['nodes'])} nodes, {len(data['edges'])} edges"))
+        return
     drawing = read_drawing(options.file, options.scores, options.keep, options.merge)
     title = clean(f"{Path(options.file).name}: {drawing.n_edges} edges")
     write_atomically(output, draw(drawing, output.suffix, title))

@@ -62,11 +62,11 @@ def transfer_command(arguments: Sequence[str]) -> None:
     config = read_config(options.config)
     groups = matrices(config)
     with needs_report():
-        from harness_circuits.report.page import drawing_page
+        from harness_circuits.report.page import figure_page
     folder = read_path(options.results or config.results, "results") / "transfer"
     for name, cells in groups:
         found = run(cells, config)
-        page = drawing_page(transfer_figure(found), f"Circuits of each task on all: {name}")
+        page = figure_page(transfer_figure(found), f"Circuits of each task on all: {name}")
         text = transfer_markdown(found)
         data = json.dumps(found.to_dict(), indent=2).encode()
         files = {".json": data, ".md": clean_lines(text).encode(), ".html": page.encode()}

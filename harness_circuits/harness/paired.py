@@ -160,9 +160,8 @@ class PairedTasks:
     ) -> Mapping[int, Any]:
         """Keep and write what was found; its records by document."""
         scores, settings, name = result.scores, self.options.settings, result.task
-        accuracy = accuracy_and_chance(
-            result.examples.full_accuracy.tolist(), pairs_from_docs(docs.values(), name)
-        )
+        pairs = pairs_from_docs(docs.values(), name)
+        accuracy = accuracy_and_chance(result.examples.full_accuracy.tolist(), pairs)
         model = self.model.name
         chance = [near_chance_warning(accuracy, name, model)] if accuracy.near_chance else []
         truth = task.true_circuit(self.model.graph)
@@ -179,7 +178,7 @@ class PairedTasks:
             agreement=agreement(scores, truth, **how),
         )
         if self.artifacts is not None:
-            write_artifacts(self.artifacts, name, result, records.values())
+            write_artifacts(self.artifacts, name, result, records.values(), pairs)
         found = self.circuit.given if scores is None else Given.of(scores)
         self._tasks[name] = task
         self._runs[name] = {

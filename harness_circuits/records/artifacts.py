@@ -3,7 +3,8 @@
 DIR/<task>/scores.safetensors    scores with provenance
 DIR/<task>/scores.json           the same, as EAP-IG and MIB read them
 DIR/<task>/circuits.safetensors  kept units per ranking and size
-DIR/<task>/examples.jsonl        metric values per evaluation example
+DIR/<task>/view.json             the strongest edges of each circuit, for pages
+DIR/<task>/examples.jsonl        metric values per evaluation example, with the pair's text
 DIR/<task>/SHA256SUMS            their checksums, written last, which reading them checks
 
 EAP-IG has no grouped key/value heads: for edge scores over those there is no `scores.json`.
@@ -12,7 +13,7 @@ EAP-IG has no grouped key/value heads: for edge scores over those there is no `s
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from harness_circuits.machine.files import (
 )
 from harness_circuits.machine.outgoing import path_part
 from harness_circuits.options.paths import read_path
+from harness_circuits.pairs.pair import Pair
+from harness_circuits.records.circuit_view import VIEW_FILE, CircuitView
 
 
 def check_folder(path: str) -> Path:
@@ -58,12 +61,16 @@ def check_folder(path: str) -> Path:
 
 
 def write_artifacts(
-    folder: Path, task: str, result: Result, records: Iterable[ExampleRecord]
+    folder: Path,
+    task: str,
+    result: Result,
+    records: Iterable[ExampleRecord],
+    pairs: Sequence[Pair],
 ) -> None:
-    """Write everything one task found."""
+    """Write everything one task found; `records` are in the order of the evaluation pairs."""
     target = folder / path_part(task)
     remove(target / CHECKSUMS)  # of an earlier run: until the new ones are there, none
-    written = [CIRCUITS_FILE, "examples.jsonl"]
+    written = [CIRCUITS_FILE, VIEW_FILE, "examples.jsonl"]
     if result.scores is not None:
         written.append(write_scores(target / SCORES_FILE, result.scores).name)
         if expressible(result.scores.space):
@@ -74,13 +81,26 @@ def write_artifacts(
         for size, circuit in zip(curve.values.sizes, curve.circuits, strict=True)
     }
     write_circuits(target / CIRCUITS_FILE, circuits)
-    write_atomically(target / "examples.jsonl", _lines(_example(record) for record in records))
+    by_size = {
+        curve.ranking.value: dict(
+            zip(map(size_name, curve.values.sizes), curve.circuits, strict=True)
+        )
+        for curve in result.curves
+    }
+    view = CircuitView.of(by_size, result.scores)
+    write_atomically(target / VIEW_FILE, view.to_json().encode())
+    rows = [_example(record, pair) for record, pair in zip(records, pairs, strict=True)]
+    write_atomically(target / "examples.jsonl", _lines(rows))
     write_checksums(target, written)
 
 
-def _example(record: ExampleRecord) -> dict[str, Any]:
+def _example(record: ExampleRecord, pair: Pair) -> dict[str, Any]:
     return {
         "index": record.index,
+        "clean": pair.clean,
+        "corrupted": pair.corrupted,
+        "correct": [pair.choices[at] for at in pair.correct],
+        "incorrect": [pair.choices[at] for at in pair.incorrect],
         "full": record.full,
         "empty": record.empty,
         "circuits": {ranking: list(values) for ranking, values in record.circuits.items()},

@@ -92,12 +92,23 @@ def _of_artifacts(run: Run) -> Examples:
     raise NoExamplesError(reason)
 
 
+def example_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of values per example, by the number of the example.
+
+    Raises:
+        OSError: It cannot be read.
+        jsonlines.Error: A line is no JSON object.
+        KeyError: A row has no number.
+    """
+    with jsonlines.open(path) as reader:
+        rows = list(reader.iter(type=dict))
+    return sorted(rows, key=lambda row: int(row["index"]))
+
+
 def _read(path: Path, run: Run) -> Examples:
     try:
         check_checksum(path)
-        with jsonlines.open(path) as reader:
-            rows = list(reader.iter(type=dict))
-        rows.sort(key=lambda row: int(row["index"]))
+        rows = example_rows(path)
     except ChecksumError as error:
         raise NoExamplesError(str(error)) from error
     except OSError as error:

@@ -6,7 +6,7 @@ from harness_circuits.registry import on_first_use
 
 if TYPE_CHECKING:
     from harness_circuits.report.draw import read_drawing
-    from harness_circuits.report.page import drawing_page, leaderboard_page
+    from harness_circuits.report.page import circuit_page, leaderboard_page
     from harness_circuits.report.scoring import COLUMNS, Column
     from harness_circuits.report.table import (
         Leaderboard,
@@ -19,7 +19,7 @@ __all__ = [
     "COLUMNS",
     "Column",
     "Leaderboard",
-    "drawing_page",
+    "circuit_page",
     "leaderboard_csv",
     "leaderboard_markdown",
     "leaderboard_page",
@@ -33,7 +33,7 @@ __getattr__ = on_first_use(
         "COLUMNS": "scoring",
         "Column": "scoring",
         "Leaderboard": "table",
-        "drawing_page": "page",
+        "circuit_page": "page",
         "leaderboard_csv": "table",
         "leaderboard_markdown": "table",
         "leaderboard_page": "page",

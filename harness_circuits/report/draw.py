@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
@@ -36,20 +37,28 @@ def read_drawing(
         CircuitFileError: A file cannot be read.
     """
     file, scores_file = find_files(file, scores_file)
+    found, keep = read_item(file, scores_file, keep)
+    if isinstance(found, Circuit):
+        return lay_out_any(found, scores_of(scores_file, found), merge)
+    (circuit,) = select(found, [keep], "top-n", ranking=Ranking.ABSOLUTE)
+    note = _pruned(circuit, keep)
+    drawing = lay_out_any(circuit, drawable(found), merge)
+    return replace(drawing, note=note or drawing.note)
+
+
+def read_item(file: str, scores_file: str | None, keep: int | None) -> tuple[Scores | Circuit, int]:
+    """What a file holds, and how many units of scores are wanted; raises as `read_drawing`."""
     found = load_circuit_file(file)
     if isinstance(found, Circuit):
         if keep is not None:
             raise OptionError(f"--keep chooses among scores, but {file} holds a circuit.")
-        return lay_out_any(found, scores_of(scores_file, found), merge)
+        return found, 0
     if scores_file is not None:
         raise OptionError(f"--scores goes with a circuit, but {file} holds scores already.")
     keep = KEEP if keep is None else keep
     if not 0 < keep <= found.space.n_units:
         raise OptionError(f"--keep is from 1 to {found.space.n_units}, got {keep}.")
-    (circuit,) = select(found, [keep], "top-n", ranking=Ranking.ABSOLUTE)
-    note = _pruned(circuit, keep)
-    drawing = lay_out_any(circuit, drawable(found), merge)
-    return replace(drawing, note=note or drawing.note)
+    return found, keep
 
 
 def _pruned(circuit: Circuit, keep: int) -> str:
@@ -133,6 +142,23 @@ def default_output(file: str) -> Path:
     return stem.with_name(f"{stem.name}{'-' if name else ''}{name.replace('/', '-')}.svg")
 
 
+def read_page(file: str, scores_file: str | None = None, keep: int | None = None) -> dict[str, Any]:
+    """What the circuit page of a file or of a task's artifacts shows; arguments as `read_drawing`.
+
+    Raises:
+        OptionError: Options that exclude each other, nothing to draw, or a missing extra.
+        CircuitFileError: A file cannot be read.
+    """
+    with needs_report():
+        from harness_circuits.report.circuit_page import file_data, folder_data
+    found, scores_file = find_files(file, scores_file)
+    if keep is None and "#" not in file and read_path(file, "FILE").is_dir():
+        return folder_data(Path(found).parent)
+    item, keep = read_item(found, scores_file, keep)
+    scores = scores_of(scores_file, item) if isinstance(item, Circuit) else None
+    return file_data(item, scores, keep)
+
+
 def draw(drawing: Drawing, suffix: str, title: str = "") -> bytes:
     """Render a drawing as the kind of file that a suffix stands for.
 
@@ -143,11 +169,6 @@ def draw(drawing: Drawing, suffix: str, title: str = "") -> bytes:
         from harness_circuits.report.drawing.dot import draw_dot
 
         return draw_dot(drawing, title).encode()
-    if suffix == ".html":
-        with needs_report():
-            from harness_circuits.report.drawing.draw_plotly import draw_figure
-            from harness_circuits.report.page import drawing_page
-        return drawing_page(draw_figure(drawing), title).encode()
     with needs_report():
         from harness_circuits.report.drawing.draw_static import draw_static
     return draw_static(drawing, suffix.removeprefix("."), title)

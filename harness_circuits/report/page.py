@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: the leaderboard, and a single drawing.
+"""Self-contained HTML pages: the leaderboard, a circuit, and single figures.
 
 Templates escape all text. Data for charts stands in blocks of JSON that no script runs. A content
 security policy allows the page's own scripts, by their hashes, and no network.
@@ -7,9 +7,10 @@ security policy allows the page's own scripts, by their hashes, and no network.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -21,15 +22,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from harness_circuits import __version__
-from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.errors import CircuitError
-from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, read_circuits, read_scores
 from harness_circuits.machine.outgoing import clean
-from harness_circuits.report.drawing.any_level import drawable, lay_out_any, n_drawn
-from harness_circuits.report.drawing.curves import curves_figure
-from harness_circuits.report.drawing.draw_plotly import draw_figure
-from harness_circuits.report.drawing.layout import Drawing
+from harness_circuits.records.examples import example_rows
+from harness_circuits.records.results_file import EXAMPLES_FILE
+from harness_circuits.report.circuit_page import curves_data, folder_view, page_data
+from harness_circuits.report.matrix import matrices
 from harness_circuits.report.scoring import Entry
 from harness_circuits.report.table import (
     TEXT,
@@ -40,7 +38,13 @@ from harness_circuits.report.table import (
     whole_model_texts,
 )
 
-DRAWN_EDGES = 120
+LEADERBOARD_PAIRS = 5  # of each size; a page of its own has more
+SCRIPTS = {
+    "circuit": "circuit.js",
+    "alone": "alone.js",
+    "table": "table.js",
+    "charts": "charts.js",
+}
 THEMES = {"light": "plotly_white", "dark": "plotly_dark"}
 
 
@@ -51,58 +55,37 @@ def leaderboard_page(board: Leaderboard, left_out: Sequence[str] = ()) -> str:
         board: Runs and marks.
         left_out: A line for each file or run that is not among them.
     """
-    details = [_details(entry) for entry in board.entries]
-    charts = [
-        {"curves": _plain(curves_figure(entry.run.curves)), "drawing": detail["drawing"]}
-        for entry, detail in zip(board.entries, details, strict=True)
-    ]
     return _render(
         "leaderboard.html.jinja",
+        ("circuit", "table"),
         title="Circuit discovery leaderboard",
         board=board,
+        matrices=lambda column: matrices(board, column),
         columns=TEXT,
         value_text=lambda value, digits: f"{value:.{digits}f}",
-        details=details,
-        charts=charts,
+        views=[_details(entry) for entry in board.entries],
         left_out=left_out,
         tied_sign=TIED_SIGN,
     )
 
 
-def drawing_page(figure: go.Figure, title: str) -> str:
-    """One drawing as a page."""
-    return _render("drawing.html.jinja", title=title, charts=[{"drawing": _plain(figure)}])
+def figure_page(figure: go.Figure, title: str) -> str:
+    """One plotly figure as a page."""
+    themes = {
+        name: plotly.io.templates[theme].layout.to_plotly_json() for name, theme in THEMES.items()
+    }
+    charts = [{"drawing": _plain(figure)}]
+    scripts = ("plotly", "charts")
+    return _render("figure.html.jinja", scripts, title=title, charts=charts, themes=themes)
 
 
-def circuit_to_draw(entry: Entry) -> tuple[str, Drawing]:
-    """The circuit of a run that shows most while it is readable, and what to call it.
-
-    Raises:
-        CircuitError: The run has none on disk, or none of a size that can be drawn.
-    """
-    if entry.examples is None:
-        raise CircuitError(entry.why_not)
-    folder = entry.examples.folder
-    circuits = read_circuits(folder / CIRCUITS_FILE)
-    drawn = {name: n_drawn(circuit) for name, circuit in circuits.items()}
-    small = [name for name, n in drawn.items() if 0 < n <= DRAWN_EDGES]
-    larger = [name for name, n in drawn.items() if n > DRAWN_EDGES]
-    if not small + larger:
-        raise CircuitError("all its circuits are empty")
-    name = max(small, key=drawn.__getitem__) if small else min(larger, key=drawn.__getitem__)
-    scores = None
-    if (folder / SCORES_FILE).exists():
-        scores = drawable(read_scores(folder / SCORES_FILE))
-    ranking, _, size = name.partition("@")
-    words = f"ranked by {Ranking.read(ranking).symbol}, size {size}"
-    if scores is not None:
-        words += "; width by |score|, dashed where it lowers the metric"
-    what = "hidden units" if circuits[name].space.level == HIDDEN_UNITS else "edges"
-    return f"{drawn[name]} {what}, {words}", lay_out_any(circuits[name], scores)
+def circuit_page(data: Mapping[str, Any], title: str) -> str:
+    """One circuit page, from what `harness_circuits.report.circuit_page` makes."""
+    return _render("circuit.html.jinja", ("circuit", "alone"), title=title, views=[data])
 
 
 def _details(entry: Entry) -> dict[str, Any]:
-    """Facts of a run for its opened row, and its drawing or why there is none."""
+    """What an opened row shows: curves, facts, and circuits or why they are not drawn."""
     run = entry.run
     facts = {
         "task metric": run.metric,
@@ -115,10 +98,15 @@ def _details(entry: Entry) -> dict[str, Any]:
         **{f"evidence: {kind}": "\n".join(lines) for kind, lines in run.evidence.items()},
     }
     try:
-        caption, drawing = circuit_to_draw(entry)
+        if entry.examples is None:
+            raise CircuitError(entry.why_not)
+        folder = entry.examples.folder
+        view, file = folder_view(folder), folder / EXAMPLES_FILE
+        rows = example_rows(file) if file.is_file() else None  # an Inspect log has them itself
+        return page_data(view, run.curves, rows, n_pairs=LEADERBOARD_PAIRS) | {"facts": facts}
     except CircuitError as error:
-        return {"facts": facts, "caption": f"No drawing: {error}.", "drawing": None}
-    return {"facts": facts, "caption": caption, "drawing": _plain(draw_figure(drawing))}
+        why = f"No drawing: {str(error).rstrip('.')}."
+        return curves_data(run.curves) | {"facts": facts, "why_not": why}
 
 
 def _plain(figure: go.Figure) -> dict[str, Any]:
@@ -128,29 +116,50 @@ def _plain(figure: go.Figure) -> dict[str, Any]:
     return {"data": content["data"], "layout": content["layout"]}
 
 
-def _render(template: str, **values: Any) -> str:
-    """Fill a template; `{{ script(text) }}` in it adds a script that the policy allows."""
-    scripts = {"plotly": get_plotlyjs(), "charts": _text("charts.js"), "table": _text("table.js")}
-    hashes = {
-        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for name, text in scripts.items()
-    }
-    themes = {
-        name: plotly.io.templates[theme].layout.to_plotly_json() for name, theme in THEMES.items()
-    }
+def _render(
+    template: str, scripts: Sequence[str], *, views: Sequence[Any] = (), **values: Any
+) -> str:
+    """Fill a template.
+
+    The scripts go into it in their order, ECharts and the views for `circuit.js` compressed; the policy
+    allows these scripts alone.
+    """
+    texts = [get_plotlyjs() if name == "plotly" else _text(SCRIPTS[name]) for name in scripts]
+    packed, allowed = {}, list(texts)
+    if views:
+        library = _text("echarts/echarts.min.js")
+        cleaned = json.dumps(_cleaned(views), separators=(",", ":"))
+        packed = {"echarts": _packed(library), "views": _packed(cleaned)}
+        allowed.append(library)
+    digests = (hashlib.sha256(text.encode()).digest() for text in allowed)
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (
         _environment()
         .get_template(template)
         .render(
             version=__version__,
-            policy="default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src "
-            + " ".join(f"'sha256-{digest}'" for digest in hashes.values()),
-            scripts={name: Markup(text) for name, text in scripts.items()},
+            policy="default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
+            f"script-src {hashes}",
+            scripts=[Markup(text) for text in texts],
+            packed=packed,
             style=Markup(_text("page.css")),
-            themes=themes,
             **values,
         )
     )
+
+
+def _packed(text: str) -> str:
+    """Text as `unpack` of `circuit.js` reads it; the same bytes each time."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def _cleaned(value: Any) -> Any:
+    """Plain JSON with every text fit to be shown."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(name): _cleaned(item) for name, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 @cache

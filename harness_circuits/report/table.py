@@ -27,12 +27,17 @@ class Leaderboard:
     Attributes:
         entries: Sorted by model, task and CMD.
         marks: By name of the column, one for each entry.
-        options: For each entry, the settings that set it apart beyond `SETTINGS`.
+        given: For each entry, names and values of the settings that set it apart beyond `SETTINGS`.
     """
 
     entries: tuple[Entry, ...]
     marks: dict[str, tuple[str, ...]]
-    options: tuple[str, ...]
+    given: tuple[tuple[tuple[str, str], ...], ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """For each entry, what sets it apart, as text."""
+        return tuple(", ".join(f"{n}={value}" for n, value in given) for given in self.given)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -197,15 +202,15 @@ def _order(entry: Entry) -> tuple[float, str]:
     return (value.value if value else float("inf")), str(entry.run.settings["method"])
 
 
-def _options(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Settings and model details that differ within the runs, as `name=value`, but for defaults."""
+def _options(runs: Sequence[Run]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Settings and model details that differ within the runs, but for defaults."""
     own = {name: option.default for name, option in DECLARED.items()}
     usual = flat({**own, "keep_samples": 0}).items()  # what the default selector needs
     everything = [dict(flat({**run.model_details, **run.settings}).items() - usual) for run in runs]
     names = sorted({name for options in everything for name in options} - {*SETTINGS})
     differing = [n for n in names if len({options.get(n) for options in everything}) > 1]
     return tuple(
-        ", ".join(f"{n}={options[n]}" for n in differing if n in options) for options in everything
+        tuple((n, options[n]) for n in differing if n in options) for options in everything
     )
 
 

@@ -16,6 +16,7 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.summary import ExampleRecord, Header, summarise
+from harness_circuits.pairs.pair import Pair
 from harness_circuits.records.artifacts import write_artifacts
 from harness_circuits.selection import select
 from harness_circuits.settings import Settings
@@ -120,6 +121,11 @@ def result_json(
     }
 
 
+def text_pairs(n: int) -> list[Pair]:
+    """Pairs for artifacts."""
+    return [Pair(f"clean {i}", f"corrupted {i}", (" a", " b"), (0,), (1,)) for i in range(n)]
+
+
 def write_run(
     folder: Path,
     records: list[ExampleRecord],
@@ -130,7 +136,9 @@ def write_run(
     """Write a results file, and its artifacts beside it; returns the results file."""
     artifacts = folder / "artifacts" if with_examples else None
     if artifacts is not None:
-        write_artifacts(artifacts, records[0].header.task, _result(records), records)
+        write_artifacts(
+            artifacts, records[0].header.task, _result(records), records, text_pairs(len(records))
+        )
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "results_2026-01-01T00-00-00.json"
     file.write_text(json.dumps(result_json(records, artifacts=artifacts, **options)))

@@ -9,6 +9,7 @@ import jsonlines
 import numpy as np
 import pytest
 from helpers.example_records import made_records
+from helpers.result_files import text_pairs
 from safetensors import safe_open
 
 from harness_circuits.circuits.circuit import Circuit
@@ -65,7 +66,7 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path, inside: str) -> None:
 def test_all_files_of_a_task(tmp_path: Path) -> None:
     scores = Scores(SPACE, np.where(SPACE.real, 1.5, 0.0), {"method": "EAP"})
     records = made_records(n=3)
-    write_artifacts(tmp_path, "ioi", result(scores), records)
+    write_artifacts(tmp_path, "ioi", result(scores), records, text_pairs(3))
     folder = tmp_path / "ioi"
     names = {path.name for path in folder.iterdir()}
     assert names >= {"scores.safetensors", "circuits.safetensors", "examples.jsonl"}
@@ -82,12 +83,13 @@ def test_all_files_of_a_task(tmp_path: Path) -> None:
         rows = list(lines)
     assert [row["index"] for row in rows] == [0, 1, 2]
     for row, record in zip(rows, records, strict=True):
+        assert row["clean"] == f"clean {record.index}" and row["incorrect"] == [" b"]
         assert (row["full"], row["empty"]) == (record.full, record.empty)
         assert row["circuits"] == {name: list(x) for name, x in record.circuits.items()}
         assert row["accuracy"] == {name: list(x) for name, x in record.accuracy.items()}
 
 
 def test_a_given_circuit_has_no_scores(tmp_path: Path) -> None:
-    write_artifacts(tmp_path, "ioi", result(None), made_records(n=2))
+    write_artifacts(tmp_path, "ioi", result(None), made_records(n=2), text_pairs(2))
     assert not (tmp_path / "ioi" / "scores.safetensors").exists()
     assert (tmp_path / "ioi" / "circuits.safetensors").exists()

@@ -1,41 +1,53 @@
-"""The leaderboard as a page, without a browser."""
+"""What a page is made of."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import json
 import re
 from pathlib import Path
 
-import pytest
-from helpers.result_files import examples, with_task, write_run
+import numpy as np
+from helpers.environments import ROOT
+from helpers.result_files import examples, write_run
 
+from harness_circuits.circuits.graph import Graph
+from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
-from harness_circuits.records.results_file import read_results
-from harness_circuits.report.page import leaderboard_page
-from harness_circuits.report.table import Leaderboard, make_leaderboard
+from harness_circuits.report.circuit_page import file_data
+from harness_circuits.report.page import circuit_page
+
+ECHARTS = ROOT / "harness_circuits" / "report" / "templates" / "echarts" / "echarts.min.js"
 
 
-def board_of(*folders: Path) -> Leaderboard:
-    return make_leaderboard(read_results(folders).runs)
+def views(page: str) -> list[dict[str, object]]:
+    (packed,) = re.findall(r'id="views">([^<]*)<', page)
+    found: list[dict[str, object]] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return found
 
 
-def test_the_page_escapes_everything_and_needs_no_network(tmp_path: Path) -> None:
-    name = "</script><script>alert(1)</script>"
-    write_run(tmp_path, with_task(examples(1), name), model=name, with_examples=False)
-    page = leaderboard_page(board_of(tmp_path), ["a<b>.json: <i>"])
-    assert "<script>alert(1)" not in page
-    assert "<i>" not in page and "<b>" not in page.replace("a<b>", "a&lt;b&gt;")
-    assert "default-src &#39;none&#39;" in page
-    own = page.split("<script>")[0]
-    assert not re.search(r"""(src|href)\s*=\s*["']?\s*(https?:)?//""", own)
+def test_the_library_is_the_published_one() -> None:
+    digest = hashlib.sha256(ECHARTS.read_bytes()).hexdigest()
+    assert digest == "b66b25aeb4df84e33199dc21694014d336d222cbd9deb0e5a7c14bd6aa0d0fd0"
+    assert {"LICENSE", "NOTICE"} <= {path.name for path in ECHARTS.parent.iterdir()}
 
 
-def test_skipped_files_are_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(tmp_path / "in", examples(1))
-    (tmp_path / "in" / "broken.json").write_text("{")
-    assert main(["leaderboard", str(tmp_path / "in"), "--output", str(tmp_path / "out")]) == 0
-    assert "1 files skipped, 1 used" in capsys.readouterr().err
+def test_pages_are_small_and_tell_no_path(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / f"in{seed}", examples(seed, 30), method="EAP", date=float(seed))
+    main(["leaderboard", str(tmp_path), "--output", str(tmp_path / "out")])
     page = (tmp_path / "out" / "leaderboard.html").read_text()
-    assert "<summary>1 left out</summary>" in page
-    assert "broken.json: not readable as JSON" in page
-    table = (tmp_path / "out" / "leaderboard.md").read_text()
-    assert "1 left out:" in table and "broken.json: not readable as JSON" in table
+    assert len(page) < 800_000
+    assert len(views(page)) == 1
+
+
+def test_hidden_units_lead_from_their_mlp_to_the_logits() -> None:
+    space = ScoreSpace(Graph(n_layers=2, n_heads=1, n_kv_heads=1, d_model=4, d_mlp=3), "mlp-neuron")
+    scores = Scores(space, np.array([[1.0, -2.0, 0.5], [0.1, 0.2, 3.0]]))
+    data = file_data(scores, None, 3)
+    assert data["units"] == "hidden units"
+    assert {edge["name"] for edge in data["edges"]} == {"m0.h[0]", "m0.h[1]", "m1.h[2]"}
+    (read,) = views(circuit_page(data, "hidden"))
+    assert read == json.loads(json.dumps(data))

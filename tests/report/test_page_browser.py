@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"
 )
 HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><b>bold</b>"
+TICK = "getComputedStyle(document.querySelector('.curve svg text')).fill"
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -42,8 +43,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "in" / f"{HOSTILE[:3].replace('/', '')}.json").write_text("{")
     main(["leaderboard", str(folder / "in"), "--output", str(folder)])
-    scores = folder / "in" / "EAP" / "artifacts" / "ioi_circuit" / "scores.safetensors"
-    main(["draw", str(scores), "--output", str(folder / "drawing.html")])
+    artifacts = folder / "in" / "EAP" / "artifacts" / "ioi_circuit"
+    main(["draw", str(artifacts), "--output", str(folder / "circuit.html")])
+    scores = str(artifacts / "scores.safetensors")
+    main(["draw", scores, "--output", str(folder / "scores.html")])
     return folder
 
 
@@ -111,18 +114,18 @@ def test_one_table_at_a_time(tab: Any) -> None:
     for title in ("CMD", "log-axis CMD", "accuracy", "seconds", "CPR"):
         tab.get_by_role("tab", name=title, exact=True).click()
         assert tab.locator("[role=tabpanel]:visible").count() == 1
-        assert tab.locator("[role=tabpanel]:visible th.value").inner_text() == title
+        assert tab.locator("[role=tabpanel]:visible table.runs th.value").inner_text() == title
         assert rows(tab).count() == 4
 
 
 @pytest.mark.parametrize(("title", "best_first"), [("CPR", True), ("CMD", False)])
 def test_sorting_starts_with_the_best(tab: Any, title: str, best_first: bool) -> None:
     tab.get_by_role("tab", name=title, exact=True).click()
-    header = tab.locator("[role=tabpanel]:visible th.value button")
+    header = tab.locator("[role=tabpanel]:visible table.runs th.value button")
     assert numbers(tab) == sorted(
         numbers(tab), reverse=best_first
     )  # the open tab is the sorted one
-    order = tab.locator("[role=tabpanel]:visible th.value").get_attribute("aria-sort")
+    order = tab.locator("[role=tabpanel]:visible table.runs th.value").get_attribute("aria-sort")
     assert order == ("descending" if best_first else "ascending")
     header.click()
     assert numbers(tab) == sorted(numbers(tab), reverse=not best_first)
@@ -131,7 +134,7 @@ def test_sorting_starts_with_the_best(tab: Any, title: str, best_first: bool) ->
 
 
 def test_sorting_by_text_and_keyboard(tab: Any) -> None:
-    header = tab.locator("[role=tabpanel]:visible th.method button")
+    header = tab.locator("[role=tabpanel]:visible table.runs th.method button")
     header.focus()
     header.press("Enter")
     assert column(tab, "method") == sorted(column(tab, "method"), key=str.lower)
@@ -139,7 +142,7 @@ def test_sorting_by_text_and_keyboard(tab: Any) -> None:
 
 def test_an_open_row_moves_with_its_details(tab: Any) -> None:
     tab.locator("[role=tabpanel]:visible tr[data-run]", has_text="random").click()
-    tab.locator("[role=tabpanel]:visible th.value button").click()
+    tab.locator("[role=tabpanel]:visible table.runs th.value button").click()
     details = tab.locator("[role=tabpanel]:visible tr.details")
     assert "random" in details.locator("xpath=preceding-sibling::tr[1]").inner_text()
 
@@ -170,26 +173,32 @@ def test_a_row_opens_curves_and_circuit(tab: Any) -> None:
     button.click()
     assert button.get_attribute("aria-expanded") == "true"
     details = tab.locator("tr.details")
-    curves = details.locator("[data-chart=curves]")
-    curves.locator("path.js-line").nth(1).wait_for()
-    assert curves.locator("path.js-fill").count() == 2
-    names = curves.locator(".legendtext").all_text_contents()
-    assert names == ["ranked by |score| (CMD)", "ranked by score (CPR)"]
-    kind = "document.querySelector('[data-chart=curves]')._fullLayout.xaxis.type"
-    assert tab.evaluate(kind) == "log"
-    curves.get_by_text("linear axis").click()
-    assert eventually(tab, f"{kind} === 'linear'")
-    drawing = details.locator("[data-chart=drawing]")
-    assert {"input", "logits"} <= set(drawing.locator(".annotation-text").all_text_contents())
-    assert drawing.locator("path.js-line").count() > 2
+    details.locator(".curve svg text").first.wait_for()
+    legend = details.locator(".curve svg text").all_text_contents()
+    assert {"ranked by |score| (CMD)", "ranked by score (CPR)"} <= set(legend)
+    drawn = details.locator(".graph svg text").all_text_contents()
+    assert {"input", "logits"} <= set(drawn)
+    assert "clean 0" in details.locator(".pairs").inner_text()
     button.click()
     assert details.count() == 0
+
+
+def test_a_cell_of_the_matrix_opens_its_run(tab: Any) -> None:
+    matrix = tab.locator("[role=tabpanel]:visible table.matrix").first
+    assert matrix.locator("tbody th").all_text_contents()[0] == "EAP-IG-inputs"
+    tab.get_by_label("Filter rows").fill("random")
+    cell = matrix.locator("tr", has_text="EAP-IG-inputs").locator("[data-open]").first
+    cell.click()
+    row = tab.locator("[role=tabpanel]:visible tr[data-run]", has_text="EAP-IG-inputs")
+    assert row.locator("button.open").get_attribute("aria-expanded") == "true"
+    row.locator("button.open").click()
 
 
 def test_a_run_without_artifacts_says_why_there_is_no_drawing(tab: Any) -> None:
     tab.locator("[role=tabpanel]:visible tr[data-run]", has_text="onerror").click()
     assert "No drawing: the run saved no artifacts" in tab.locator("tr.details").inner_text()
-    tab.locator("[data-chart=curves] path.js-line").nth(1).wait_for()
+    tab.locator("tr.details .curve svg text").first.wait_for()
+    assert tab.locator("tr.details .graph").count() == 0
 
 
 def test_hostile_names_stay_text(tab: Any) -> None:
@@ -203,27 +212,104 @@ def test_hostile_names_stay_text(tab: Any) -> None:
 def test_phone_width_and_dark_mode(page: Open, scheme: str) -> None:
     tab = page(width=390, scheme=scheme)
     rows(tab).filter(has_text="EAP-IG-inputs").locator("button.open").click()
-    tab.locator("[data-chart=curves] path.js-line").first.wait_for()
+    tab.locator(".curve svg text").first.wait_for()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     ink, paper = (
         sum(map(int, tab.evaluate(f"getComputedStyle(document.body).{name}")[4:-1].split(",")))
         for name in ("color", "backgroundColor")
     )
     assert abs(ink - paper) > 500 and (ink > paper) == (scheme == "dark")
-    text = "getComputedStyle(document.querySelector('[data-chart=curves] .xtick text')).fill"
-    tick = sum(map(int, tab.evaluate(text).removeprefix("rgb(").rstrip(")").split(",")[:3]))
+    tick = sum(map(int, tab.evaluate(TICK).removeprefix("rgb(").rstrip(")").split(",")[:3]))
     assert abs(tick - paper) > 300
 
 
 def test_charts_follow_a_change_of_theme(tab: Any) -> None:
     rows(tab).filter(has_text="EAP-IG-inputs").locator("button.open").click()
-    text = "getComputedStyle(document.querySelector('[data-chart=curves] .xtick text')).fill"
-    before = tab.evaluate(text)
+    tab.locator(".curve svg text").first.wait_for()
+    before = tab.evaluate(TICK)
     tab.emulate_media(color_scheme="dark")
-    assert eventually(tab, f"{text} !== '{before}'")
+    assert eventually(tab, f"{TICK} !== '{before}'")
 
 
-def test_a_drawing_page(page: Open) -> None:
-    tab = page("drawing.html")
-    assert {"input", "logits"} <= set(tab.locator(".annotation-text").all_text_contents())
-    assert tab.locator("path.js-line").count() > 2
+@pytest.fixture(scope="module")
+def circuit(page: Open) -> Any:
+    """The circuit page of a task's artifacts."""
+    tab = page("circuit.html")
+    tab.locator(".graph svg text").first.wait_for()
+    return tab
+
+
+def said(tab: Any) -> str:
+    text: str = tab.locator(".said").inner_text()
+    return text
+
+
+def test_the_slider_changes_the_circuit_and_is_tied_to_the_curve(circuit: Any) -> None:
+    slider, edges = circuit.locator("input.size"), "document.querySelector('.note').textContent"
+    before, shown = said(circuit), circuit.evaluate(edges)
+    slider.focus()
+    for _ in range(3):
+        circuit.keyboard.press("ArrowLeft")
+    assert said(circuit) != before and circuit.evaluate(edges) != shown
+    assert slider.get_attribute("aria-valuetext") == said(circuit)
+    circuit.locator(".bar select").first.select_option("signed")
+    assert "faithfulness" in said(circuit)
+    circuit.locator(".bar select").first.select_option("absolute")
+    for _ in range(3):
+        circuit.keyboard.press("ArrowRight")
+
+
+def test_a_unit_shows_its_inputs_and_outputs(circuit: Any) -> None:
+    circuit.locator(".units button").first.focus()
+    name = circuit.locator(".units button").first.inner_text()
+    circuit.keyboard.press("Enter")
+    captions = circuit.locator(".unit caption").all_text_contents()
+    assert [text.partition(" (")[0] for text in captions] == [f"Into {name}", f"Out of {name}"]
+    into = (
+        circuit.locator(".unit table").nth(0).locator("tbody tr td:first-child").all_text_contents()
+    )
+    out = (
+        circuit.locator(".unit table").nth(1).locator("tbody tr td:first-child").all_text_contents()
+    )
+    assert all(edge.partition("->")[2].startswith(name) for edge in into)
+    assert all(edge.startswith(f"{name}->") for edge in out) and into + out
+    circuit.locator(".units [aria-pressed=true]").click()
+    assert circuit.locator(".unit table").count() == 0
+
+
+def test_filters_by_kind_sign_and_layer(circuit: Any) -> None:
+    note = circuit.locator(".note")
+
+    def count() -> int:
+        return int(note.inner_text().rpartition(" edges shown")[0].rpartition(" ")[2])
+
+    everything = count()
+    circuit.get_by_label("into logits").uncheck()
+    assert 0 < count() < everything
+    circuit.get_by_label("into logits").check()
+    signs = []
+    for sign in "+-":
+        circuit.get_by_label("sign").select_option(sign)
+        signs.append(count())
+    circuit.get_by_label("sign").select_option("all")
+    assert sum(signs) == everything
+    circuit.get_by_label("layers").select_option("1")
+    assert count() < everything
+    circuit.get_by_label("layers").select_option("0")
+
+
+def test_pairs_stand_beside_the_circuit_worst_first(circuit: Any) -> None:
+    table = circuit.locator(".pairs tbody tr")
+    values = [
+        [float(text) for text in row.locator("td.value").all_text_contents()[:2]]
+        for row in table.all()
+    ]
+    off = [abs(model - circuit) for model, circuit in values]
+    assert len(off) > 5 and off == sorted(off, reverse=True)
+
+
+def test_a_file_of_scores_is_a_page_too(page: Open) -> None:
+    tab = page("scores.html")
+    tab.locator(".graph svg text").first.wait_for()
+    assert {"input", "logits"} <= set(tab.locator(".graph svg text").all_text_contents())
+    assert "strongest" in said(tab) and tab.locator(".curve").count() == 0

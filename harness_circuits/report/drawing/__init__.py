@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from harness_circuits.report.drawing.curves import curves_figure
     from harness_circuits.report.drawing.curves_static import curves_picture
     from harness_circuits.report.drawing.dot import draw_dot
-    from harness_circuits.report.drawing.draw_plotly import draw_figure
     from harness_circuits.report.drawing.layout import Drawing, lay_out
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "curves_figure",
     "curves_picture",
     "draw_dot",
-    "draw_figure",
     "lay_out",
 ]
 
@@ -27,7 +25,6 @@ __getattr__ = on_first_use(
         "curves_figure": "curves",
         "curves_picture": "curves_static",
         "draw_dot": "dot",
-        "draw_figure": "draw_plotly",
         "lay_out": "layout",
     },
 )

@@ -142,7 +142,7 @@ def lay_out(circuit: Circuit, scores: Scores | None = None, merge: bool | None =
         raise OptionError("The scores for a drawing are edge scores over the circuit's own graph.")
     merge = n_edges > MERGE_ABOVE if merge is None else merge
     lines = _collect(graph, edges, scores, merge)
-    nodes = _place(graph, {(a, b) for a, b, _ in lines})
+    nodes = place(graph, {(a, b) for a, b, _ in lines})
     strongest = max(abs(_total(line)) for line in lines.values()) or 1.0
     drawn = [
         DrawnEdge(
@@ -182,14 +182,15 @@ def _collect(
     senders = np.asarray(edges.any(axis=1))
     for src, dst in np.argwhere(edges).tolist():
         score = 0.0 if scores is None else float(scores.values[src, dst])
-        kind = _kind(graph.destination_names[dst])
+        kind = edge_kind(graph.destination_names[dst])
         for owner in _owners(graph, dst, kind, senders):
             key = (src, owner, "" if merge else kind)
             lines[key].members.append((score, kind, graph.edge_name(src, dst)))
     return lines
 
 
-def _kind(destination: str) -> str:
+def edge_kind(destination: str) -> str:
+    """What an edge into a destination feeds: `q`, `k`, `v`, `mlp` or `logits`."""
     if destination.endswith(">"):
         return destination[-2]
     return "logits" if destination == "logits" else "mlp"
@@ -204,7 +205,7 @@ def _owners(graph: Graph, dst: int, kind: str, senders: np.ndarray) -> list[int]
     return [head for head in group if senders[head]] or [first]
 
 
-def _place(graph: Graph, pairs: set[tuple[int, int]]) -> dict[int, DrawnNode]:
+def place(graph: Graph, pairs: set[tuple[int, int]]) -> dict[int, DrawnNode]:
     """Nodes of the lines between pairs of indices (`n_src` is the logits), placed."""
     present = sorted({at for pair in pairs for at in pair} | {0, graph.n_src})
     names = (*graph.source_names, "logits")

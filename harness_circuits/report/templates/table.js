@@ -3,13 +3,13 @@
 const tabs = [...document.querySelectorAll("[role=tab]")];
 const panels = [...document.querySelectorAll("[role=tabpanel]")];
 const filter = document.getElementById("filter");
-const runRows = (panel) => [...panel.querySelectorAll("tbody > tr[data-run]")];
+const runRows = (panel) => [...panel.querySelectorAll("table.runs > tbody > tr[data-run]")];
 const opened = (row) => row.nextElementSibling?.matches(".details") ? row.nextElementSibling : null;
 
 function choose(tab) {
   tabs.forEach((other) => other.setAttribute("aria-selected", String(other === tab)));
   panels.forEach((panel) => { panel.hidden = panel.id !== tab.getAttribute("aria-controls"); });
-  const header = document.getElementById(tab.getAttribute("aria-controls")).querySelector("th.value");
+  const header = document.getElementById(tab.getAttribute("aria-controls")).querySelector("table.runs th.value");
   sortBy(header, header.dataset.first);
   panels.forEach((panel) => runRows(panel).forEach((row) => toggle(row, false)));
   applyFilter();
@@ -49,7 +49,7 @@ function sortBy(header, wanted) {
     const missing = (x.dataset.sort === "") - (y.dataset.sort === "");
     return missing || sign * (Number(x.dataset.sort) - Number(y.dataset.sort));
   };
-  const body = panel.querySelector("tbody");
+  const body = panel.querySelector("table.runs > tbody");
   runRows(panel).sort(compare).forEach((row) => {
     const details = opened(row);
     body.append(row);
@@ -66,18 +66,29 @@ function toggle(row, open = !opened(row)) {
     details.className = "details";
     const cell = details.insertCell();
     cell.colSpan = row.children.length;
-    cell.append(document.getElementById(`run-${row.dataset.run}`).content.cloneNode(true));
+    const circuit = make("div", { className: "circuit" });
+    circuit.dataset.view = row.dataset.run;
+    cell.append(circuit);
     row.after(details);
-    drawChartsIn(cell);
+    showCircuit(circuit);
   }
 }
 
 tabs.forEach((tab) => tab.addEventListener("click", () => choose(tab)));
 filter.addEventListener("input", applyFilter);
 document.addEventListener("click", (event) => {
-  const header = event.target.closest("th");
+  const header = event.target.closest("table.runs > thead th");
   if (header) return sortBy(header);
-  const row = event.target.closest("tbody > tr[data-run]");
+  const cell = event.target.closest("[data-open]");
+  if (cell) {
+    const own = cell.closest("[role=tabpanel]").querySelector(`tr[data-run="${cell.dataset.open}"]`);
+    filter.value = "";
+    applyFilter();
+    toggle(own, true);
+    own.scrollIntoView({ block: "start" });
+    return own.querySelector("button.open").focus();
+  }
+  const row = event.target.closest("table.runs > tbody > tr[data-run]");
   if (row && getSelection().isCollapsed) toggle(row);
 });
 document.body.classList.add("live");

@@ -1,0 +1,290 @@
+"""What the circuit page shows of one run: circuits over sizes, their curve, and pairs.
+
+`templates/circuit.js` draws it with Apache ECharts: one library for curves and graphs, with hovering,
+dragging and adjacency of its own, small enough to stand in each page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+import numpy as np
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores
+from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.evaluation.curve import CurveValues
+from harness_circuits.evaluation.uncertainty import curve_intervals
+from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_file, read_circuits
+from harness_circuits.machine.files import ChecksumError, check_checksum
+from harness_circuits.records.circuit_view import (
+    MOST_EDGES,
+    VIEW_FILE,
+    CircuitView,
+    ViewEdge,
+    read_view,
+)
+from harness_circuits.records.examples import example_rows
+from harness_circuits.records.results_file import EXAMPLES_FILE
+from harness_circuits.records.run import CurveRecord
+from harness_circuits.report.drawing.layout import edge_kind, place
+from harness_circuits.selection import select
+from harness_circuits.statistics.bootstrap import Interval
+
+PAGE_EDGES = 400  # of one circuit on a page of its own
+STEPS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+SHOWN_PAIRS = 20
+ITERS, SEED = 1000, 0
+
+
+def page_data(
+    view: CircuitView,
+    curves: Mapping[Ranking, CurveRecord] | None = None,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    most: int = MOST_EDGES,
+    n_pairs: int = SHOWN_PAIRS,
+) -> dict[str, Any]:
+    """A view laid out, with its curves and pairs, as plain JSON for `circuit.js`.
+
+    Args:
+        view: Circuits.
+        curves: Their faithfulness by ranking, over the same sizes.
+        rows: Values per example (`examples.jsonl`), with the pairs' text where it was kept.
+        most: Edges of one circuit that the view has at most.
+        n_pairs: Pairs that are shown of each size.
+
+    Raises:
+        OptionError: No circuit has an edge.
+    """
+    if not view.edges:
+        raise OptionError("All its circuits are empty: there is nothing to draw.")
+    graph = view.graph
+    lines = [_line(view, edge) for edge in view.edges]
+    ends = [(a, b) for a, b, _, _ in lines]
+    placed = place(graph, set(ends))
+    index = {at: n for n, at in enumerate(sorted(placed))}
+    nodes = [
+        {
+            "name": placed[at].name,
+            "kind": placed[at].kind,
+            "x": round(placed[at].x, 3),
+            "y": round(placed[at].y, 3),
+            "layer": None if at in (0, graph.n_src) else (at - 1) // graph.sources_per_layer,
+            "score": view.nodes.get(at),
+        }
+        for at in index
+    ]
+    edges = [
+        {
+            "a": index[a],
+            "b": index[b],
+            "kind": kind,
+            "name": name,
+            "score": edge.score,
+            "sizes": dict(edge.sizes),
+        }
+        for edge, (a, b, kind, name) in zip(view.edges, lines, strict=True)
+    ]
+    data: dict[str, Any] = {
+        "n_layers": graph.n_layers,
+        "units": "hidden units" if view.level == HIDDEN_UNITS else "edges",
+        "most": most,
+        "scored": view.edges[0].score is not None,
+        "titles": {name: _title(name) for name in view.series},
+        "series": {
+            name: [
+                {"name": size, "fraction": _number(size), "edges": n} for size, n in sizes.items()
+            ]
+            for name, sizes in view.series.items()
+        },
+        "nodes": nodes,
+        "edges": edges,
+    }
+    if curves is not None and _same_sizes(view, curves):
+        data["curves"] = {name.value: _curve(curve) for name, curve in curves.items()}
+        if rows is not None:
+            data["pairs"] = _pairs(rows, list(view.series), n_pairs)
+    return data
+
+
+def _line(view: CircuitView, edge: ViewEdge) -> tuple[int, int, str, str]:
+    """Where an edge starts and ends, what it feeds, its name; a hidden unit leads to the logits."""
+    graph = view.graph
+    if view.level == HIDDEN_UNITS:
+        name = f"m{edge.source}.h[{edge.destination}]"
+        return graph.mlp_source(edge.source), graph.n_src, "mlp", name
+    kind = edge_kind(graph.destination_names[edge.destination])
+    name = graph.edge_name(edge.source, edge.destination)
+    return edge.source, int(graph.destination_owner[edge.destination]), kind, name
+
+
+def curves_data(curves: Mapping[Ranking, CurveRecord]) -> dict[str, Any]:
+    """The page of a run whose circuits are not at hand: its curves alone."""
+    return {
+        "n_layers": 0,
+        "most": 0,
+        "units": "edges",
+        "scored": False,
+        "titles": {name.value: name.heading for name in curves},
+        "series": {
+            name.value: [
+                {"name": f"{size:.12g}", "fraction": size, "edges": round(n)}
+                for size, n in zip(curve.sizes, curve.edges, strict=True)
+            ]
+            for name, curve in curves.items()
+        },
+        "nodes": [],
+        "edges": [],
+        "curves": {name.value: _curve(curve) for name, curve in curves.items()},
+    }
+
+
+def _same_sizes(view: CircuitView, curves: Mapping[Ranking, CurveRecord]) -> bool:
+    return {name: len(sizes) for name, sizes in view.series.items()} == {
+        name.value: len(curve.sizes) for name, curve in curves.items()
+    }
+
+
+def _title(series: str) -> str:
+    return Ranking.read(series).heading if series in tuple(Ranking) else series
+
+
+def _number(size: str) -> float | None:
+    try:
+        return float(size)
+    except ValueError:
+        return None
+
+
+def _curve(curve: CurveRecord) -> dict[str, Any]:
+    ends = [(p.low, p.high) if p.low < p.high else (p.value, p.value) for p in curve.points]
+    none = all(low == high for low, high in ends)
+    return {
+        "value": [round(point.value, 5) for point in curve.points],
+        "low": [None if none else round(low, 5) for low, _ in ends],
+        "high": [None if none else round(high, 5) for _, high in ends],
+        "accuracy": list(curve.accuracy),
+    }
+
+
+def _pairs(rows: Sequence[Mapping[str, Any]], rankings: list[str], n: int) -> dict[str, Any]:
+    """The n pairs that each circuit changes most."""
+    full = np.array([row["full"] for row in rows], dtype=float)
+    wanted: set[int] = set()
+    for name in rankings:
+        values = np.array([row["circuits"][name] for row in rows], dtype=float)
+        worst = np.argsort(-np.abs(values - full[:, None]), axis=0, kind="stable")
+        wanted |= set(worst[:n].ravel().tolist())
+    texts = ("clean", "corrupted", "correct", "incorrect")
+    kept = [
+        {
+            **{name: _text(rows[at].get(name)) for name in texts if name in rows[at]},
+            "full": round(float(rows[at]["full"]), 4),
+            "empty": round(float(rows[at]["empty"]), 4),
+            "circuits": {
+                name: [round(float(v), 4) for v in rows[at]["circuits"][name]] for name in rankings
+            },
+        }
+        for at in sorted(wanted)
+    ]
+    return {"n": len(rows), "shown": n, "rows": kept}
+
+
+def _text(value: object) -> str:
+    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def folder_view(folder: Path, most: int | None = None) -> CircuitView:
+    """The circuits of a task's artifacts: the compact view, or made of the files it is made of.
+
+    Args:
+        folder: The task's artifacts.
+        most: Make it anew with this many edges of one circuit, where circuits are there.
+
+    Raises:
+        CircuitFileError: There is neither, or it cannot be read.
+    """
+    circuits = folder / CIRCUITS_FILE
+    if circuits.is_file() and (most is not None or not (folder / VIEW_FILE).is_file()):
+        named: dict[str, dict[str, Circuit]] = {}
+        for name, circuit in read_circuits(circuits).items():
+            series, _, size = name.partition("@")
+            named.setdefault(series, {})[size] = circuit
+        scores = folder / SCORES_FILE
+        found = load_circuit_file(scores) if scores.is_file() else None
+        ascending = {
+            name: dict(sorted(sizes.items(), key=lambda item: _number(item[0]) or 0.0))
+            for name, sizes in named.items()
+        }
+        return CircuitView.of(
+            ascending, found if isinstance(found, Scores) else None, most or MOST_EDGES
+        )
+    if not (folder / VIEW_FILE).is_file():
+        raise CircuitFileError(f"{folder} has no circuits: neither {VIEW_FILE} nor {CIRCUITS_FILE}")
+    return read_view(folder / VIEW_FILE)
+
+
+def folder_data(folder: Path) -> dict[str, Any]:
+    """The page of a task's artifacts, with intervals over its examples.
+
+    Raises:
+        CircuitError: They cannot be read.
+    """
+    view = folder_view(folder, PAGE_EDGES)
+    if not (folder / EXAMPLES_FILE).is_file():
+        return page_data(view, most=PAGE_EDGES)
+    try:
+        check_checksum(folder / EXAMPLES_FILE)
+        rows = example_rows(folder / EXAMPLES_FILE)
+        curves = _curves(view, rows)
+    except (ChecksumError, OSError, jsonlines.Error, ValueError, KeyError, TypeError) as error:
+        raise CircuitFileError(f"{folder / EXAMPLES_FILE} cannot be used: {error}.") from error
+    return page_data(view, curves, rows, PAGE_EDGES)
+
+
+def _curves(view: CircuitView, rows: Sequence[Mapping[str, Any]]) -> dict[Ranking, CurveRecord]:
+    full, empty = (np.array([row[name] for row in rows], dtype=float) for name in ("full", "empty"))
+    values, accuracy = {}, {}
+    for series, named in view.series.items():
+        ranking, sizes = Ranking.read(series), tuple(float(size) for size in named)
+        columns = (
+            np.array([row[kind][series] for row in rows], dtype=float).T
+            for kind in ("circuits", "accuracy")
+        )
+        circuits, accuracy[ranking] = columns
+        values[ranking] = CurveValues(sizes, full, empty, circuits)
+    found, _ = curve_intervals(values, ITERS, SEED) if len(rows) > 1 else ({}, 0)
+    curves = {}
+    for ranking, own in values.items():
+        points = own.faithfulness(np.full(len(rows), 1 / len(rows))).tolist()
+        bounds = found[ranking].points if ranking in found else [None] * len(points)
+        intervals = tuple(
+            Interval(f, *((f, f) if b is None else (min(b[0], f), max(b[1], f))))
+            for f, b in zip(points, bounds, strict=True)
+        )
+        edges = tuple(float(n) for n in view.series[ranking.value].values())
+        hits = tuple(accuracy[ranking].mean(axis=1).tolist())
+        curves[ranking] = CurveRecord(own.sizes, intervals, hits, edges, edges)
+    return curves
+
+
+def file_data(item: Scores | Circuit, scores: Scores | None, keep: int) -> dict[str, Any]:
+    """The page of a file: the strongest units of scores in growing number, or one circuit.
+
+    Args:
+        item: What was read.
+        scores: Scores behind a circuit.
+        keep: Of scores, how many units the largest circuit has.
+    """
+    if isinstance(item, Circuit):
+        circuits = {"circuit": {f"{item.n_kept} {item.space.level}s": item}}
+        return page_data(CircuitView.of(circuits, scores, PAGE_EDGES), most=PAGE_EDGES)
+    counts = [*(step for step in STEPS if step < keep), keep]
+    chosen = select(item, counts, "top-n", ranking=Ranking.ABSOLUTE)
+    named = {f"strongest {n}": circuit for n, circuit in zip(counts, chosen, strict=True)}
+    view = CircuitView.of({"ranked by |score|": named}, item, PAGE_EDGES)
+    return page_data(view, most=PAGE_EDGES)

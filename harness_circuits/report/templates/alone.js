@@ -1,0 +1,2 @@
+"use strict";
+document.querySelectorAll("[data-view]").forEach(showCircuit);
