@@ -2,6 +2,7 @@
 # make test   set up .venv and run all tests
 # make check  lint, type check, and the schemas of workflows and citation
 # make build  build sdist and wheel into dist/
+# make docs   build the documentation's site into build/site/; warnings are errors
 # make results  run the sweeps of benchmarks/sweeps/ and remake results/ (hours; can be interrupted)
 #
 # make run ARGS="--limit 50"                     more arguments for lm_eval
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := .ci/constraints.txt
 INPUTS := pyproject.toml harness_circuits_startup.pth harness_circuits_startup.py $(CONSTRAINTS)
 
-.PHONY: run test check build results
+.PHONY: run test check docs build results
 
 run: $(VENV)/.installed
 	$(BIN)/lm_eval --model circuit --tasks ioi_circuit \
@@ -40,6 +41,9 @@ check: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+
+docs: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 build: $(VENV)/.installed
 	$(PIP) install --constraint $(CONSTRAINTS) --quiet build
