@@ -184,6 +184,7 @@ def test_a_stopped_run_keeps_its_scores_and_goes_on(
     left = before + 2 * few_steps(method).get("mask_samples", 1)
     assert tiny_model("gpt2").counts["backward"] == left
     np.testing.assert_allclose(resumed.values, whole.values, rtol=0, atol=1e-12)
+    assert (resumed.provenance["steps_before"], whole.provenance["steps_before"]) == (3, 0)
     assert resumed.provenance["loss_curve"] == whole.provenance["loss_curve"]
     again = learned(method, steps=5, checkpoint=str(tmp_path))  # finished: nothing left to do
     assert tiny_model("gpt2").counts["backward"] == left
@@ -194,6 +195,10 @@ def test_another_run_does_not_go_on_from_it(tmp_path: Path) -> None:
     for options in ({}, {"seed": 3}, {"objective": "match"}, {"level": "edge"}, {"steps": 5}):
         learned(checkpoint=str(tmp_path), **options)  # type: ignore[arg-type]
     assert len(list(tmp_path.glob("*.pt"))) == 5
+    for side in ("clean", "corrupted"):
+        how = make_ablation("mean", tiny_model("gpt2"), BATCHES, side)
+        attribute(replace(job(), ablation=how), "MAttr", **QUICK, checkpoint=str(tmp_path))
+    assert len(list(tmp_path.glob("*.pt"))) == 7
 
 
 def test_without_a_folder_a_stopped_run_says_that_nothing_is_kept(

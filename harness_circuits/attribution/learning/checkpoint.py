@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from harness_circuits import __version__
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution.job import Job
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError, OptionError
@@ -102,4 +103,7 @@ def _identity(job: Job, method: str, options: Mapping[str, Any]) -> str:
         tokens = batch.clean.ids, batch.corrupted.ids, batch.answers.tokens, batch.answers.correct
         for tensor in tokens:
             digest.update(tensor.numpy().tobytes())
+    if not ABLATIONS.get(job.ablation.name).follows_corrupted:  # means, and of which side
+        last = job.ablation.replacement(model, job.batches[0]).mlp[-1]
+        digest.update(last.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -71,6 +71,7 @@ class _Run:
         self.data = Minibatches(job, pairs, how.seed, clean=self.objective.needs_clean)
         self.pairs_per_step = pairs
         self.losses: list[float] = []
+        self.n_before = 0  # steps of an earlier run that was stopped
         self.checkpoint: Checkpoint | None = None
         if how.checkpoint is not None:
             self.checkpoint = Checkpoint(how.checkpoint, job, method, options)
@@ -212,6 +213,7 @@ class _Run:
                 parameter.copy_(kept)
         self.learner.optimiser.load_state_dict(state["optimiser"])
         self.losses = state["losses"].tolist()
+        self.n_before = len(self.losses)
         assert self.checkpoint is not None
         logger.info(
             "method=%s goes on behind step %d of %d (%s).",
@@ -232,6 +234,7 @@ class _Run:
             "level": space.level,
             "method": self.method,
             "steps_done": len(self.losses),
+            "steps_before": self.n_before,
             "loss_curve": loss_curve(self.losses),
         }
         return Scores(space, values, facts)
