@@ -15,8 +15,9 @@ from harness_circuits.inspect.messages import readable_errors
 from harness_circuits.inspect.provider import CircuitAPI
 from harness_circuits.inspect.run import TaskRun
 from harness_circuits.inspect.samples import sample_fields
-from harness_circuits.inspect.scoring import circuit_values
+from harness_circuits.inspect.scoring import SCORER, circuit_values
 from harness_circuits.inspect.solving import discover_and_evaluate
+from harness_circuits.inspect.view import CURVES, viewer
 from harness_circuits.records.inspect_log import SECTION
 
 
@@ -39,7 +40,8 @@ def circuit_task(name: str, given: Mapping[str, Any]) -> Task:
         scorer=circuit_values(),
         early_stopping=run,  # which stops nothing, and is told which samples a run has
         version=run.version,
-        metadata={SECTION: run.facts},
+        metadata={CURVES: run.curves, SECTION: run.facts},
+        viewer=viewer(SCORER, run.settings.rankings, run.settings.sizes),
     )
 
 

@@ -30,8 +30,10 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.evaluation.summary import ExampleRecord, Header
 from harness_circuits.inspect.samples import sample_fields
+from harness_circuits.inspect.scoring import SCORER
 from harness_circuits.inspect.solving import STORED
 from harness_circuits.inspect.task_names import short_name
+from harness_circuits.inspect.view import CURVES, curve_texts, viewer
 from harness_circuits.machine.outgoing import path_part
 from harness_circuits.records import checksum
 from harness_circuits.records.examples import Examples, NoExamplesError, read_examples
@@ -47,7 +49,7 @@ from harness_circuits.records.pair_scores import (
 from harness_circuits.records.run import Run
 from harness_circuits.records.whole_model import behaviour_of
 
-SCORER, METRIC = "circuit_values", "circuit_metrics"
+METRIC = "circuit_metrics"
 
 
 def export(run: Run, folder: Path) -> tuple[Path, str]:
@@ -113,7 +115,11 @@ def _log(
         config=EvalConfig(),
         scorers=[EvalScorer(name=f"{SECTION}/{SCORER}")],
         packages={name: str(version) for name, version in circuit.get("versions", {}).items()},
-        metadata={SECTION: {"config": {**data["config"], "circuit": circuit}}},
+        metadata={
+            CURVES: curve_texts(facts["curves"]),
+            SECTION: {"config": {**data["config"], "circuit": circuit}},
+        },
+        viewer=viewer(SCORER, tuple(run.curves), next(iter(run.curves.values())).sizes),
     )
     return EvalLog(
         status="success",

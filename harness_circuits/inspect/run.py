@@ -20,7 +20,9 @@ from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import check_task, find_task, task_manager
 from harness_circuits.inspect.arguments import check_data_options, merged_options, task_options
 from harness_circuits.inspect.loaded import Loaded
+from harness_circuits.inspect.view import curve_texts
 from harness_circuits.records.pair_scores import FACTS, PairScore, pair_score
+from harness_circuits.settings import Settings
 
 YAML = (".yaml", ".yml")
 
@@ -49,6 +51,7 @@ class TaskRun:
     Attributes:
         name: The task's name in lm-eval.
         facts: What the log says about the run, filled in as it is known.
+        curves: The curves as people read them in the log, filled in likewise.
         documents: All documents to evaluate on, by number.
     """
 
@@ -63,6 +66,7 @@ class TaskRun:
         task = _task(name, task_metadata(options), data)
         self.loaded, self.paired, self.task = loaded, loaded.paired(options), task
         self.name, self.facts = str(task.config.task), dict[str, Any]()
+        self.curves = dict[str, str]()
         task.score_by(scorer_in_force(loaded.model, options.settings))
         docs = task.test_docs() if task.has_test_docs() else task.validation_docs()
         self.documents = dict(enumerate(docs))
@@ -70,7 +74,7 @@ class TaskRun:
         self._found: tuple[tuple[int, ...], dict[int, Found]] | None = None
         self._failed: Exception | None = None
         if task_to_discover(options.run.get("circuit")) is None:
-            self.facts |= {"config": self.loaded.facts(self.paired)}
+            self._say({"config": self.loaded.facts(self.paired)})
 
     @property
     def version(self) -> str:
@@ -91,13 +95,24 @@ class TaskRun:
         assert self._found is not None
         return self._found[1][id - 1]
 
+    @property
+    def settings(self) -> Settings:
+        """What is done."""
+        return self.paired.options.settings
+
+    def _say(self, facts: Mapping[str, Any]) -> None:
+        """Have the log say something about the run: it holds these dictionaries themselves."""
+        self.facts |= facts
+        task = facts["config"]["circuit"]["tasks"].get(self.name, {})
+        self.curves |= curve_texts(task.get("curves", {}))
+
     def _run(self) -> None:
         task, documents = self.task, {n: self.documents[n] for n in self._selected}
         experiment = self.paired.experiment(task, documents)
         found = self.paired.responses(task, documents, experiment.run())
         scores = {n: self._score(documents[n], found[n]) for n in documents}
         self._summarise(found)
-        self.facts["config"] = self.loaded.facts(self.paired)
+        self._say({"config": self.loaded.facts(self.paired)})
         first = {FACTS: self.facts}  # once, for runs that take over all samples of an earlier one
         self._found = (
             self._selected,
@@ -136,7 +151,7 @@ class TaskRun:
         """Learn what an earlier run, whose samples this one takes over, said about itself."""
         for score in scores.values():
             if self._found is None and FACTS in (score.score.metadata or {}):
-                self.facts |= (score.score.metadata or {})[FACTS]
+                self._say((score.score.metadata or {})[FACTS])
 
     async def complete_task(self) -> dict[str, Any]:
         """Say nothing."""

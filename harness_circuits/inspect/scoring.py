@@ -7,6 +7,8 @@ from inspect_ai.solver import TaskState
 
 from harness_circuits.inspect.solving import STORED
 
+SCORER = "circuit_values"
+
 
 @metric
 def circuit_metrics() -> Metric:
@@ -20,7 +22,7 @@ def circuit_metrics() -> Metric:
     return compute
 
 
-@scorer(metrics=[circuit_metrics()])
+@scorer(metrics=[circuit_metrics()], name=SCORER)
 def circuit_values() -> Scorer:
     """What the solver measured on a pair: the model, the empty circuit, and every circuit."""
 
