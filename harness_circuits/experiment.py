@@ -29,7 +29,7 @@ from harness_circuits.evaluation.evaluate import evaluate_curves
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
 from harness_circuits.evaluation.result import Curve, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
-from harness_circuits.gathering import announce, gather_evidence
+from harness_circuits.gathering import Templates, announce, check_evidence, gather_evidence
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
@@ -95,6 +95,7 @@ class Experiment:
         if given is None or tries or ABLATIONS.get(settings.ablation).needs_training:
             check_training(self.setup, training)
         training = training[: settings.n_discovery]
+        self.templates = Templates(*(tuple(p.template for p in s) for s in (training, evaluation)))
         used = training if given is None else ()
         self.warnings = [
             *set_warnings(used, "training", task),
@@ -107,6 +108,7 @@ class Experiment:
         """Check method, selection and what is given against each other and the model."""
         setup, given = self.setup, self.given
         setup.check_model()
+        check_evidence(setup, given)
         if given is None:
             setup.check_discovery()
             setup.check_selection(setup.space)
@@ -190,8 +192,8 @@ class Experiment:
             )
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
-        halves = self.discovery, self.evaluation
-        evidence = gather_evidence(*halves, found, self.sizes, circuits, examples)
+        halves, about = (self.discovery, self.evaluation), (examples, self.templates)
+        evidence = gather_evidence(*halves, found, self.sizes, circuits, *about)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
         facts = {

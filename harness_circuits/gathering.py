@@ -3,22 +3,73 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.discovery import Discovery, Setup
+from harness_circuits.errors import OptionError
+from harness_circuits.evaluation.direction import NOISING
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.grid import Cell, evaluate_grid
 from harness_circuits.evaluation.result import ExampleValues
-from harness_circuits.evidence import Subject, gather
+from harness_circuits.evaluation.stability import check_samples
+from harness_circuits.evidence import EVIDENCE, Subject, gather
 from harness_circuits.evidence.kinds import Plan, announcement
+from harness_circuits.evidence.subject import needs_scores
 from harness_circuits.machine.spent import spent
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.selection.given import Given
+from harness_circuits.settings import Settings
 
 logger = logging.getLogger("lm_eval.circuit")
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The template of each training and evaluation pair, None where it is not known."""
+
+    training: tuple[str | None, ...]
+    evaluation: tuple[str | None, ...]
+
+
+def variations(settings: Settings) -> dict[str, Settings]:
+    """Settings with one change each that circuits may be discovered again with."""
+    method, options = METHODS.get(settings.method), settings.chosen_method_options()
+    found = {}
+    if "seed" in options:
+        found[f"seed={settings.seed + 1}"] = replace(settings, seed=settings.seed + 1)
+    if "ig_steps" in options:
+        steps = {"ig_steps": 2 * options["ig_steps"]}
+        own = {**settings.method_options, **steps}
+        found[f"ig_steps={steps['ig_steps']}"] = replace(settings, method_options=own)
+    for name in method.ablations:
+        if name not in (settings.ablation, "optimal") and not settings.published:
+            found[f"ablation={name}"] = replace(settings, ablation=name, direction=NOISING)
+    return found
+
+
+def check_evidence(setup: Setup, given: Given | None) -> None:
+    """Refuse kinds of evidence that what was given does not serve.
+
+    Raises:
+        OptionError: One discovers anew, or resamples scores, and circuits or bare scores were given.
+    """
+    for name in setup.settings.evidence:
+        kind = EVIDENCE.get(name)
+        if given is not None and kind.discovers:
+            raise OptionError(
+                f"evidence={name} discovers circuits anew, and these were given: discover in the same "
+                "run, or leave it out."
+            )
+        if given is not None and kind.samples:
+            if given.scores is None:
+                raise needs_scores(name)
+            check_samples(given.scores)
 
 
 def announce(setup: Setup, points: int) -> None:
@@ -29,7 +80,8 @@ def announce(setup: Setup, points: int) -> None:
         points: Circuits of all curves.
     """
     settings = setup.settings
-    for line in announcement(settings.evidence, Plan(points, settings.evidence_draws)):
+    plan = Plan(points, settings.evidence_draws, len(variations(settings)))
+    for line in announcement(settings.evidence, plan):
         logger.info("%s: %s", setup.task, line)
 
 
@@ -40,6 +92,7 @@ def gather_evidence(
     sizes: tuple[float, ...],
     circuits: Mapping[Ranking, Sequence[Circuit]],
     examples: ExampleValues,
+    templates: Templates,
 ) -> dict[str, Any]:
     """Facts about the evidence that is asked for: none where nothing is.
 
@@ -50,6 +103,7 @@ def gather_evidence(
         sizes: Requested sizes.
         circuits: Per ranking, the circuit of each size.
         examples: Values per example of these circuits, in this order.
+        templates: Those of the pairs.
     """
     setup, settings = discovery.setup, discovery.setup.settings
     if not settings.evidence:
@@ -59,10 +113,6 @@ def gather_evidence(
         how = setup.metric, discovery.ablation, setup.ranks
         way = settings.direction
         return evaluate_circuits(setup.model, evaluation, some, *how, direction=way).circuits
-
-    def grid(some: Sequence[Circuit]) -> Iterator[Cell]:
-        how = setup.metric, discovery.ablation_called, setup.ranks
-        return evaluate_grid(setup.model, evaluation, some, *how)
 
     subject = Subject(
         sizes=sizes,
@@ -75,10 +125,46 @@ def gather_evidence(
         iters=settings.bootstrap_iters,
         seed=settings.seed,
         scores=found.scores,
-        extras={"grid": grid, "metric": setup.metric_name},
+        extras=_extras(discovery, evaluation, sizes, templates),
     )
     known = [circuit for chosen in circuits.values() for circuit in chosen]
     subject.remember(known, examples.circuits[: len(known)])
     with spent(setup.model.device) as gathering:
         evidence = gather(settings.evidence, subject)
     return {"evidence": evidence, "evidence_seconds": gathering.seconds}
+
+
+def _extras(
+    discovery: Discovery,
+    evaluation: Sequence[Batch],
+    sizes: tuple[float, ...],
+    templates: Templates,
+) -> dict[str, Any]:
+    """What some kinds need beside values: see `Kind.extras`."""
+    setup, settings = discovery.setup, discovery.setup.settings
+
+    def grid(some: Sequence[Circuit]) -> Iterator[Cell]:
+        how = setup.metric, discovery.ablation_called, setup.ranks
+        return evaluate_grid(setup.model, evaluation, some, *how)
+
+    def discover(
+        numbers: Iterable[int] | None = None, own: Settings = settings
+    ) -> Mapping[Ranking, Sequence[Circuit]]:
+        """Circuits of the same sizes, found on some training pairs or under other settings."""
+        pairs = discovery.training
+        some = pairs if numbers is None else [pairs[number] for number in numbers]
+        again = Discovery(replace(setup, settings=own), some, discovery.pairs_per_pass)
+        options = own.chosen_selection_options()
+        how = sizes, own.rankings, own.selection
+        return Given.of(again.scores()).circuits(*how, published=own.published, **options)
+
+    changed = variations(settings).items()
+
+    changed = variations(settings).items()
+    return {
+        "grid": grid,
+        "metric": setup.metric_name,
+        "templates": (templates.training, templates.evaluation),
+        "discover": discover,
+        "variations": {name: partial(discover, own=other) for name, other in changed},
+    }

@@ -17,10 +17,12 @@ class Plan:
     Attributes:
         points: Circuits of all curves, the full model not counted.
         draws: Random circuits, subsets or units that a kind tries.
+        variations: Changes of settings that circuits can be discovered again with.
     """
 
     points: int
     draws: int
+    variations: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Kind:
         cost: What it runs.
         extras: What it needs of `Subject.extras`.
         positions: Whether it is defined for circuits over spans of prompts (`positions=`).
+        discovers: Whether it discovers anew, so that circuits must not be given.
         samples: Groups of training pairs whose score sums it needs; 0 if it needs none.
         description: One line for documentation and messages.
         source: The paper.
@@ -57,6 +60,7 @@ class Kind:
     extras: tuple[str, ...] = ()
     positions: bool = False
     samples: int = 0
+    discovers: bool = False
     description: str
     source: str
 

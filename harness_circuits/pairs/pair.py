@@ -28,6 +28,7 @@ class Pair:
         spans: Named spans of the clean prompt's characters, in their order; given as a mapping of
             names to [start, end] they become that. Circuits over positions need them.
         corrupted_spans: Those of the corrupted prompt; none: at the same tokens.
+        template: What phrasing the pair is of, if that is known; says nothing of its content.
     """
 
     clean: str
@@ -37,6 +38,7 @@ class Pair:
     incorrect: tuple[int, ...]
     spans: tuple[Span, ...] = ()
     corrupted_spans: tuple[Span, ...] = ()
+    template: str | None = None
 
     def __post_init__(self) -> None:
         problem = self._problem()
@@ -69,6 +71,7 @@ class Pair:
             _items(doc["correct"]),
             _items(doc["incorrect"]),
             *(() if doc.get(name) is None else doc[name] for name in SPANS),
+            None if doc.get("template") is None else str(doc["template"]),
         )
 
     def _problem(self) -> str:

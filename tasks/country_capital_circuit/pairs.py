@@ -57,6 +57,7 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
                 "choices": [f" {fact[1]}", f" {other[1]}"],
                 "correct": [0],
                 "incorrect": [1],
+                "template": TEMPLATES.index(template),
             }
         )
 

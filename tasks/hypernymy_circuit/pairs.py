@@ -64,6 +64,7 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
             "choices": [f" {name}" for name in (*right, *wrong)],
             "correct": list(range(len(right))),
             "incorrect": list(range(len(right), len(right) + len(wrong))),
+            "template": TEMPLATES.index(template),
         }
 
 

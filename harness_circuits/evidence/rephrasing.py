@@ -1,0 +1,147 @@
+"""rephrasing: is the same circuit found on other phrasings of the task?
+
+Circuits are discovered anew on the training pairs of each template, and compared: overlap corrected for
+chance, and faithfulness of each template's circuit on the evaluation pairs of each. Fewer pairs alone
+make circuits differ, so as many groups of as many pairs of mixed templates are discovered on too: what
+templates overlap less than these is due to the phrasing. (Meloux et al. 2025, arXiv 2510.00845.)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.circuits.overlap import corrected_jaccard
+from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
+from harness_circuits.evidence.subject import Point, Subject
+from harness_circuits.statistics.ratio import ratio_intervals
+
+MOST_TEMPLATES = 8  # those with the most training pairs
+LEAST_PAIRS = 2  # of a template, in training and in evaluation
+
+
+def rephrasing(subject: Subject) -> dict[str, Any]:
+    """Overlap and cross-template faithfulness of circuits found on single templates."""
+    training, evaluation = subject.extras["templates"]
+    names, left_out = chosen_templates(training, evaluation)
+    base = {"templates": names, "left_out": left_out}
+    if len(names) < 2:
+        return {**base, "circuits": []}
+    groups = [np.flatnonzero([name == own for own in training]) for name in names]
+    discover = subject.extras["discover"]
+    by_template = [discover(group) for group in groups]
+    mixed = [discover(group) for group in mixed_groups(groups, subject.seed)]
+    rows = [np.flatnonzero([name == own for own in evaluation]) for name in names]
+    found = []
+    for point in subject.points:
+        at = subject.sizes.index(point.size)
+        own = [circuits[point.ranking][at] for circuits in by_template]
+        others = [circuits[point.ranking][at] for circuits in mixed]
+        found.append(_one(subject, point, own, others, rows))
+    return {**base, "pairs": [len(group) for group in groups], "circuits": found}
+
+
+def chosen_templates(
+    training: Sequence[str | None], evaluation: Sequence[str | None]
+) -> tuple[list[str], int]:
+    """Templates with enough pairs, those with the most first; and how many others there are."""
+    counts, tested = Counter(training), Counter(evaluation)
+    counts.pop(None, None)
+    able = [
+        name
+        for name, n in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+        if name is not None and n >= LEAST_PAIRS and tested[name] >= LEAST_PAIRS
+    ]
+    return able[:MOST_TEMPLATES], len(counts) - len(able[:MOST_TEMPLATES])
+
+
+def mixed_groups(
+    groups: Sequence[Int[np.ndarray, "pair"]], seed: int
+) -> list[Int[np.ndarray, "pair"]]:
+    """The pairs of all groups, dealt out anew into groups of the same sizes."""
+    everything = np.random.default_rng(seed).permutation(np.concatenate(groups))
+    return np.split(everything, np.cumsum([len(group) for group in groups])[:-1])
+
+
+def _one(
+    subject: Subject,
+    point: Point,
+    own: Sequence[Circuit],
+    mixed: Sequence[Circuit],
+    rows: Sequence[Int[np.ndarray, "example"]],
+) -> dict[str, Any]:
+    """Everything about the circuits of one ranking and size."""
+    values = subject.values(own)
+    f, low, high = (np.empty((len(own), len(own))) for _ in range(3))
+    for on, some in enumerate(rows):
+        above = values[:, some] - subject.empty[some]
+        found = ratio_intervals(above, subject.gap[some], subject.iters, subject.seed)
+        f[:, on], low[:, on], high[:, on] = found.value, found.low, found.high
+    other = ~np.eye(len(own), dtype=bool)
+    overlaps = [[corrected_jaccard(a, b) for b in own] for a in own]
+    return {
+        "ranking": str(point.ranking),
+        "size": point.size,
+        "overlap": overlaps,
+        "mean_overlap": float(np.array(overlaps)[other].mean()),
+        "mean_overlap_mixed": _mean_overlap(mixed),
+        "overlap_with_circuit": [corrected_jaccard(circuit, point.circuit) for circuit in own],
+        "faithfulness": f.tolist(),
+        "ci95_low": _or_none(low),
+        "ci95_high": _or_none(high),
+        "mean_on_own": float(np.diag(f).mean()),
+        "mean_on_others": float(f[other].mean()),
+    }
+
+
+def _mean_overlap(circuits: Sequence[Circuit]) -> float:
+    return float(np.mean([corrected_jaccard(a, b) for a, b in combinations(circuits, 2)]))
+
+
+def _or_none(ends: np.ndarray) -> list[list[float | None]]:
+    return [[float(end) if np.isfinite(end) else None for end in row] for row in ends]
+
+
+def _lines(found: Mapping[str, Any]) -> list[str]:
+    if not found["circuits"]:
+        return [
+            f"rephrasing: fewer than two templates have {LEAST_PAIRS} training and evaluation pairs "
+            "(pairs say theirs as `template`)"
+        ]
+    n, pairs = len(found["templates"]), found["pairs"]
+    head = (
+        f"rephrasing: {n} templates of {min(pairs)} to {max(pairs)} training pairs, {found['left_out']} "
+        "left out"
+    )
+    return [
+        head,
+        *(
+            f"rephrasing, by {one['ranking']} at {one['size']:g}: overlap of templates "
+            f"{one['mean_overlap']:.2f}, of as many mixed pairs {one['mean_overlap_mixed']:.2f}; f on "
+            f"their own template {one['mean_on_own']:.2f}, on others {one['mean_on_others']:.2f}"
+            for one in found["circuits"]
+        ),
+    ]
+
+
+def _cost(plan: Plan) -> Cost:
+    return Cost(circuits=MOST_TEMPLATES * plan.points, discoveries=2)
+
+
+EVIDENCE.register("rephrasing")(
+    Kind(
+        function=rephrasing,
+        lines=_lines,
+        cost=_cost,
+        extras=("templates", "discover"),
+        discovers=True,
+        description="circuits of single templates: overlap, and faithfulness on one another",
+        source="Meloux et al. 2025, arXiv 2510.00845",
+    )
+)
