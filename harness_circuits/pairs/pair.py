@@ -71,7 +71,7 @@ class Pair:
             _items(doc["correct"]),
             _items(doc["incorrect"]),
             *(() if doc.get(name) is None else doc[name] for name in SPANS),
-            None if doc.get("template") is None else str(doc["template"]),
+            template=None if doc.get("template") is None else str(doc["template"]),
         )
 
     def _problem(self) -> str:
