@@ -64,14 +64,16 @@ class Pair:
         missing = [name for name in TEXT if name not in doc]
         if missing:
             raise PairError(f"A pair lacks the fields {missing}; it has {sorted(doc)}.")
+        spans, corrupted_spans = (() if doc.get(name) is None else doc[name] for name in SPANS)
         return cls(
             doc["clean"],
             doc["corrupted"],
             _items(doc["choices"]),
             _items(doc["correct"]),
             _items(doc["incorrect"]),
-            *(() if doc.get(name) is None else doc[name] for name in SPANS),
-            template=None if doc.get("template") is None else str(doc["template"]),
+            spans,
+            corrupted_spans,
+            None if doc.get("template") is None else str(doc["template"]),
         )
 
     def _problem(self) -> str:
