@@ -45,17 +45,18 @@ TOGETHER = {
     "passes/tempered": "attribution/test_gim.py",
     "records/eval_archive": "records/test_inspect_log.py",
     "records/pair_scores": "records/test_inspect_log.py",
+    "report/circuit_page": "report/test_page.py",
     "report/drawing/any_level": "report/test_layout_hidden.py",
     "report/drawing/colours": "report/test_draw.py",
     "report/drawing/curves": "test_api.py",
     "report/drawing/curves_static": "test_api.py",
-    "report/drawing/draw_plotly": "commands/test_draw.py",
     "report/drawing/layout_hidden": "report/test_layout_hidden.py",
     "report/transfer": "test_transfer.py",
     "statistics/binomial": "evidence/test_shi_tests.py",
     "statistics/hsic": "evidence/test_shi_tests.py",
     "sweep/found": "sweep/test_runner.py",
     "task_data/marks": "pairs/test_spans.py",
+    "trials": "selection/test_repair.py",
     "tokenise": "pairs/test_tokenise.py",  # its former place, which hands its names on
 }
 
