@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers and editors
-    from harness_circuits.api import Faithfulness, aligned, discover, faithfulness, select, transfer
+    from harness_circuits.api import aligned, discover, faithfulness, select, transfer
     from harness_circuits.circuits.circuit import Circuit
     from harness_circuits.circuits.graph import Graph
     from harness_circuits.circuits.scores import Scores
     from harness_circuits.circuits.sizes import MIB_SIZES
+    from harness_circuits.findings import Faithfulness
     from harness_circuits.formats import load_circuit_file, save_circuit_file
     from harness_circuits.harness.patches import register
     from harness_circuits.harness.plugin import tasks_folder
@@ -25,7 +26,7 @@ __version__ = "0.2.0"
 _HOME = {  # public name: module that defines it
     "MIB_SIZES": "harness_circuits.circuits.sizes",
     "Circuit": "harness_circuits.circuits.circuit",
-    "Faithfulness": "harness_circuits.api",
+    "Faithfulness": "harness_circuits.findings",
     "Graph": "harness_circuits.circuits.graph",
     "Pair": "harness_circuits.pairs.pair",
     "Scores": "harness_circuits.circuits.scores",

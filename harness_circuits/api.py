@@ -7,7 +7,7 @@
     scores = hc.discover(model, pairs[:100], method="EAP-IG-inputs", ig_steps=5)
     circuits = hc.select(scores, sizes=(0.01, 0.1, 1.0), ranking="absolute")
     result = hc.faithfulness(model, pairs[100:], circuits)
-    result.plot("curve.png")
+    result.plot()                                  # or result.plot("curve.png")
 
 Nothing here changes its arguments. Options have the names of `--model_args`.
 """
@@ -16,26 +16,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from harness_circuits.ablation import ABLATIONS
+from harness_circuits.circuits.by_size import Circuits, read_counts
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.circuits.sizes import MIB_SIZES, check_sizes, parse_sizes
+from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.discovery import Discovery, Setup
-from harness_circuits.errors import OptionError, shown
+from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
-from harness_circuits.machine.files import write_atomically
+from harness_circuits.findings import Faithfulness
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.options.paths import read_path
-from harness_circuits.pairs.pair import Pair
+from harness_circuits.pairs.pair import Pair, Pairs
 from harness_circuits.records.run import CurveRecord
 from harness_circuits.selection import select as select_counts
 from harness_circuits.selection.given import Given
@@ -46,68 +45,7 @@ from harness_circuits.transfer import TaskPairs, Transfer
 from harness_circuits.transfer import transfer as transfer_between
 from harness_circuits.trials import Trials
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 logger = logging.getLogger("lm_eval.circuit")
-
-PICTURES = (".png", ".svg", ".pdf")
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """What an evaluation found.
-
-    Attributes:
-        metrics: By the names they have in lm-eval's results: `cmd`, `cmd_ci95_low`,
-            `faithfulness@0.05`, `full_metric`, ...; None where there is no interval.
-        curves: Per ranking, sizes with faithfulness, its 95% interval, accuracy, kept units.
-        text: The curves as a table, with the warnings: what `print` shows.
-        evidence: What `evidence=` asked for, by kind, as the results file has it.
-        warnings: What makes the numbers say less than they seem to: repeated pairs, pairs that the
-            circuits were found on (where `training` names them), a corruption that does not hurt.
-    """
-
-    metrics: Mapping[str, float | None]
-    curves: Mapping[Ranking, CurveRecord]
-    text: str
-    warnings: tuple[str, ...] = ()
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def figure(self) -> go.Figure:
-        """The curves as an interactive plotly figure.
-
-        Raises:
-            OptionError: The extra `report` is not installed.
-        """
-        from harness_circuits.report.extras import needs_report
-
-        with needs_report():
-            from harness_circuits.report.drawing.curves import curves_figure
-        return curves_figure(self.curves)
-
-    def plot(self, path: str | Path, title: str = "") -> Path:
-        """Write the curves to a PNG, SVG, PDF or HTML file.
-
-        Raises:
-            OptionError: Another suffix, or the extra `report` is not installed.
-        """
-        from harness_circuits.report.extras import needs_report
-
-        path = read_path(path, "path", "a picture file")
-        if path.suffix == ".html":
-            return write_atomically(path, self.figure().to_html(include_plotlyjs=True).encode())
-        if path.suffix not in PICTURES:
-            known = ", ".join((*PICTURES, ".html"))
-            raise OptionError(
-                f"A curve is written to a file ending in {known}, not {shown(path.name)}."
-            )
-        with needs_report():
-            from harness_circuits.report.drawing.curves_static import curves_picture
-        return write_atomically(path, curves_picture(self.curves, path.suffix[1:], title))
 
 
 def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scores:
@@ -125,6 +63,7 @@ def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scor
     Raises:
         CircuitError: An option, a pair, or their combination cannot be used.
     """
+    _check_given(model, pairs, "discovery")
     settings = Settings.from_arguments(options)
     return Discovery.on(Setup(model, settings), pairs).scores()
 
@@ -135,7 +74,7 @@ def aligned(
     *,
     metric: str = "logit_diff",
     attribution_metric: str | None = None,
-) -> tuple[list[Pair], dict[str, int]]:
+) -> tuple[Pairs, dict[str, int]]:
     """Leave out the pairs that `discover` and `faithfulness` would refuse, as tasks do.
 
     Args:
@@ -150,16 +89,17 @@ def aligned(
     Raises:
         UnknownNameError: There is no such metric.
     """
+    _check_given(model, pairs, "")
     metrics = METRICS.get(metric), METRICS.get(attribution_metric or metric)
     fit = Fit("pairs", metrics, model.tokenizer)
-    kept = [pair for pair in pairs if fit(asdict(pair)) is not None]
+    kept = Pairs(pair for pair in pairs if fit(asdict(pair)) is not None)
     fit.report(str(len(kept)))
     return kept, fit.left_out
 
 
 def select(
     scores: Scores,
-    sizes: Sequence[float] = MIB_SIZES,
+    sizes: Sequence[float] | float = MIB_SIZES,
     *,
     ranking: str = "absolute",
     selection: str = "top-n",
@@ -168,12 +108,12 @@ def select(
     metric: str = "logit_diff",
     ablation: str = "patching",
     **options: Any,
-) -> dict[float, Circuit]:
+) -> Circuits:
     """Select one circuit per size from scores.
 
     Args:
         scores: From `discover` or `load_circuit_file`.
-        sizes: Fractions of all units, ascending.
+        sizes: Fractions of all units, or numbers of units (whole, above 1), ascending; or one of them.
         ranking: `absolute` (for CMD) or `signed` (for CPR).
         selection: A selector's name.
         model: For selectors that try circuits before they choose (`pnr-fit`, `repair`): the model.
@@ -183,7 +123,7 @@ def select(
         **options: The selector's own options.
 
     Returns:
-        Pruned circuits by requested size.
+        Pruned circuits by requested size, as a fraction.
 
     Raises:
         OptionError: Sizes or ranking cannot be used.
@@ -196,17 +136,16 @@ def select(
     >>> {size: circuit.n_kept for size, circuit in select(scores, (0.75, 1.0)).items()}
     {0.75: 3, 1.0: 4}
     """
-    sizes = parse_sizes(list(sizes))
-    check_sizes(sizes)
-    by = Ranking.read(ranking)
-    counts = [scores.space.n_at(size) for size in sizes]
+    if not isinstance(scores, Scores):
+        raise OptionError(f"scores come from hc.discover or a scores file, got {shown(scores)}.")
+    counts, by = read_counts(sizes, scores.space), Ranking.read(ranking)
     measure = None
     if model is not None and training:
         settings = Settings(level=scores.space.level, metric=metric, ablation=ablation)
         measure = Trials(Discovery.on(Setup(model, settings), training))
     how = {"ranking": by, "measure": measure, **options}
-    circuits = select_counts(scores, counts, selection, **how)
-    return dict(zip(sizes, circuits, strict=True))
+    circuits = select_counts(scores, list(counts.values()), selection, **how)
+    return Circuits(zip(counts, circuits, strict=True))
 
 
 def faithfulness(
@@ -232,10 +171,12 @@ def faithfulness(
     Raises:
         CircuitError: An option, a pair, a circuit, or their combination cannot be used.
     """
+    _check_given(model, pairs, "evaluation")
+    if training is not None:
+        _check_given(model, training, "training")
     if isinstance(circuits, Circuit):
         circuits = {circuits.n_kept / circuits.space.n_units: circuits}
-    if not circuits:
-        raise OptionError("There are no circuits to evaluate.")
+    _check_circuits(circuits)
     by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
     if ABLATIONS.get(settings.ablation).needs_training and training is None:
@@ -273,6 +214,40 @@ def transfer(
         TaskPairs(name, *both, settings.metric or "logit_diff") for name, both in tasks.items()
     ]
     return transfer_between(model, pairs, settings, logger.info)
+
+
+def _check_given(model: Any, pairs: Any, what: str) -> None:
+    """Refuse a model or pairs of the wrong type, by the names of the arguments, and no pairs at all.
+
+    Raises:
+        OptionError: They are.
+    """
+    if not isinstance(model, CircuitModel):
+        raise OptionError(f"model comes from hc.load_model, got {shown(model)}.")
+    listed = isinstance(pairs, Sequence) and not isinstance(pairs, str)
+    wrong = next((pair for pair in pairs if not isinstance(pair, Pair)), None) if listed else pairs
+    if wrong is not None or not listed:
+        raise OptionError(
+            "pairs are a list of Pair, from hc.make_pairs, hc.pairs_from_frame or hc.pairs_from_docs, "
+            f"got {shown(wrong)}."
+        )
+    if what and not pairs:
+        raise TaskDataError(f"pairs is empty: there are no {what} pairs.")
+
+
+def _check_circuits(circuits: Any) -> None:
+    """Refuse what are no circuits by size.
+
+    Raises:
+        OptionError: They are not.
+    """
+    if not isinstance(circuits, Mapping):
+        raise OptionError(f"circuits come from hc.select, or are one, got {shown(circuits)}.")
+    if not circuits:
+        raise OptionError("There are no circuits to evaluate.")
+    for circuit in circuits.values():
+        if not isinstance(circuit, Circuit):
+            raise OptionError(f"circuits holds {shown(circuit)}, which is no circuit.")
 
 
 def _faithfulness(summary: Summary, facts: Mapping[str, Any]) -> Faithfulness:

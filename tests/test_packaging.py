@@ -44,7 +44,7 @@ harness inspect
 sweep
 report
 commands
-api
+findings api
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 

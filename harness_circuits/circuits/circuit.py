@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool
 
+from harness_circuits.circuits.display import circuit_html, frame, unit_columns
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.circuits.span_paths import on_paths
 from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import MismatchError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,38 @@ class Circuit:
         for name in names:
             kept[graph.edge_index(name)] = True
         return cls(ScoreSpace(graph, "edge"), kept)
+
+    def __contains__(self, unit: str) -> bool:
+        """Whether a unit is kept, by its name.
+
+        Raises:
+            UnknownNameError: There is no such unit at this level.
+        """
+        return bool(self.kept[self.space.unit_index(unit)])
+
+    def __repr__(self) -> str:
+        return f"Circuit({self.headline})"
+
+    def _repr_html_(self) -> str:
+        return circuit_html(self)
+
+    @property
+    def headline(self) -> str:
+        """Level and number of kept units, in a line."""
+        share = self.n_kept / self.space.n_units
+        return f"{self.space.level}, {self.n_kept:,} of {self.space.n_units:,} kept ({share:.2%})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The kept units as a pandas DataFrame, in the order of the graph."""
+        places = np.argwhere(self.kept)
+        names = [self.space.unit_name(*at) for at in places]
+        return frame(unit_columns(self.space, places), names)
+
+    def edges_frame(self) -> pd.DataFrame:
+        """The kept edges as a pandas DataFrame; of a node or neuron circuit, those that `edges` has."""
+        places = np.argwhere(self.edges)
+        names = [self.space.graph.edge_name(*at) for at in places]
+        return frame(unit_columns(ScoreSpace(self.space.graph), places), names)
 
     @property
     def n_kept(self) -> int:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from harness_circuits.circuits.display import frame, scores_html, unit_columns
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.span_paths import on_paths
 from harness_circuits.circuits.spans import Spans
+from harness_circuits.circuits.unit_names import index_of
 from harness_circuits.errors import MismatchError, NumericalError, OptionError, shown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness_circuits.circuits.circuit import Circuit
 
 Level = Literal["edge", "node", "neuron", "mlp-neuron"]
@@ -120,6 +124,17 @@ class ScoreSpace:
         name = self.graph.source_names[at[0]]
         return name if self.level == "node" else f"{name}[{at[1]}]"
 
+    def unit_index(self, name: str) -> tuple[int, ...]:
+        """Index of a unit by the name that `unit_name` gives it.
+
+        Raises:
+            UnknownNameError: There is no such unit at this level.
+
+        >>> ScoreSpace(Graph(n_layers=1, n_heads=2, n_kv_heads=2, d_model=8)).unit_index("input->m0")
+        (0, 6)
+        """
+        return index_of(self, name)
+
     def ranked(self, values: Float[np.ndarray, "*units"]) -> Int[np.ndarray, "unit"]:
         """Flat indices of all units by some values, highest first; ties keep the indices' order."""
         units = np.flatnonzero(self.real)
@@ -210,6 +225,42 @@ class Scores:
     def describe(self, **facts: Any) -> Scores:
         """Return the same scores with more provenance."""
         return replace(self, provenance={**self.provenance, **facts})
+
+    def __getitem__(self, unit: str) -> float:
+        """The score of a unit by its name: `a9.h6->logits`, `a9.h6`, or `a9.h6[5]` for its neuron 5.
+
+        Raises:
+            UnknownNameError: There is no such unit at this level.
+        """
+        return float(self.values[self.space.unit_index(unit)])
+
+    def __repr__(self) -> str:
+        return f"Scores({self.headline})"
+
+    def _repr_html_(self) -> str:
+        return scores_html(self)
+
+    @property
+    def headline(self) -> str:
+        """Level, number of units, method and largest score, in a line."""
+        ((at, score),) = self.strongest(1)
+        method = self.provenance.get("method")
+        said = f", {shown(method)[1:-1]}" if isinstance(method, str) else ""
+        largest = f"largest {self.space.unit_name(*at)} {score:+.3g}"
+        return f"{self.space.level}, {self.space.n_units:,} units{said}, {largest}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """All units with their scores as a pandas DataFrame, in the order of the graph."""
+        return self._frame(np.argwhere(self.space.real))
+
+    def top(self, n: int = 10) -> pd.DataFrame:
+        """The n units with the largest absolute scores as a pandas DataFrame, the largest first."""
+        return self._frame(np.array([at for at, _ in self.strongest(n)]))
+
+    def _frame(self, places: np.ndarray) -> pd.DataFrame:
+        columns = unit_columns(self.space, places)
+        names = [self.space.unit_name(*at) for at in places]
+        return frame({**columns, "score": self.values[tuple(places.T)]}, names)
 
     def by_node(self) -> Scores:
         """Scores of the nodes: sums over the edges that leave each, or over its units; else 0.

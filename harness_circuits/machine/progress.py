@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
+
+from harness_circuits.machine.notebook import in_notebook
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -47,7 +50,7 @@ class Progress(Protocol):
 def progress(
     total: int, what: str, unit: str, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Progress]:
-    """Show how far a stage is; silent when lm-eval's log level hides informational messages.
+    """Show how far a stage is; where no notebook is, only if lm-eval's log level lets it be told.
 
     Args:
         total: Units of the whole stage.
@@ -60,6 +63,10 @@ def progress(
         say = lambda line: tell(*line.split(": ", 1))  # noqa: E731
         yield ProgressLines(total, what, unit, clock=clock, say=say, every=1.0)
         return
+    if in_notebook():
+        with _notebook_bar(total=total, desc=what, unit=f" {unit}", leave=False) as bar:
+            yield _Bar(bar)
+        return
     told = logging.getLogger("lm_eval").isEnabledFor(logging.INFO)
     if told and not sys.stderr.isatty():
         lines = ProgressLines(total, what, unit, clock=clock)
@@ -68,6 +75,15 @@ def progress(
         return
     with tqdm(total=total, desc=what, unit=f" {unit}", disable=not told) as bar:
         yield _Bar(bar)
+
+
+def _notebook_bar(**how: Any) -> tqdm:
+    """A bar of the notebook's, if it has any, else one of text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from tqdm.auto import tqdm as bar
+
+        return bar(**how)
 
 
 class _Bar:

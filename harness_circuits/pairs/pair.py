@@ -6,13 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from harness_circuits.errors import PairError, TaskDataError, shown
+from harness_circuits.machine.notebook import table_html
 from harness_circuits.pairs.spans import Span, read_spans
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT = ("clean", "corrupted", "choices", "correct", "incorrect")  # what makes a pair the pair it is
 SPANS = ("spans", "corrupted_spans")
+SHOWN = 5  # pairs in a notebook's table
 
 
 @dataclass(frozen=True)
@@ -129,12 +134,58 @@ def _items(values: Any) -> Any:
     return tuple(value.item() if hasattr(value, "item") else value for value in values)
 
 
+class Pairs(list[Pair]):
+    """A list of pairs; slices of it are too."""
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Pair: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Pairs: ...
+
+    def __getitem__(self, at: SupportsIndex | slice) -> Pair | Pairs:
+        """A pair, or some of them."""
+        found = super().__getitem__(at)
+        return found if isinstance(found, Pair) else Pairs(found)
+
+    def __repr__(self) -> str:
+        return f"Pairs({len(self)})" if len(self) > 1 else f"Pairs({list(self)!r})"
+
+    def _repr_html_(self) -> str:
+        rows = [_row(pair) for pair in self[:SHOWN]]
+        left = f", the first {SHOWN}" if len(self) > SHOWN else ""
+        heads = ["clean", "corrupted", "correct", "incorrect"]
+        return table_html(f"{len(self)} pairs{left}", heads, rows, len(heads))
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas DataFrame with the columns that `pairs_from_frame` reads."""
+        import pandas as pd
+
+        columns: dict[str, list[Any]] = {
+            "clean": [pair.clean for pair in self],
+            "corrupted": [pair.corrupted for pair in self],
+        }
+        for name in ("correct", "incorrect"):
+            columns[name] = [[pair.choices[at] for at in getattr(pair, name)] for pair in self]
+        return pd.DataFrame(columns)
+
+
+def _row(pair: Pair) -> list[str]:
+    answers = ([pair.choices[at] for at in places] for places in (pair.correct, pair.incorrect))
+    return [pair.clean, pair.corrupted, *(_some(texts) for texts in answers)]
+
+
+def _some(texts: list[str], most: int = 3) -> str:
+    more = f", ... ({len(texts)})" if len(texts) > most else ""
+    return ", ".join(map(repr, texts[:most])) + more
+
+
 def make_pairs(
     clean: Sequence[str],
     corrupted: Sequence[str],
     correct: Sequence[str | Sequence[str]],
     incorrect: Sequence[str | Sequence[str]],
-) -> list[Pair]:
+) -> Pairs:
     """Make pairs from parallel lists.
 
     Args:
@@ -158,7 +209,7 @@ def make_pairs(
             f"Expected lists of one length, got {len(clean)} clean, {len(corrupted)} corrupted, "
             f"{len(correct)} correct and {len(incorrect)} incorrect."
         )
-    pairs = []
+    pairs = Pairs()
     for a, b, right, wrong in zip(clean, corrupted, correct, incorrect, strict=True):
         good, bad = _answers(right), _answers(wrong)
         indices = tuple(range(len(good) + len(bad)))
@@ -172,7 +223,7 @@ def _answers(value: Any) -> tuple[Any, ...]:
     return items if isinstance(items, tuple) else (items,)
 
 
-def pairs_from_frame(frame: Any) -> list[Pair]:
+def pairs_from_frame(frame: Any) -> Pairs:
     """Make pairs from a pandas DataFrame with columns clean, corrupted, correct, incorrect.
 
     `correct` and `incorrect` hold a string or a list of strings.
@@ -188,14 +239,14 @@ def pairs_from_frame(frame: Any) -> list[Pair]:
     return make_pairs(*(list(frame[column]) for column in columns))
 
 
-def pairs_from_docs(docs: Iterable[Mapping[str, Any]], where: str) -> list[Pair]:
+def pairs_from_docs(docs: Iterable[Mapping[str, Any]], where: str) -> Pairs:
     """Make pairs from harness documents.
 
     Raises:
         TaskDataError: There are none.
         PairError: One does not hold together; the message names it.
     """
-    pairs = []
+    pairs = Pairs()
     for index, doc in enumerate(docs):
         try:
             pairs.append(Pair.from_doc(doc))
