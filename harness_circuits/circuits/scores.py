@@ -275,8 +275,9 @@ class Scores:
         """
         nodes = ScoreSpace(self.space.graph, "node")
         values = np.zeros(nodes.shape)
-        rows = np.where(self.space.real, self.values, 0.0).reshape(len(self.values), -1)
-        values[self.space.scored_sources] = rows.sum(axis=1)
+        units = np.where(self.space.real, self.values, 0.0)
+        units = units if self.space.spans is None else units.sum(axis=0)
+        values[self.space.scored_sources] = units.reshape(len(units), -1).sum(axis=1)
         return Scores(nodes, values, self.provenance)
 
     def strongest(self, n: int) -> list[tuple[tuple[int, ...], float]]:

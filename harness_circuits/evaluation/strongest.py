@@ -72,7 +72,8 @@ def strongest_units(
     name, circuit = known
     owners = scores.space.graph.destination_owner
 
-    def has_edge(src: int, dst: int) -> bool:
+    def has_edge(*at: int) -> bool:  # an edge at some span is an edge
+        src, dst = at[-2:]
         inputs = owners == owners[dst] if whole_heads else dst
         return bool(circuit.edges[src, inputs].any())
 

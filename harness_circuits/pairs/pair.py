@@ -158,7 +158,7 @@ class Pairs(list[Pair]):
         return table_html(f"{len(self)} pairs{left}", heads, rows, len(heads))
 
     def to_frame(self) -> pd.DataFrame:
-        """A pandas DataFrame with the columns that `pairs_from_frame` reads."""
+        """A pandas DataFrame with the columns that `pairs_from_frame` reads: no spans."""
         import pandas as pd
 
         columns: dict[str, list[Any]] = {

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 
 from harness_circuits.circuits import Circuit, Graph, Scores, ScoreSpace
 from harness_circuits.circuits.display import MOST_CELLS, map_html
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import UnknownNameError
+from harness_circuits.evaluation.strongest import strongest_units
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=4)
 
@@ -40,6 +42,19 @@ def test_circuits_have_frames_of_their_units_and_edges(found: Circuit) -> None:
     assert (again.kept == found.edges).all()
     assert len(repr(found)) < 100
     assert "<table" in found._repr_html_()
+
+
+def test_edges_over_spans_are_told_apart() -> None:
+    spans = Spans.of([["IO", "S1", "END"]])
+    space = ScoreSpace(GRAPH, "edge", spans)
+    found = Scores(space, np.where(space.real, np.arange(space.real.size).reshape(space.shape), 0))
+    frame = found.to_frame()
+    assert len(frame) == space.n_units and set(frame["span"]) == set(spans.names)
+    assert all(found[str(name)] == score for name, score in frame["score"].items())
+    assert found.by_node().values.sum() == found.values.sum()
+    strongest = strongest_units(found, ("full", Circuit.full(ScoreSpace(GRAPH))))
+    assert all(unit.known for unit in strongest.units)
+    assert "<table" in found._repr_html_() and "@" in found._repr_html_()
 
 
 @pytest.mark.parametrize(
