@@ -229,7 +229,7 @@ def test_integrated_gradients_are_not_defined_for_zero_ablation() -> None:
     with exact_case("gpt2-ungrouped") as case, pytest.raises(OptionError) as error:
         scores(case, "EAP-IG-inputs", "edge", "zero")
     assert (
-        "EAP-IG-inputs is not defined for ablation=zero; it is for mean, mean-positional, patching"
+        "EAP-IG-inputs is not defined for ablation=zero; it is for mean, mean-positional, "
         in str(error.value)
     )
 

@@ -130,6 +130,7 @@ def run_circuits(model: CircuitModel, batch: Batch) -> Iterator[str]:
 def run_masks(model: CircuitModel, batch: Batch) -> Iterator[str]:
     """A masked run and its gradient, which is what methods that learn masks take from the model."""
     for level in LEVELS:
+        model = model.at(level)
         stream = AblatedStream(model, batch.clean, Patching().replacement(model, batch))
         shape = ScoreSpace(model.graph, level).shape
         mask = torch.full(shape, 0.5, device=model.device, requires_grad=True)
