@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_curves
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
-from harness_circuits.evaluation.result import Curve, Result
+from harness_circuits.evaluation.result import Curve, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.gathering import Templates, announce, check_evidence, gather_evidence
 from harness_circuits.machine.ranks import ALONE, Ranks
@@ -157,6 +157,25 @@ class Experiment:
         by_size = stabilities(scores, counts, [c.ranking for c in curves], draws, seed)
         return tuple(replace(curve, stability=by_size[curve.ranking]) for curve in curves)
 
+    def _evaluated(
+        self, circuits: Mapping[Ranking, Sequence[Circuit]]
+    ) -> tuple[ExampleValues, tuple[Curve, ...]]:
+        """Circuits, and random ones, on the evaluation pairs."""
+        setup, settings = self.setup, self.setup.settings
+        return evaluate_curves(
+            setup.model,
+            self.evaluation,
+            circuits,
+            setup.metric,
+            self.discovery.ablation,
+            sizes=self.sizes,
+            task=setup.task,
+            null_circuits=settings.null_circuits,
+            seed=settings.seed,
+            ranks=setup.ranks,
+            direction=settings.direction,
+        )
+
     def run(self) -> Result:
         """Discover (unless scores or circuits are given), select and evaluate.
 
@@ -177,19 +196,7 @@ class Experiment:
         with spent(device) as selection:
             circuits = self.circuits(found)
         with spent(device) as evaluating:
-            examples, curves = evaluate_curves(
-                setup.model,
-                self.evaluation,
-                circuits,
-                setup.metric,
-                self.discovery.ablation,
-                sizes=self.sizes,
-                task=setup.task,
-                null_circuits=settings.null_circuits,
-                seed=settings.seed,
-                ranks=setup.ranks,
-                direction=settings.direction,
-            )
+            examples, curves = self._evaluated(circuits)
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
         halves, about = (self.discovery, self.evaluation), (examples, self.templates)
