@@ -25,6 +25,8 @@ def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, sh
     assert plain.total is None
     assert (with_totals.total is not None) == (share > 0.5 and not post_norm)
     pairs = zip(with_totals.attention, plain.attention, strict=True)
-    for sums, reference in pairs:
-        assert np.array_equal(sums.kept, reference.kept)
-        assert len(sums.slots) <= len(reference.slots)
+    for block, reference in pairs:
+        assert block.n_rows == reference.n_rows and np.array_equal(block.of, reference.of)
+        for sums, listed in zip(block.sums, reference.sums, strict=True):
+            assert len(sums.slots) <= len(listed.slots)
+            assert len(sums.starts) == block.n_rows
