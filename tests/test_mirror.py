@@ -54,6 +54,7 @@ TOGETHER = {
     "report/transfer": "test_transfer.py",
     "statistics/binomial": "evidence/test_shi_tests.py",
     "statistics/hsic": "evidence/test_shi_tests.py",
+    "statistics/sign_flips": "evidence/test_significance.py",
     "sweep/found": "sweep/test_runner.py",
     "task_data/marks": "pairs/test_spans.py",
     "trials": "selection/test_repair.py",
