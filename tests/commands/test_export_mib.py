@@ -51,7 +51,7 @@ def artifacts(
         ranking=Ranking.ABSOLUTE, values=SimpleNamespace(sizes=sizes), circuits=circuits
     )
     result: Any = SimpleNamespace(scores=scores, curves=[curve])
-    write_artifacts(folder, task, result, [])
+    write_artifacts(folder, task, result, [], [])
     return folder / task
 
 
