@@ -17,6 +17,7 @@ from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.kinds import Number, Whole
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.cost import (
+    START,
     estimated_seconds,
     measured_speed,
     operations_per_second,
@@ -183,7 +184,7 @@ def _dry_run(plan: Plan, state: State) -> list[str]:
     failed = state.failures()
     measured = measured_speed(state.root, plan.present)
     speed = operations_per_second() if plan.jobs else 1.0
-    lines, total = [], 0.0
+    lines, total = [], START * len({job.cell.value("model") for job in plan.jobs})
     lines += [f"{'present':>10}  {job.cell.label}" for job in plan.present]
     for job in plan.jobs:
         seconds = estimated_seconds(job, measured, speed)
@@ -196,7 +197,7 @@ def _dry_run(plan: Plan, state: State) -> list[str]:
     basis = "from results of the same model" if measured else "from the speed of this machine"
     lines.append(
         f"{len(plan.jobs)} cells to run, {len(plan.present)} present, {len(plan.refused)} refused; "
-        f"about {duration(total)} of work, estimated {basis}, without loading models"
+        f"about {duration(total)} of work, starting and loading included, estimated {basis}"
     )
     return lines
 

@@ -3,7 +3,8 @@
 A forward pass costs 2 floating-point operations per parameter and token, a backward pass twice that
 (Kaplan et al. 2020, arXiv 2001.08361); how many of each a method makes, its own file says.
 The unit is operations; seconds follow from results of the same model that are there, or else from
-the speed of a matrix product on this machine.
+the speed of a matrix product on this machine, and what a cell takes whatever its pairs comes on top.
+Prompts count from where clean and corrupted one differ, as what they share is run once.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.tasks import TaskFacts
 
 CHARACTERS_PER_TOKEN = 4
-CIRCUIT = 2  # passes that the run of a circuit takes as long as
-EFFICIENCY = 0.3  # share of a matrix product's speed that small batches reach
+CIRCUIT = {"edge": 1.1}  # passes that the run of a circuit takes as long as (docs/performance.md)
+OTHER_CIRCUIT = 0.3  # the same of nodes and neurons: what is left out is not run
+START = 6.0  # seconds that a process takes before its first cell, and a model to be loaded
+CELL, PER_EDGE, PER_PARAMETER = 0.1, 1e-5, 1e-8  # seconds of a cell beside its passes
+EFFICIENCY = 0.38  # share of a matrix product's speed that small batches reach
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,17 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     method = METHODS.get(settings.method)
     options = settings.chosen_method_options()
     passes = n_training * method.passes(space, options) + method.passes_in_all(space, options)
-    passes += task.n_evaluation * (2 + CIRCUIT * circuits)
-    passes += CIRCUIT * trial_runs(settings, n_training)
-    tokens = max(1.0, task.characters / CHARACTERS_PER_TOKEN)
+    circuit = CIRCUIT.get(settings.level, OTHER_CIRCUIT)
+    passes += task.n_evaluation * (2 + circuit * circuits)
+    passes += circuit * trial_runs(settings, n_training)
+    behind = task.behind if settings.ablation == "patching" else 1.0
+    tokens = max(1.0, task.characters * behind / CHARACTERS_PER_TOKEN)
     return 2.0 * size.n_parameters * tokens * passes
+
+
+def cell_overhead(size: ModelSize) -> float:
+    """Seconds that a cell takes beside its passes: its task, its model's graph, its files."""
+    return CELL + PER_EDGE * size.graph.n_edges + PER_PARAMETER * size.n_parameters
 
 
 def trial_runs(settings: Settings, n_training: int) -> int:
@@ -113,4 +124,4 @@ def measured_speed(root: Path, jobs: Iterable[PlannedCell]) -> dict[str, float]:
 def estimated_seconds(job: PlannedCell, measured: dict[str, float], speed: float) -> float | None:
     """How long a job will take; None where nothing is known about its model."""
     rate = measured.get(job.cell.value("model").label, speed * EFFICIENCY)
-    return job.cost / rate if job.cost else None
+    return job.overhead + job.cost / rate if job.cost else None

@@ -46,6 +46,7 @@ class PlannedCell:
         file: Its result, relative to the results folder.
         facts: What goes into the result's `config.sweep` beside the identity.
         cost: Estimated floating-point operations; 0 if unknown.
+        overhead: Estimated seconds beside them.
     """
 
     cell: Cell
@@ -53,6 +54,7 @@ class PlannedCell:
     file: str
     facts: dict[str, Any]
     cost: float = 0.0
+    overhead: float = 0.0
 
 
 @dataclass(frozen=True)

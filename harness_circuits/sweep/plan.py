@@ -13,7 +13,7 @@ from harness_circuits.loading.load import load_reader
 from harness_circuits.sweep.axes import model_label
 from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import SweepConfig
-from harness_circuits.sweep.cost import cell_cost, model_size
+from harness_circuits.sweep.cost import cell_cost, cell_overhead, model_size
 from harness_circuits.sweep.grid import make_grid
 from harness_circuits.sweep.identity import (
     cell_identity,
@@ -102,7 +102,8 @@ class _Reader:
         identity = cell_identity(cell, model, task.fingerprint, self.setup.limit)
         facts = {"model_fingerprint": model, "documents": task.fingerprint}
         cost = 0.0 if size is None else cell_cost(cell.settings, size, task)
-        return PlannedCell(cell, identity, file_name(cell, identity), facts, cost)
+        overhead = 0.0 if size is None else cell_overhead(size)
+        return PlannedCell(cell, identity, file_name(cell, identity), facts, cost, overhead)
 
     def _task(self, cell: Cell) -> TaskFacts:
         reader = self._once(("reader", _key(cell)), lambda: load_reader(cell.model))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.errors import UnknownNameError
@@ -27,12 +27,14 @@ class TaskFacts:
         n_training: Training documents.
         n_evaluation: Documents to evaluate.
         characters: Mean length of a prompt.
+        behind: Mean share of a prompt from where its corrupted one differs.
     """
 
     fingerprint: str
     n_training: int
     n_evaluation: int
     characters: float
+    behind: float = 1.0
 
 
 def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Scorer) -> TaskFacts:
@@ -62,7 +64,14 @@ def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Score
         len(training),
         len(evaluation),
         sum(prompts) / max(1, len(prompts)),
+        sum(map(_behind, evaluation)) / max(1, len(evaluation)),
     )
+
+
+def _behind(doc: Mapping[str, Any]) -> float:
+    clean, corrupted = str(doc.get("clean", "")), str(doc.get("corrupted", ""))
+    same = sum(1 for _ in takewhile(lambda x: x[0] == x[1], zip(clean, corrupted, strict=False)))
+    return 1.0 if not clean else 1 - same / len(clean)
 
 
 def unknown_task(name: str, known: Sequence[str]) -> str:

@@ -37,10 +37,20 @@ def test_what_is_no_model_has_no_size(tmp_path: Path) -> None:
 
 
 def test_operations_are_two_per_parameter_and_token_of_every_pass() -> None:
-    """EAP takes four passes per training pair; a clean, a corrupted run and two per circuit follow."""
+    """EAP takes four passes per training pair; a clean, a corrupted run and the circuits follow."""
     settings = Settings(method="EAP", sizes=(0.5, 1.0), ranking="absolute")
-    assert cell_cost(settings, SIZE, TASK) == 2 * 1000 * 10 * (6 * 4 + 4 * (2 + 2 * 2))
-    fewer = replace(settings, n_discovery=3)
-    assert cell_cost(fewer, SIZE, TASK) == 2 * 1000 * 10 * (3 * 4 + 4 * (2 + 2 * 2))
-    null = replace(settings, null_circuits=2)
-    assert cell_cost(null, SIZE, TASK) == 2 * 1000 * 10 * (6 * 4 + 4 * (2 + 2 * 2 * 3))
+
+    def operations(n_training: int, circuits: float) -> float:
+        return pytest.approx(2 * 1000 * 10 * (n_training * 4 + 4 * (2 + circuits)))
+
+    assert cell_cost(settings, SIZE, TASK) == operations(6, 2 * 1.1)
+    assert cell_cost(replace(settings, n_discovery=3), SIZE, TASK) == operations(3, 2 * 1.1)
+    assert cell_cost(replace(settings, null_circuits=2), SIZE, TASK) == operations(6, 6 * 1.1)
+    assert cell_cost(replace(settings, level="node"), SIZE, TASK) == operations(6, 2 * 0.3)
+
+
+def test_what_prompts_share_is_run_once_where_units_are_patched() -> None:
+    settings, half = Settings(method="EAP"), replace(TASK, behind=0.5)
+    assert cell_cost(settings, SIZE, half) == pytest.approx(cell_cost(settings, SIZE, TASK) / 2)
+    zero = replace(settings, ablation="zero")
+    assert cell_cost(zero, SIZE, half) == cell_cost(zero, SIZE, TASK)
