@@ -18,6 +18,7 @@ import numpy as np
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import HIDDEN_UNITS, LEVELS, Scores, ScoreSpace
+from harness_circuits.circuits.sizes import MOST_SIZES
 from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.machine.files import ChecksumError, check_checksum
 
@@ -25,7 +26,7 @@ VIEW_FILE = "view.json"
 FORMAT = "harness_circuits circuit view 1"
 MOST_EDGES = 150  # of one circuit
 MOST_BYTES = 20_000_000
-MOST_SIZES = 60
+MOST_SPANS = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ class ViewEdge:
         source: Index of its source; of a hidden unit, its layer.
         destination: Index of its destination; of a hidden unit, its number in the layer.
         score: Its score; None where edges have none.
-        sizes: By name of the series, whether the circuit of each size keeps it, as bits.
+        sizes: By name of the series, the places of the sizes whose circuit keeps it, ascending.
     """
 
     source: int
     destination: int
     score: float | None
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class CircuitView:
         series: By name (`absolute`, `signed`), the sizes as text and how many edges each keeps.
         edges: The strongest edges of every circuit, at most `MOST_EDGES` each.
         nodes: Scores of nodes by index; empty where nodes have none.
+        spans: Of circuits over positions, how many spans there are: an edge is one that is kept at some
+            span, its score the sum over spans. 0 for other circuits.
     """
 
     graph: Graph
@@ -62,6 +65,7 @@ class CircuitView:
     series: Mapping[str, Mapping[str, int]]
     edges: tuple[ViewEdge, ...]
     nodes: Mapping[int, float]
+    spans: int = 0
 
     @classmethod
     def of(
@@ -81,15 +85,17 @@ class CircuitView:
         graph = space.graph
         drawn = scores is not None and scores.space.level in ("edge", HIDDEN_UNITS)
         values = scores.values if scores is not None and drawn else None
-        masks: dict[tuple[int, int], dict[str, int]] = {}
+        spans = 0 if space.spans is None else len(space.spans)
+        if values is not None and spans:
+            values = values.sum(axis=0)
+        kept: dict[tuple[int, int], dict[str, list[int]]] = {}
         for name, sizes in circuits.items():
-            for bit, circuit in enumerate(sizes.values()):
+            for place, circuit in enumerate(sizes.values()):
                 for edge in _strongest(_edges(circuit), values, most):
-                    own = masks.setdefault(edge, {})
-                    own[name] = own.get(name, 0) | 1 << bit
+                    kept.setdefault(edge, {}).setdefault(name, []).append(place)
         edges = [
             ViewEdge(u, v, None if values is None else float(values[u, v]), sizes)
-            for (u, v), sizes in sorted(masks.items())
+            for (u, v), sizes in sorted(kept.items())
         ]
         nodes: dict[int, float] = {}
         if scores is not None and scores.space.level == "node":
@@ -98,7 +104,7 @@ class CircuitView:
             name: {size: int(_edges(circuit).sum()) for size, circuit in sizes.items()}
             for name, sizes in circuits.items()
         }
-        return cls(graph, space.level, counts, tuple(edges), nodes)
+        return cls(graph, space.level, counts, tuple(edges), nodes, spans)
 
     def to_json(self) -> str:
         """The file's text; scores to four digits, which is more than a line's width tells."""
@@ -107,6 +113,7 @@ class CircuitView:
                 "format": FORMAT,
                 "graph": self.graph.to_dict(),
                 "level": self.level,
+                "spans": self.spans,
                 "series": self.series,
                 "nodes": [[at, _rounded(score)] for at, score in self.nodes.items()],
                 "edges": [
@@ -171,7 +178,7 @@ def _view(data: dict[str, Any]) -> CircuitView:
     nodes = {_count(at, graph.n_src - 1): float(score) for at, score in data["nodes"]}
     if not np.isfinite([*nodes.values(), *(e.score or 0.0 for e in edges)]).all():
         raise ValueError("a score is not finite")
-    return CircuitView(graph, level, series, edges, nodes)
+    return CircuitView(graph, level, series, edges, nodes, _count(data["spans"], MOST_SPANS))
 
 
 def _edge(
@@ -181,8 +188,10 @@ def _edge(
     u, v = _count(source, real.shape[0] - 1), _count(destination, real.shape[1] - 1)
     if not real[u, v]:
         raise ValueError(f"there is no edge from source {u} to destination {v}")
-    bits = {name: _count(sizes[name], 2 ** len(series[name]) - 1) for name in sizes}
-    return ViewEdge(u, v, None if score is None else float(score), bits)
+    places = {
+        name: [_count(place, len(series[name]) - 1) for place in sizes[name]] for name in sizes
+    }
+    return ViewEdge(u, v, None if score is None else float(score), places)
 
 
 def _count(value: object, most: int) -> int:

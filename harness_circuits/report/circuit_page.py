@@ -91,7 +91,7 @@ def page_data(
     ]
     data: dict[str, Any] = {
         "n_layers": graph.n_layers,
-        "units": "hidden units" if view.level == HIDDEN_UNITS else "edges",
+        "units": _units(view),
         "most": most,
         "scored": view.edges[0].score is not None,
         "titles": {name: _title(name) for name in view.series},
@@ -109,6 +109,12 @@ def page_data(
         if rows is not None:
             data["pairs"] = _pairs(rows, list(view.series), n_pairs)
     return data
+
+
+def _units(view: CircuitView) -> str:
+    if view.level == HIDDEN_UNITS:
+        return "hidden units"
+    return f"edges at some of {view.spans} spans" if view.spans else "edges"
 
 
 def _line(view: CircuitView, edge: ViewEdge) -> tuple[int, int, str, str]:

@@ -15,6 +15,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.records.circuit_view import CircuitView, read_view
 from harness_circuits.selection import select
@@ -39,7 +40,7 @@ def test_every_edge_of_small_circuits_is_kept_with_its_sizes(tmp_path: Path) -> 
     for bit, circuit in enumerate(circuits.values()):
         kept = np.zeros(SPACE.shape, dtype=bool)
         for edge in read.edges:
-            kept[edge.source, edge.destination] = edge.sizes["absolute"] >> bit & 1
+            kept[edge.source, edge.destination] = bit in edge.sizes["absolute"]
         np.testing.assert_array_equal(kept, circuit.kept)
     for edge in read.edges:
         assert edge.score == pytest.approx(scores.values[edge.source, edge.destination], rel=1e-3)
@@ -47,7 +48,7 @@ def test_every_edge_of_small_circuits_is_kept_with_its_sizes(tmp_path: Path) -> 
 
 def test_of_large_circuits_the_strongest_edges_are_kept() -> None:
     scores, circuits, view = made(most=4)
-    last = [e for e in view.edges if e.sizes.get("absolute", 0) >> 2 & 1]
+    last = [e for e in view.edges if 2 in e.sizes["absolute"]]
     assert len(last) == 4 and view.series["absolute"][str(SPACE.n_units)] == SPACE.n_units
     strongest = sorted(np.abs(scores.values[circuits[str(SPACE.n_units)].kept]))[-4:]
     assert sorted(abs(e.score or 0) for e in last) == pytest.approx(strongest)
@@ -66,6 +67,18 @@ def test_other_levels(level: Any, tmp_path: Path) -> None:
     read = read_view(tmp_path / "view.json")
     assert len(read.edges) == (graph.n_edges if level == "node" else space.n_units)
     assert dict(read.nodes) == (dict(enumerate(scores.values)) if level == "node" else {})
+
+
+def test_over_spans_an_edge_is_one_that_is_kept_somewhere() -> None:
+    spans = Spans.of([["S", "END"]])
+    space = ScoreSpace(SPACE.graph, "edge", spans)
+    values = np.where(space.real, np.random.default_rng(1).normal(size=space.shape), 0.0)
+    (circuit,) = select(Scores(space, values), [20], "top-n", ranking=Ranking.ABSOLUTE)
+    view = CircuitView.of({"absolute": {"20": circuit}}, Scores(space, values))
+    assert view.spans == 2 and len(view.edges) == int(circuit.kept.any(axis=0).sum())
+    for edge in view.edges:
+        summed = values[:, edge.source, edge.destination].sum()
+        assert edge.score == pytest.approx(summed)
 
 
 PLAIN = json.loads(made()[2].to_json())
@@ -91,7 +104,7 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path_factory: Any, key: str, 
 
 
 @pytest.mark.parametrize(
-    "row", [[0, 99, 1.0, {}], [0, 0, 1.0, {"absolute": 8}], [1, 0, 1.0, {}], [0]]
+    "row", [[0, 99, 1.0, {}], [0, 0, 1.0, {"absolute": [3]}], [1, 0, 1.0, {}], [0]]
 )
 def test_an_edge_that_is_none_is_refused(row: list[Any], tmp_path: Path) -> None:
     (tmp_path / "view.json").write_text(json.dumps({**PLAIN, "edges": [row]}))

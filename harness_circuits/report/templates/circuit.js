@@ -102,7 +102,7 @@ class CircuitView {
   // Edges of the circuit at hand that the filters let through.
   edges() {
     const inLayers = (node) => node.layer === null || (this.from <= node.layer && node.layer <= this.to);
-    return this.data.edges.filter((edge) => (edge.sizes[this.series] ?? 0) & (1 << this.at)
+    return this.data.edges.filter((edge) => edge.sizes[this.series]?.includes(this.at)
       && this.kinds.has(edge.kind)
       && (this.sign === "all" || (this.sign === "-") === (edge.score < 0))
       && inLayers(this.data.nodes[edge.a]) && inLayers(this.data.nodes[edge.b]));
