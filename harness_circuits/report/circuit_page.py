@@ -62,35 +62,9 @@ def page_data(
     """
     if not view.edges:
         raise OptionError("All its circuits are empty: there is nothing to draw.")
-    graph = view.graph
-    lines = [_line(view, edge) for edge in view.edges]
-    ends = [(a, b) for a, b, _, _ in lines]
-    placed = place(graph, set(ends))
-    index = {at: n for n, at in enumerate(sorted(placed))}
-    nodes = [
-        {
-            "name": placed[at].name,
-            "kind": placed[at].kind,
-            "x": round(placed[at].x, 3),
-            "y": round(placed[at].y, 3),
-            "layer": None if at in (0, graph.n_src) else (at - 1) // graph.sources_per_layer,
-            "score": view.nodes.get(at),
-        }
-        for at in index
-    ]
-    edges = [
-        {
-            "a": index[a],
-            "b": index[b],
-            "kind": kind,
-            "name": name,
-            "score": edge.score,
-            "sizes": dict(edge.sizes),
-        }
-        for edge, (a, b, kind, name) in zip(view.edges, lines, strict=True)
-    ]
+    nodes, edges = _placed(view)
     data: dict[str, Any] = {
-        "n_layers": graph.n_layers,
+        "n_layers": view.graph.n_layers,
         "units": _units(view),
         "most": most,
         "scored": view.edges[0].score is not None,
@@ -126,6 +100,37 @@ def _line(view: CircuitView, edge: ViewEdge) -> tuple[int, int, str, str]:
     kind = edge_kind(graph.destination_names[edge.destination])
     name = graph.edge_name(edge.source, edge.destination)
     return edge.source, int(graph.destination_owner[edge.destination]), kind, name
+
+
+def _placed(view: CircuitView) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Nodes with their places, and edges between them by their numbers."""
+    graph = view.graph
+    lines = [_line(view, edge) for edge in view.edges]
+    placed = place(graph, {(a, b) for a, b, _, _ in lines})
+    index = {at: n for n, at in enumerate(sorted(placed))}
+    nodes = [
+        {
+            "name": placed[at].name,
+            "kind": placed[at].kind,
+            "x": round(placed[at].x, 3),
+            "y": round(placed[at].y, 3),
+            "layer": None if at in (0, graph.n_src) else (at - 1) // graph.sources_per_layer,
+            "score": view.nodes.get(at),
+        }
+        for at in index
+    ]
+    edges = [
+        {
+            "a": index[a],
+            "b": index[b],
+            "kind": kind,
+            "name": name,
+            "score": edge.score,
+            "sizes": dict(edge.sizes),
+        }
+        for edge, (a, b, kind, name) in zip(view.edges, lines, strict=True)
+    ]
+    return nodes, edges
 
 
 def curves_data(curves: Mapping[Ranking, CurveRecord]) -> dict[str, Any]:
