@@ -150,7 +150,7 @@ def read_page(file: str, scores_file: str | None = None, keep: int | None = None
         CircuitFileError: A file cannot be read.
     """
     with needs_report():
-        from harness_circuits.report.circuit_page import file_data, folder_data
+        from harness_circuits.report.circuit_sources import file_data, folder_data
     found, scores_file = find_files(file, scores_file)
     if keep is None and "#" not in file and read_path(file, "FILE").is_dir():
         return folder_data(Path(found).parent)

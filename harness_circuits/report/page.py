@@ -26,7 +26,8 @@ from harness_circuits.errors import CircuitError
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.records.examples import example_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
-from harness_circuits.report.circuit_page import curves_data, folder_view, page_data
+from harness_circuits.report.circuit_page import curves_data, page_data
+from harness_circuits.report.circuit_sources import folder_view
 from harness_circuits.report.matrix import matrices
 from harness_circuits.report.scoring import Entry
 from harness_circuits.report.table import (

@@ -16,7 +16,7 @@ from helpers.result_files import examples, write_run
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
-from harness_circuits.report.circuit_page import file_data
+from harness_circuits.report.circuit_sources import file_data
 from harness_circuits.report.page import circuit_page
 
 ECHARTS = ROOT / "harness_circuits" / "report" / "templates" / "echarts" / "echarts.min.js"
