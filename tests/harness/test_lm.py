@@ -98,7 +98,7 @@ def test_behaviour_is_that_of_the_hf_model(
 
 
 @pytest.mark.parametrize("method", ["EAP", "random"])
-@pytest.mark.parametrize("level", ["edge", "node", "neuron"])
+@pytest.mark.parametrize("level", ["edge", "node", "neuron", "mlp-neuron"])
 def test_methods_and_levels(model_folder: Path, task_folder: Path, method: str, level: str) -> None:
     lm = circuit_lm(model_folder, method=method, level=level, ranking="absolute")
     found = values(evaluate(lm, [TASK], task_folder))
