@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from helpers.ordinary_tasks import responses, write_ordinary_tasks
 from helpers.random_circuits import random_circuit
 from helpers.tiny_tasks import evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
+from transformers import AutoModelForCausalLM
 
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import save_circuit_file
@@ -34,6 +36,21 @@ PARTS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("model"), "llama")
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transformers leaves accelerate's hooks out where a map names one device only."""
+    loaded = AutoModelForCausalLM.from_pretrained
+
+    def hooked(*args: Any, **options: Any) -> Any:
+        hf, device_map = loaded(*args, **options), options.get("device_map")
+        if device_map is None:
+            return hf
+        skip = hf._skip_keys_device_placement
+        return dispatch_model(hf, device_map, force_hooks=True, skip_keys=skip)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", hooked)
 
 
 def test_the_map_is_checked_before_the_model_is_loaded(
