@@ -128,7 +128,8 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
         model_details={
             "revision": config.text("model_revision"),
             "dtype": config.text("model_dtype"),
-            "graph": dict(circuit.child("graph").data),
+            # Graphs are equal without the hidden units, which earlier versions do not write.
+            "graph": {k: v for k, v in circuit.child("graph").data.items() if k != "d_mlp"},
         },
         settings=_settings(circuit),
         areas=areas,
