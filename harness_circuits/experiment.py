@@ -26,8 +26,9 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup, check_training
 from harness_circuits.errors import TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_curves
+from harness_circuits.evaluation.everywhere import everywhere
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
-from harness_circuits.evaluation.result import Curve, ExampleValues, Result
+from harness_circuits.evaluation.result import Curve, Everywhere, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.gathering import Templates, announce, check_evidence, gather_evidence
 from harness_circuits.machine.ranks import ALONE, Ranks
@@ -150,6 +151,16 @@ class Experiment:
         options = settings.chosen_selection_options()
         return found.circuits(*how, published=settings.published, **options)
 
+    def without_spans(
+        self, found: Given, circuits: Mapping[Ranking, Sequence[Circuit]]
+    ) -> dict[Ranking, Everywhere]:
+        """Of circuits selected over spans, those without spans and as many kept contributions."""
+        if found.scores is None or found.space.spans is None:
+            return {}
+        settings = self.setup.settings
+        options = settings.chosen_selection_options()
+        return everywhere(found.scores, circuits, self.evaluation, settings.selection, **options)
+
     def with_stability(self, scores: Scores, curves: Sequence[Curve]) -> tuple[Curve, ...]:
         """Curves with the stability of their sizes' top-n units."""
         draws, seed = self.setup.settings.stability_resamples, self.setup.settings.seed
@@ -158,9 +169,11 @@ class Experiment:
         return tuple(replace(curve, stability=by_size[curve.ranking]) for curve in curves)
 
     def _evaluated(
-        self, circuits: Mapping[Ranking, Sequence[Circuit]]
+        self,
+        circuits: Mapping[Ranking, Sequence[Circuit]],
+        beside: Mapping[Ranking, Everywhere],
     ) -> tuple[ExampleValues, tuple[Curve, ...]]:
-        """Circuits, and random ones, on the evaluation pairs."""
+        """Circuits, random ones, and over spans those without, on the evaluation pairs."""
         setup, settings = self.setup, self.setup.settings
         return evaluate_curves(
             setup.model,
@@ -174,6 +187,7 @@ class Experiment:
             seed=settings.seed,
             ranks=setup.ranks,
             direction=settings.direction,
+            beside=beside,
         )
 
     def run(self) -> Result:
@@ -195,8 +209,9 @@ class Experiment:
             found = replace(found, measure=trials)
         with spent(device) as selection:
             circuits = self.circuits(found)
+            beside = self.without_spans(found, circuits)
         with spent(device) as evaluating:
-            examples, curves = self._evaluated(circuits)
+            examples, curves = self._evaluated(circuits, beside)
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
         halves, about = (self.discovery, self.evaluation), (examples, self.templates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.evaluation.direction import NOISING, batch_to_run, circuits_to_run
 from harness_circuits.evaluation.gap import check_gap
 from harness_circuits.evaluation.null_circuits import random_circuits
-from harness_circuits.evaluation.result import Curve, ExampleValues
+from harness_circuits.evaluation.result import Curve, Everywhere, ExampleValues
 from harness_circuits.evaluation.rounding import rounding_error
 from harness_circuits.machine.progress import progress
 from harness_circuits.machine.ranks import ALONE, Ranks
@@ -46,6 +47,7 @@ def evaluate_curves(
     seed: int = 0,
     ranks: Ranks = ALONE,
     direction: str = NOISING,
+    beside: Mapping[Ranking, Everywhere] = MappingProxyType({}),
 ) -> tuple[ExampleValues, tuple[Curve, ...]]:
     """Evaluate circuits of all rankings, and random ones, on the same pairs.
 
@@ -61,6 +63,7 @@ def evaluate_curves(
         seed: Seed of their draw.
         ranks: The processes that share the batches.
         direction: Which way circuits are run (`DIRECTIONS`).
+        beside: Of circuits over spans, per ranking, those without.
 
     Raises:
         MismatchError: A circuit belongs to another graph.
@@ -69,11 +72,15 @@ def evaluate_curves(
     found = [circuit for chosen in circuits.values() for circuit in chosen]
     null = random_circuits(found, null_circuits, seed)
     how = metric, ablation, ranks
-    examples = evaluate_circuits(model, batches, found + null, *how, direction=direction)
+    plain = [circuit for each in beside.values() for circuit in each.circuits]
+    every = found + null + plain
+    examples = evaluate_circuits(model, batches, every, *how, direction=direction)
     full, empty = examples.full, examples.empty
     check_gap(full, empty, task, examples.rounding)
     shape = (len(found), null_circuits)
-    null_values = examples.circuits[len(found) :].reshape(*shape, len(examples.indices))
+    null_values = examples.circuits[len(found) :][: len(null)]
+    null_values = null_values.reshape(*shape, len(examples.indices))
+    plain_values = iter(np.split(examples.circuits[len(found) + len(null) :], max(1, len(beside))))
     null_kept = np.array([circuit.n_kept for circuit in null], dtype=int).reshape(shape)
     curves, first = [], 0
     for ranking, chosen in circuits.items():
@@ -81,7 +88,8 @@ def evaluate_curves(
         first += len(chosen)
         values = CurveValues(sizes, full, empty, examples.circuits[rows])
         columns = examples.accuracy[rows], null_values[rows], null_kept[rows]
-        curves.append(Curve(ranking, values, tuple(chosen), *columns))
+        own = (beside[ranking], next(plain_values)) if ranking in beside else (None, None)
+        curves.append(Curve(ranking, values, tuple(chosen), *columns, None, *own))
     return examples, tuple(curves)
 
 

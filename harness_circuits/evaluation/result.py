@@ -46,6 +46,21 @@ class ExampleValues:
 
 
 @dataclass(frozen=True)
+class Everywhere:
+    """Circuits without spans beside those of one ranking.
+
+    Attributes:
+        circuits: For each size, the one with as many contributions.
+        contributions: Kept edges times tokens of the circuits over spans, per prompt.
+        own: The same of these circuits.
+    """
+
+    circuits: tuple[Circuit, ...]
+    contributions: tuple[float, ...]
+    own: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Curve:
     """A faithfulness curve of one ranking.
 
@@ -57,6 +72,8 @@ class Curve:
         null: Metric values of random circuits that keep as many units, per size and circuit.
         null_kept: Units that each of them keeps.
         stability: Per size, the mean Jaccard index of resampled top-n units; None if not asked for.
+        everywhere: Of circuits over spans, those without spans and as many contributions.
+        plain: Metric values of these.
     """
 
     ranking: Ranking
@@ -66,6 +83,8 @@ class Curve:
     null: Float[np.ndarray, "size null example"]
     null_kept: Int[np.ndarray, "size null"]
     stability: list[float] | None = None
+    everywhere: Everywhere | None = None
+    plain: Float[np.ndarray, "size example"] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,14 @@ def example_records(
         agreement=agreement or {},
         null_kept={c.ranking: c.null_kept.tolist() for c in curves if c.null_kept.size},
         stability={c.ranking: c.stability for c in curves if c.stability is not None},
+        everywhere={
+            c.ranking: {
+                "contributions": list(c.everywhere.contributions),
+                "own": list(c.everywhere.own),
+            }
+            for c in curves
+            if c.everywhere is not None
+        },
     )
     return {
         number: ExampleRecord(
@@ -129,6 +156,7 @@ def example_records(
             {c.ranking: tuple(c.values.circuits[:, at].tolist()) for c in curves},
             {c.ranking: tuple(c.accuracy[:, at].tolist()) for c in curves},
             {c.ranking: c.null[:, :, at] for c in curves if c.null.size},
+            {c.ranking: tuple(c.plain[:, at].tolist()) for c in curves if c.plain is not None},
         )
         for at, number in enumerate(numbers)
     }

@@ -35,6 +35,8 @@ class Header:
         null_kept: Per ranking, size and random circuit, its kept units; empty if none were asked for.
         stability: Per ranking and size, the mean Jaccard index of resampled top-n units; empty if
             not asked for.
+        everywhere: Of circuits over spans, per ranking and size, their `contributions` (edges times
+            tokens per prompt) and those of the circuits without spans beside them (`own`).
     """
 
     task: str
@@ -48,6 +50,7 @@ class Header:
     agreement: Mapping[str, float] = field(default_factory=dict)
     null_kept: dict[Ranking, list[list[int]]] = field(default_factory=dict)
     stability: dict[Ranking, list[float]] = field(default_factory=dict)
+    everywhere: dict[Ranking, dict[str, list[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ExampleRecord:
     """One evaluation example's values. Prints as its number, so that sample logs stay short.
 
     `circuits` and `accuracy` hold a value per ranking and size, `null` the metric of the random
-    circuits of each size.
+    circuits of each size, `everywhere` that of the circuits without spans.
     """
 
     header: Header
@@ -65,6 +68,7 @@ class ExampleRecord:
     circuits: dict[Ranking, tuple[float, ...]]
     accuracy: dict[Ranking, tuple[float, ...]]
     null: dict[Ranking, Float[np.ndarray, "size null"]] = field(default_factory=dict, compare=False)
+    everywhere: dict[Ranking, tuple[float, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"example {self.index}"
@@ -186,7 +190,23 @@ def _controls(
         controls["null"] = null_facts(ranking, f, null, header.null_kept[ranking])
     if ranking in header.stability:
         controls["stability"] = header.stability[ranking]
+    if ranking in header.everywhere:
+        controls["everywhere"] = everywhere_facts(records, ranking)
     return controls
+
+
+def everywhere_facts(records: Sequence[ExampleRecord], ranking: Ranking) -> dict[str, Any]:
+    """Circuits without spans beside those over spans: faithfulness, contributions, areas."""
+    header = records[0].header
+    full, empty = (np.array([getattr(r, end) for r in records]) for end in ("full", "empty"))
+    metric = np.array([record.everywhere[ranking] for record in records])
+    f = faithfulness(metric.mean(0), full.mean(), empty.mean())
+    areas = areas_of(ranking).items() if len(header.sizes) > 1 else ()
+    return {
+        "faithfulness": f.tolist(),
+        **header.everywhere[ranking],
+        **{name: float(area.function(header.sizes, f)) for name, area in areas},
+    }
 
 
 def control_columns(curve: Mapping[str, Any]) -> dict[str, list[float]]:
@@ -228,6 +248,7 @@ def table(summary: Summary) -> str:
             for name, end in (("from", "low"), ("to", "high")):
                 lines.append(_row(f"  95%: {name}", [f"{x:.2f}" for x in curve[f"ci95_{end}"]]))
         lines.append(_row("  edges kept", [f"{edges:.0f}" for edges in curve["edges"]]))
+        lines += _everywhere_lines(curve, Ranking(ranking), summary)
     lines += [line for ranking in summary.curves for line in _above(summary, Ranking(ranking))]
     curve = next(iter(summary.curves.values()))
     if curve["ci95_low"][0] is None:
@@ -235,6 +256,21 @@ def table(summary: Summary) -> str:
     elif left_out := curve.get("resamples_without_spread"):
         lines.append(f"intervals: {left_out} resamples have no spread, and are left out")
     return "\n".join(lines)
+
+
+def _everywhere_lines(curve: Mapping[str, Any], ranking: Ranking, summary: Summary) -> list[str]:
+    """Circuits without spans with as many contributions, below those over spans."""
+    plain = curve.get("everywhere")
+    if plain is None:
+        return []
+    counts = [f"{n:.0f}" for n in plain["contributions"]]
+    lines = [
+        _row("  edges x tokens", counts),
+        _row("  as many, no spans", [f"{f:.2f}" for f in plain["faithfulness"]]),
+    ]
+    own = [name for name in areas_of(ranking) if name in plain]
+    told = ", ".join(f"{name} {summary.metrics[name]:.3f} and {plain[name]:.3f}" for name in own)
+    return [*lines, f"  over spans and without: {told}"] if told else lines
 
 
 def _above(summary: Summary, ranking: Ranking) -> list[str]:

@@ -105,6 +105,7 @@ def _example(record: ExampleRecord, pair: Pair) -> dict[str, Any]:
         "empty": record.empty,
         "circuits": {ranking: list(values) for ranking, values in record.circuits.items()},
         "accuracy": {ranking: list(values) for ranking, values in record.accuracy.items()},
+        **({"everywhere": dict(record.everywhere)} if record.everywhere else {}),
     }
 
 

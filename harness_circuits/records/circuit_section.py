@@ -33,7 +33,8 @@
       evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed; absent
                          where nothing was asked for, as is `evidence_seconds`
       curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
-                         accuracy, kept, edges; with null circuits `null`, with resamples `stability`;
+                         accuracy, kept, edges; over spans `everywhere`, of circuits without spans and
+                         as many contributions; with null circuits `null`, with resamples `stability`;
                          where there were any, `resamples_without_spread`, which intervals leave out.
                          Ends of intervals are null where there are none: one pair, or no resamples
 

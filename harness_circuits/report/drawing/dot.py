@@ -17,12 +17,12 @@ def draw_dot(drawing: Drawing, title: str = "") -> str:
     ]
     rows: dict[float, list[str]] = {}
     for node in drawing.nodes:
-        rows.setdefault(node.y, []).append(_quoted(node.name))
-        lines.append(f'  {_quoted(node.name)} [fillcolor="{NODE_COLOURS[node.kind]}"];')
+        rows.setdefault(node.y, []).append(_quoted(node.full_name))
+        lines.append(f'  {_quoted(node.full_name)} [fillcolor="{NODE_COLOURS[node.kind]}"];')
     lines += [f"  {{ rank=same; {'; '.join(names)}; }}" for names in rows.values()]
     for edge in drawing.edges:
         lines.append(
-            f"  {_quoted(edge.source.name)} -> {_quoted(edge.target.name)} "
+            f"  {_quoted(edge.source.full_name)} -> {_quoted(edge.target.full_name)} "
             f'[color="{EDGE_COLOURS[edge.kind]}", penwidth={width(edge.strength, drawing.scored):.2f}, '
             f"style={'dashed' if edge.is_negative else 'solid'}, tooltip={_quoted(edge.label)}];"
         )

@@ -53,6 +53,8 @@ def draw_static(drawing: Drawing, kind: str, title: str = "", dpi: int = 150) ->
         for node in drawing.nodes:
             axes.add_patch(_box(node))
             axes.text(node.x, node.y, node.name, ha="center", va="center", color=INK, zorder=4)
+        for x, name in drawing.columns:
+            axes.text(x, -MARGIN, name, ha="center", va="bottom", color=INK, weight="bold")
         figure.suptitle(title.replace("$", r"\$"), color=INK, fontsize=9)
         figure.legend(handles=_legend(drawing), loc="outside lower center", ncols=4, frameon=False)
         file = io.BytesIO()

@@ -35,12 +35,19 @@ class DrawnNode:
         kind: `input`, `head`, `mlp` or `logits`.
         x: Column; nodes of a row are at least 1 apart.
         y: Row, upward from 0.
+        span: Name of its span of the prompts; empty in a circuit without spans.
     """
 
     name: str
     kind: str
     x: float
     y: float
+    span: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """Its name, with its span where it has one: no other node's."""
+        return f"{self.name}@{self.span}" if self.span else self.name
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class Drawing:
         merged: Whether edges between the same two nodes became one.
         scored: Whether widths and signs are known.
         note: What was asked for and is not drawn, and why.
+        columns: Of a circuit over spans, where the column of each span is, with its name.
     """
 
     nodes: tuple[DrawnNode, ...]
@@ -106,6 +114,7 @@ class Drawing:
     merged: bool
     scored: bool
     note: str = ""
+    columns: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass
@@ -211,17 +220,17 @@ def place(graph: Graph, pairs: set[tuple[int, int]]) -> dict[int, DrawnNode]:
     names = (*graph.source_names, "logits")
     rows: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for at in present:
-        rows[_row(graph, at)].append(at)
-    heights = _heights(sorted(rows))
+        rows[row_of(graph, at)].append(at)
+    heights = heights_of(sorted(rows))
     x = _columns(graph, rows, pairs)
     return {
-        at: DrawnNode(names[at], _node_kind(graph, at), x[at], heights[row])
+        at: DrawnNode(names[at], kind_of_node(graph, at), x[at], heights[row])
         for row, members in rows.items()
         for at in members
     }
 
 
-def _row(graph: Graph, at: int) -> tuple[int, bool]:
+def row_of(graph: Graph, at: int) -> tuple[int, bool]:
     """Layer of a node, and whether it is the layer's MLP."""
     if at in (0, graph.n_src):
         return (-1 if at == 0 else graph.n_layers), False
@@ -229,13 +238,14 @@ def _row(graph: Graph, at: int) -> tuple[int, bool]:
     return layer, within == graph.n_heads
 
 
-def _node_kind(graph: Graph, at: int) -> str:
+def kind_of_node(graph: Graph, at: int) -> str:
+    """What a node is: `input`, `head`, `mlp` or `logits`."""
     if at in (0, graph.n_src):
         return "input" if at == 0 else "logits"
-    return "mlp" if _row(graph, at)[1] else "head"
+    return "mlp" if row_of(graph, at)[1] else "head"
 
 
-def _heights(rows: list[tuple[int, bool]]) -> dict[tuple[int, bool], float]:
+def heights_of(rows: list[tuple[int, bool]]) -> dict[tuple[int, bool], float]:
     """Heights of the rows present; a layer's MLP is closer to its heads than the next layer is."""
     heights, y = {rows[0]: 0.0}, 0.0
     for below, row in pairwise(rows):
