@@ -25,7 +25,7 @@ from harness_circuits.evaluation.summary import summarise, table
 from harness_circuits.experiment import Experiment
 from harness_circuits.harness.circuit_argument import scorer_in_force
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.records.artifacts import write_artifacts
 from harness_circuits.report.markdown import markdown_table
 from harness_circuits.settings import Settings
@@ -36,8 +36,10 @@ SIZES = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0)
 HEAD = ("task", "spans", "area", "over spans", "without", "difference (95% interval)", "p")
 
 
-def run(model: CircuitModel, name: str, n_pairs: int, options: dict[str, Any]) -> Result:
-    """Discover and evaluate one task over spans."""
+def run(
+    model: CircuitModel, name: str, n_pairs: int, options: dict[str, Any]
+) -> tuple[Result, list[Pair]]:
+    """Discover and evaluate one task over spans: what was found, and the evaluation pairs."""
     arguments = {"positions": "spans", "ranking": "absolute", "sizes": list(SIZES), **options}
     settings = Settings.from_arguments(arguments)
     counts = {"n_train": n_pairs, "n_validation": 0, "n_test": n_pairs}
@@ -46,7 +48,8 @@ def run(model: CircuitModel, name: str, n_pairs: int, options: dict[str, Any]) -
     task.score_by(scorer_in_force(model, settings))
     train = pairs_from_docs(task.training_docs(), name)
     test = pairs_from_docs(task.eval_docs, name)
-    return Experiment(model, settings, train, test, task_metric=task.metric, task=name).run()
+    found = Experiment(model, settings, train, test, task_metric=task.metric, task=name).run()
+    return found, test
 
 
 def rows(result: Result) -> Iterator[tuple[str, ...]]:
@@ -88,11 +91,11 @@ def main() -> None:
     options = parser.parse_args()
     model, lines = hc.load_model(device="cpu"), list[tuple[str, ...]]()
     for name in options.tasks:
-        result = run(model, name, options.pairs, {"method": options.method})
+        result, pairs = run(model, name, options.pairs, {"method": options.method})
         records = example_records(result, range(len(result.examples.indices)), iters=1000, seed=0)
         print(name, table(summarise(list(records.values()))), "", sep="\n", flush=True)
         if options.artifacts is not None:
-            write_artifacts(options.artifacts, name, result, records.values())
+            write_artifacts(options.artifacts, name, result, records.values(), pairs)
         lines += rows(result)
         print(markdown_table(HEAD, lines, 1), flush=True)
 

@@ -70,7 +70,7 @@ class CircuitView:
         scores: Scores | None = None,
         most: int = MOST_EDGES,
     ) -> CircuitView:
-        """Keep the strongest edges of circuits.
+        """Keep the strongest edges of circuits; over spans, edges kept at some span, with sums of scores.
 
         Args:
             circuits: By name of the series and by size as text.
@@ -79,6 +79,7 @@ class CircuitView:
         """
         space = next(iter(next(iter(circuits.values())).values())).space
         graph = space.graph
+        scores = None if scores is None else scores.everywhere()
         drawn = scores is not None and scores.space.level in ("edge", HIDDEN_UNITS)
         values = scores.values if scores is not None and drawn else None
         masks: dict[tuple[int, int], dict[str, int]] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers.tiny_models import tiny_model
@@ -15,6 +18,7 @@ from harness_circuits.evaluation.summary import summarise, table
 from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.records.artifacts import write_artifacts
 from harness_circuits.settings import Settings
 from harness_circuits.task_data.marks import marked, with_spans
 
@@ -82,7 +86,7 @@ def test_their_values_are_those_of_a_run_without_spans(model: CircuitModel, resu
         np.testing.assert_allclose(f, [point.value for point in found.points], atol=1e-6)
 
 
-def test_what_is_printed_and_filed(result: Result) -> None:
+def test_what_is_printed_and_filed(result: Result, tmp_path: Path) -> None:
     records = example_records(result, range(6), iters=0, seed=0)
     summary = summarise(list(records.values()))
     text = table(summary)
@@ -92,3 +96,10 @@ def test_what_is_printed_and_filed(result: Result) -> None:
         own = summary.curves[ranking]["everywhere"]
         assert len(own["faithfulness"]) == len(own["contributions"]) == len(own["own"]) == 3
     assert {"cmd", "cmd_log"} <= set(summary.curves[Ranking.ABSOLUTE]["everywhere"])
+    write_artifacts(tmp_path, "ioi", result, records.values(), pairs()[6:])
+    assert {file.name for file in (tmp_path / "ioi").iterdir()} == {
+        *("scores.safetensors", "circuits.safetensors", "view.json"),
+        *("examples.jsonl", "SHA256SUMS"),
+    }
+    rows = [json.loads(row) for row in (tmp_path / "ioi/examples.jsonl").read_text().splitlines()]
+    assert [len(row["everywhere"]["absolute"]) for row in rows] == [3] * 6

@@ -21,8 +21,8 @@ from harness_circuits.report.drawing.layout import (
     Drawing,
     DrawnEdge,
     DrawnNode,
-    heights_of,
     edge_kind,
+    heights_of,
     kind_of_node,
     row_of,
 )
