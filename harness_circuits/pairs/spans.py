@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-import torch
-from jaxtyping import Int
-from torch import Tensor
-
 from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import PairError, shown
 
 if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
     from harness_circuits.models.text_reader import TextReader
 
 END, REST = "END", "rest"
@@ -228,5 +227,7 @@ def numbered(
     Raises:
         MismatchError: One is not among them.
     """
+    import torch  # not with this file: pairs as text need none
+
     rows = [[spans.index(name) for name in prompt] for prompt in labels]
     return torch.tensor([[*row, *row[-1:] * n_appended] for row in rows], dtype=torch.long)
