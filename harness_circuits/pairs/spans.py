@@ -227,6 +227,8 @@ def numbered(
     Raises:
         MismatchError: One is not among them.
     """
+    import torch  # not with this file: pairs as text need none
+
     rows = [[spans.index(name) for name in prompt] for prompt in labels]
     import torch  # pairs as text are read where there is none
 
