@@ -13,20 +13,20 @@ if TYPE_CHECKING:  # for type checkers and editors
     from harness_circuits.circuits.graph import Graph
     from harness_circuits.circuits.scores import Scores
     from harness_circuits.circuits.sizes import MIB_SIZES
-    from harness_circuits.findings import Faithfulness
     from harness_circuits.formats import load_circuit_file, save_circuit_file
     from harness_circuits.harness.patches import register
     from harness_circuits.harness.plugin import tasks_folder
     from harness_circuits.loading.default_model import convert_gguf, default_model_folder
     from harness_circuits.loading.load import load_model, take_apart
     from harness_circuits.pairs.pair import Pair, make_pairs, pairs_from_docs, pairs_from_frame
+    from harness_circuits.report.findings import Faithfulness
 
 __version__ = "0.2.0"
 
 _HOME = {  # public name: module that defines it
     "MIB_SIZES": "harness_circuits.circuits.sizes",
     "Circuit": "harness_circuits.circuits.circuit",
-    "Faithfulness": "harness_circuits.findings",
+    "Faithfulness": "harness_circuits.report.findings",
     "Graph": "harness_circuits.circuits.graph",
     "Pair": "harness_circuits.pairs.pair",
     "Scores": "harness_circuits.circuits.scores",

@@ -31,19 +31,19 @@ from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
-from harness_circuits.findings import Faithfulness
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair, Pairs
 from harness_circuits.records.run import CurveRecord
+from harness_circuits.report.findings import Faithfulness
 from harness_circuits.selection import select as select_counts
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.bootstrap import Interval
+from harness_circuits.studies.trials import Trials
+from harness_circuits.sweep.transfer import TaskPairs, Transfer
+from harness_circuits.sweep.transfer import transfer as transfer_between
 from harness_circuits.task_data.fit import Fit
-from harness_circuits.transfer import TaskPairs, Transfer
-from harness_circuits.transfer import transfer as transfer_between
-from harness_circuits.trials import Trials
 
 logger = logging.getLogger("lm_eval.circuit")
 

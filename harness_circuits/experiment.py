@@ -30,7 +30,6 @@ from harness_circuits.evaluation.everywhere import everywhere
 from harness_circuits.evaluation.gap import gap_warnings, measure_gap
 from harness_circuits.evaluation.result import Curve, Everywhere, ExampleValues, Result
 from harness_circuits.evaluation.stability import check_resampling, stabilities
-from harness_circuits.gathering import Templates, announce, check_evidence, gather_evidence
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
@@ -41,7 +40,8 @@ from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection import SELECTORS
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
-from harness_circuits.trials import Trials
+from harness_circuits.studies.gathering import Templates, announce, check_evidence, gather_evidence
+from harness_circuits.studies.trials import Trials
 
 
 class Experiment:

@@ -83,8 +83,8 @@ def test_the_workflow_of_the_gate_is_yaml_and_its_commands_parse() -> None:
     assert all(options.thresholds and options.output for options in parsed)
 
 
-def test_the_readme_says_what_every_folder_is_for() -> None:
-    table = README[README.index("## Where do I") :]
+def test_the_map_says_what_every_folder_is_for() -> None:
+    table = (ROOT / "docs" / "where.md").read_text()
     for path in (ROOT / "harness_circuits").glob("*/__init__.py"):
         assert f"`{path.parent.name}/`" in table, path.parent.name
 

@@ -35,16 +35,15 @@ evaluation
 evidence
 settings
 discovery
-gathering trials
+studies
 experiment
-transfer
 records
 task_data
 harness inspect
 sweep
 report
 commands
-findings api
+api
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 

@@ -49,9 +49,9 @@ def draw_command(arguments: Sequence[str]) -> None:
             raise OptionError("--merge is for pictures: a page shows every edge.")
         data = read_page(options.file, options.scores, options.keep)
         with needs_report():
-            from harness_circuits.report.page import circuit_page
+            from harness_circuits.report.page import page_of_circuit
         title = clean(f"Circuit: {Path(options.file).name}")
-        write_atomically(output, circuit_page(data, title).encode())
+        write_atomically(output, page_of_circuit(data, title).encode())
         print(clean(f"{output}: {len(data['nodes'])} nodes, {len(data['edges'])} edges"))
         return
     drawing = read_drawing(options.file, options.scores, options.keep, options.merge)

@@ -26,11 +26,11 @@ from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import SweepConfig, read_config
 from harness_circuits.sweep.grid import make_grid
 from harness_circuits.sweep.tasks import unknown_task
+from harness_circuits.sweep.transfer import TaskPairs, transfer
 from harness_circuits.task_data.scorer import Scorer
-from harness_circuits.transfer import TaskPairs, transfer
 
 if TYPE_CHECKING:
-    from harness_circuits.transfer import Transfer
+    from harness_circuits.sweep.transfer import Transfer
 
 EPILOG = """
 a transfer.yaml, which is a sweep.yaml (docs/sweeps.md) with two tasks or more:

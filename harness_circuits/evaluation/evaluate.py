@@ -75,12 +75,23 @@ def evaluate_curves(
     plain = [circuit for each in beside.values() for circuit in each.circuits]
     every = found + null + plain
     examples = evaluate_circuits(model, batches, every, *how, direction=direction)
-    full, empty = examples.full, examples.empty
-    check_gap(full, empty, task, examples.rounding)
-    shape = (len(found), null_circuits)
-    null_values = examples.circuits[len(found) :][: len(null)]
+    check_gap(examples.full, examples.empty, task, examples.rounding)
+    return examples, _curves(examples, circuits, sizes, null, beside)
+
+
+def _curves(
+    examples: ExampleValues,
+    circuits: Mapping[Ranking, Sequence[Circuit]],
+    sizes: tuple[float, ...],
+    null: Sequence[Circuit],
+    beside: Mapping[Ranking, Everywhere],
+) -> tuple[Curve, ...]:
+    """Curves from the values of the circuits of all rankings, then of random ones, then without spans."""
+    n_found, full, empty = sum(map(len, circuits.values())), examples.full, examples.empty
+    shape = (n_found, len(null) // n_found)
+    null_values = examples.circuits[n_found:][: len(null)]
     null_values = null_values.reshape(*shape, len(examples.indices))
-    plain_values = iter(np.split(examples.circuits[len(found) + len(null) :], max(1, len(beside))))
+    plain_values = iter(np.split(examples.circuits[n_found + len(null) :], max(1, len(beside))))
     null_kept = np.array([circuit.n_kept for circuit in null], dtype=int).reshape(shape)
     curves, first = [], 0
     for ranking, chosen in circuits.items():
@@ -90,7 +101,7 @@ def evaluate_curves(
         columns = examples.accuracy[rows], null_values[rows], null_kept[rows]
         own = (beside[ranking], next(plain_values)) if ranking in beside else (None, None)
         curves.append(Curve(ranking, values, tuple(chosen), *columns, None, *own))
-    return examples, tuple(curves)
+    return tuple(curves)
 
 
 def evaluate_circuits(

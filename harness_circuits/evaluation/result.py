@@ -126,27 +126,7 @@ def example_records(
         agreement: How well the scores find a circuit that is known, if one is.
     """
     curves, values = result.curves, result.examples
-    header = Header(
-        task=result.task,
-        metric=result.metric,
-        sizes=curves[0].values.sizes,
-        rankings=tuple(curve.ranking for curve in curves),
-        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in curves},
-        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in curves},
-        iters=iters,
-        seed=seed,
-        agreement=agreement or {},
-        null_kept={c.ranking: c.null_kept.tolist() for c in curves if c.null_kept.size},
-        stability={c.ranking: c.stability for c in curves if c.stability is not None},
-        everywhere={
-            c.ranking: {
-                "contributions": list(c.everywhere.contributions),
-                "own": list(c.everywhere.own),
-            }
-            for c in curves
-            if c.everywhere is not None
-        },
-    )
+    header = _header(result, iters, seed, agreement or {})
     return {
         number: ExampleRecord(
             header,
@@ -160,3 +140,29 @@ def example_records(
         )
         for at, number in enumerate(numbers)
     }
+
+
+def _header(result: Result, iters: int, seed: int, agreement: Mapping[str, float]) -> Header:
+    """What all records of a result share."""
+    curves = result.curves
+    return Header(
+        task=result.task,
+        metric=result.metric,
+        sizes=curves[0].values.sizes,
+        rankings=tuple(curve.ranking for curve in curves),
+        kept={c.ranking: [circuit.n_kept for circuit in c.circuits] for c in curves},
+        edges={c.ranking: [x.weighted_edges for x in c.circuits] for c in curves},
+        iters=iters,
+        seed=seed,
+        agreement=agreement,
+        null_kept={c.ranking: c.null_kept.tolist() for c in curves if c.null_kept.size},
+        stability={c.ranking: c.stability for c in curves if c.stability is not None},
+        everywhere={
+            c.ranking: {
+                "contributions": list(c.everywhere.contributions),
+                "own": list(c.everywhere.own),
+            }
+            for c in curves
+            if c.everywhere is not None
+        },
+    )

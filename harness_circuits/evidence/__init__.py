@@ -19,7 +19,6 @@ import_all(__name__, __path__)  # every file that registers a kind
 
 __all__ = [
     "EVIDENCE",
-    "GROUPS",
     "Kind",
     "Point",
     "Subject",

@@ -25,8 +25,8 @@ from harness_circuits.pairs.pair import fingerprint, pairs_from_docs
 from harness_circuits.records.artifacts import check_folder
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
+from harness_circuits.studies.trials import Trials
 from harness_circuits.task_data.scorer import Scorer
-from harness_circuits.trials import Trials
 
 logger = logging.getLogger("lm_eval.circuit")
 

@@ -230,6 +230,5 @@ def numbered(
     import torch  # not with this file: pairs as text need none
 
     rows = [[spans.index(name) for name in prompt] for prompt in labels]
-    import torch  # pairs as text are read where there is none
 
     return torch.tensor([[*row, *row[-1:] * n_appended] for row in rows], dtype=torch.long)

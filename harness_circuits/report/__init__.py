@@ -6,7 +6,7 @@ from harness_circuits.registry import on_first_use
 
 if TYPE_CHECKING:
     from harness_circuits.report.draw import read_drawing
-    from harness_circuits.report.page import circuit_page, leaderboard_page
+    from harness_circuits.report.page import leaderboard_page, page_of_circuit
     from harness_circuits.report.scoring import COLUMNS, Column
     from harness_circuits.report.table import (
         Leaderboard,
@@ -19,11 +19,11 @@ __all__ = [
     "COLUMNS",
     "Column",
     "Leaderboard",
-    "circuit_page",
     "leaderboard_csv",
     "leaderboard_markdown",
     "leaderboard_page",
     "make_leaderboard",
+    "page_of_circuit",
     "read_drawing",
 ]
 
@@ -33,11 +33,11 @@ __getattr__ = on_first_use(
         "COLUMNS": "scoring",
         "Column": "scoring",
         "Leaderboard": "table",
-        "circuit_page": "page",
         "leaderboard_csv": "table",
         "leaderboard_markdown": "table",
         "leaderboard_page": "page",
         "make_leaderboard": "table",
+        "page_of_circuit": "page",
         "read_drawing": "draw",
     },
 )

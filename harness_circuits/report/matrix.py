@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from harness_circuits.records.run import Run
 from harness_circuits.report.scoring import Column
@@ -163,7 +162,7 @@ def _mean_ranks(values: Float[np.ndarray, "method task"], higher: bool) -> list[
     n_methods, n_tasks = values.shape
     if n_methods < 2 or n_tasks < 1:
         return [None] * n_methods
-    ranks = rankdata(-values if higher else values, axis=0)
+    ranks = _ranks(-values if higher else values)
     means = ranks.mean(axis=1)
     if n_tasks < 3:
         return [Interval(float(m), float(m), float(m)) for m in means]
@@ -175,6 +174,12 @@ def _mean_ranks(values: Float[np.ndarray, "method task"], higher: bool) -> list[
     ]
 
 
+def _ranks(values: Float[np.ndarray, "n *task"]) -> Float[np.ndarray, "n *task"]:
+    """Rank of each value along the first axis, from 1; equal ones share the mean of theirs."""
+    others, own = values[None], values[:, None]
+    return np.asarray(1 + (others < own).sum(axis=1) + ((others == own).sum(axis=1) - 1) / 2)
+
+
 def _shades(values: Float[np.ndarray, "method task"], higher: bool) -> np.ndarray:
     """Shade of each cell within its task, by rank; -1 where there is none."""
     shades = np.full(values.shape, -1)
@@ -183,7 +188,7 @@ def _shades(values: Float[np.ndarray, "method task"], higher: bool) -> np.ndarra
         if there.sum() == 1:
             shades[there, j] = SHADES // 2
             continue
-        order = rankdata(column[there] if higher else -column[there], method="average")
+        order = _ranks(column[there] if higher else -column[there])
         share = (order - 1) / max(1, there.sum() - 1)
         shades[there, j] = np.minimum((share * SHADES).astype(int), SHADES - 1)
     return shades

@@ -80,7 +80,7 @@ def figure_page(figure: go.Figure, title: str) -> str:
     return _render("figure.html.jinja", scripts, title=title, charts=charts, themes=themes)
 
 
-def circuit_page(data: Mapping[str, Any], title: str) -> str:
+def page_of_circuit(data: Mapping[str, Any], title: str) -> str:
     """One circuit page, from what `harness_circuits.report.circuit_page` makes."""
     return _render("circuit.html.jinja", ("circuit", "alone"), title=title, views=[data])
 

@@ -14,7 +14,7 @@ from harness_circuits.statistics.bootstrap import Interval
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from harness_circuits.transfer import Transfer, TransferMatrix
+    from harness_circuits.sweep.transfer import Transfer, TransferMatrix
 
 
 def transfer_markdown(found: Transfer) -> str:

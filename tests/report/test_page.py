@@ -17,7 +17,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
 from harness_circuits.report.circuit_sources import file_data
-from harness_circuits.report.page import circuit_page
+from harness_circuits.report.page import page_of_circuit
 
 ECHARTS = ROOT / "harness_circuits" / "report" / "templates" / "echarts" / "echarts.min.js"
 
@@ -49,5 +49,5 @@ def test_hidden_units_lead_from_their_mlp_to_the_logits() -> None:
     data = file_data(scores, None, 3)
     assert data["units"] == "hidden units"
     assert {edge["name"] for edge in data["edges"]} == {"m0.h[0]", "m0.h[1]", "m1.h[2]"}
-    (read,) = views(circuit_page(data, "hidden"))
+    (read,) = views(page_of_circuit(data, "hidden"))
     assert read == json.loads(json.dumps(data))

@@ -2,81 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers.result_files import examples, with_task, write_run
+from helpers.browser import HOSTILE, needs_chromium
 
-from harness_circuits.commands.main import main
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"
-)
-HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><b>bold</b>"
+pytestmark = needs_chromium
 TICK = "getComputedStyle(document.querySelector('.curve svg text')).fill"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A leaderboard of three methods with artifacts, and a run with hostile names."""
-    folder = tmp_path_factory.mktemp("page")
-    for seed, (method, shift) in enumerate([("EAP-IG-inputs", 0), ("EAP", -0.4), ("random", -1.5)]):
-        write_run(folder / "in" / method, examples(seed, 30, shift=shift), method=method)
-    hostile = with_task(examples(5, 30, task="x"), HOSTILE)
-    write_run(
-        folder / "in" / "hostile", hostile, method="exact", model=HOSTILE, with_examples=False
-    )
-    (folder / "in" / f"{HOSTILE[:3].replace('/', '')}.json").write_text("{")
-    main(["leaderboard", str(folder / "in"), "--output", str(folder)])
-    artifacts = folder / "in" / "EAP" / "artifacts" / "ioi_circuit"
-    main(["draw", str(artifacts), "--output", str(folder / "circuit.html")])
-    scores = str(artifacts / "scores.safetensors")
-    main(["draw", scores, "--output", str(folder / "scores.html")])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def page(browser: Any, folder: Path) -> Iterator[Open]:
-    """Opens a page; in the end there must have been no error, no dialog and no request."""
-    complaints: list[str] = []
-
-    def start(name: str = "leaderboard.html", width: int = 1200, scheme: str = "light") -> Any:
-        tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: complaints.append(dialog.message))
-        url = (folder / name).as_uri()
-        tab.on("request", lambda request: request.url != url and complaints.append(request.url))
-        tab.goto(url)
-        return tab
-
-    yield start
-    assert [text for text in complaints if not text.startswith(("data:", "blob:"))] == []
 
 
 @pytest.fixture(scope="module")
@@ -229,87 +163,3 @@ def test_charts_follow_a_change_of_theme(tab: Any) -> None:
     before = tab.evaluate(TICK)
     tab.emulate_media(color_scheme="dark")
     assert eventually(tab, f"{TICK} !== '{before}'")
-
-
-@pytest.fixture(scope="module")
-def circuit(page: Open) -> Any:
-    """The circuit page of a task's artifacts."""
-    tab = page("circuit.html")
-    tab.locator(".graph svg text").first.wait_for()
-    return tab
-
-
-def said(tab: Any) -> str:
-    text: str = tab.locator(".said").inner_text()
-    return text
-
-
-def test_the_slider_changes_the_circuit_and_is_tied_to_the_curve(circuit: Any) -> None:
-    slider, edges = circuit.locator("input.size"), "document.querySelector('.note').textContent"
-    before, shown = said(circuit), circuit.evaluate(edges)
-    slider.focus()
-    for _ in range(3):
-        circuit.keyboard.press("ArrowLeft")
-    assert said(circuit) != before and circuit.evaluate(edges) != shown
-    assert slider.get_attribute("aria-valuetext") == said(circuit)
-    circuit.locator(".bar select").first.select_option("signed")
-    assert "faithfulness" in said(circuit)
-    circuit.locator(".bar select").first.select_option("absolute")
-    for _ in range(3):
-        circuit.keyboard.press("ArrowRight")
-
-
-def test_a_unit_shows_its_inputs_and_outputs(circuit: Any) -> None:
-    circuit.locator(".units button").first.focus()
-    name = circuit.locator(".units button").first.inner_text()
-    circuit.keyboard.press("Enter")
-    captions = circuit.locator(".unit caption").all_text_contents()
-    assert [text.partition(" (")[0] for text in captions] == [f"Into {name}", f"Out of {name}"]
-    into = (
-        circuit.locator(".unit table").nth(0).locator("tbody tr td:first-child").all_text_contents()
-    )
-    out = (
-        circuit.locator(".unit table").nth(1).locator("tbody tr td:first-child").all_text_contents()
-    )
-    assert all(edge.partition("->")[2].startswith(name) for edge in into)
-    assert all(edge.startswith(f"{name}->") for edge in out) and into + out
-    circuit.locator(".units [aria-pressed=true]").click()
-    assert circuit.locator(".unit table").count() == 0
-
-
-def test_filters_by_kind_sign_and_layer(circuit: Any) -> None:
-    note = circuit.locator(".note")
-
-    def count() -> int:
-        return int(note.inner_text().rpartition(" edges shown")[0].rpartition(" ")[2])
-
-    everything = count()
-    circuit.get_by_label("into logits").uncheck()
-    assert 0 < count() < everything
-    circuit.get_by_label("into logits").check()
-    signs = []
-    for sign in "+-":
-        circuit.get_by_label("sign").select_option(sign)
-        signs.append(count())
-    circuit.get_by_label("sign").select_option("all")
-    assert sum(signs) == everything
-    circuit.get_by_label("layers").select_option("1")
-    assert count() < everything
-    circuit.get_by_label("layers").select_option("0")
-
-
-def test_pairs_stand_beside_the_circuit_worst_first(circuit: Any) -> None:
-    table = circuit.locator(".pairs tbody tr")
-    values = [
-        [float(text) for text in row.locator("td.value").all_text_contents()[:2]]
-        for row in table.all()
-    ]
-    off = [abs(model - circuit) for model, circuit in values]
-    assert len(off) > 5 and off == sorted(off, reverse=True)
-
-
-def test_a_file_of_scores_is_a_page_too(page: Open) -> None:
-    tab = page("scores.html")
-    tab.locator(".graph svg text").first.wait_for()
-    assert {"input", "logits"} <= set(tab.locator(".graph svg text").all_text_contents())
-    assert "strongest" in said(tab) and tab.locator(".curve").count() == 0

@@ -1,0 +1,96 @@
+"""The circuit page in a real browser: slider, units, filters, pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers.browser import needs_chromium
+
+pytestmark = needs_chromium
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def circuit(page: Open) -> Any:
+    """The circuit page of a task's artifacts."""
+    tab = page("circuit.html")
+    tab.locator(".graph svg text").first.wait_for()
+    return tab
+
+
+def said(tab: Any) -> str:
+    text: str = tab.locator(".said").inner_text()
+    return text
+
+
+def test_the_slider_changes_the_circuit_and_is_tied_to_the_curve(circuit: Any) -> None:
+    slider, edges = circuit.locator("input.size"), "document.querySelector('.note').textContent"
+    before, shown = said(circuit), circuit.evaluate(edges)
+    slider.focus()
+    for _ in range(3):
+        circuit.keyboard.press("ArrowLeft")
+    assert said(circuit) != before and circuit.evaluate(edges) != shown
+    assert slider.get_attribute("aria-valuetext") == said(circuit)
+    circuit.locator(".bar select").first.select_option("signed")
+    assert "faithfulness" in said(circuit)
+    circuit.locator(".bar select").first.select_option("absolute")
+    for _ in range(3):
+        circuit.keyboard.press("ArrowRight")
+
+
+def test_a_unit_shows_its_inputs_and_outputs(circuit: Any) -> None:
+    circuit.locator(".units button").first.focus()
+    name = circuit.locator(".units button").first.inner_text()
+    circuit.keyboard.press("Enter")
+    captions = circuit.locator(".unit caption").all_text_contents()
+    assert [text.partition(" (")[0] for text in captions] == [f"Into {name}", f"Out of {name}"]
+    into = (
+        circuit.locator(".unit table").nth(0).locator("tbody tr td:first-child").all_text_contents()
+    )
+    out = (
+        circuit.locator(".unit table").nth(1).locator("tbody tr td:first-child").all_text_contents()
+    )
+    assert all(edge.partition("->")[2].startswith(name) for edge in into)
+    assert all(edge.startswith(f"{name}->") for edge in out) and into + out
+    circuit.locator(".units [aria-pressed=true]").click()
+    assert circuit.locator(".unit table").count() == 0
+
+
+def test_filters_by_kind_sign_and_layer(circuit: Any) -> None:
+    note = circuit.locator(".note")
+
+    def count() -> int:
+        return int(note.inner_text().rpartition(" edges shown")[0].rpartition(" ")[2])
+
+    everything = count()
+    circuit.get_by_label("into logits").uncheck()
+    assert 0 < count() < everything
+    circuit.get_by_label("into logits").check()
+    signs = []
+    for sign in "+-":
+        circuit.get_by_label("sign").select_option(sign)
+        signs.append(count())
+    circuit.get_by_label("sign").select_option("all")
+    assert sum(signs) == everything
+    circuit.get_by_label("layers").select_option("1")
+    assert count() < everything
+    circuit.get_by_label("layers").select_option("0")
+
+
+def test_pairs_stand_beside_the_circuit_worst_first(circuit: Any) -> None:
+    table = circuit.locator(".pairs tbody tr")
+    values = [
+        [float(text) for text in row.locator("td.value").all_text_contents()[:2]]
+        for row in table.all()
+    ]
+    off = [abs(model - circuit) for model, circuit in values]
+    assert len(off) > 5 and off == sorted(off, reverse=True)
+
+
+def test_a_file_of_scores_is_a_page_too(page: Open) -> None:
+    tab = page("scores.html")
+    tab.locator(".graph svg text").first.wait_for()
+    assert {"input", "logits"} <= set(tab.locator(".graph svg text").all_text_contents())
+    assert "strongest" in said(tab) and tab.locator(".curve").count() == 0
