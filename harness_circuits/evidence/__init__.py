@@ -1,4 +1,4 @@
-"""Evidence about circuits beside their curve: is one needed, minimal, better than chance, found again?
+"""Evidence about circuits beside their curve: needed, minimal, better than chance, found again.
 
 One file per kind, chosen by `evidence=`, registered in `EVIDENCE`. No kind runs a model itself: it asks
 its `Subject` for the values of circuits, so that this folder loads no torch.
