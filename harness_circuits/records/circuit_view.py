@@ -87,8 +87,6 @@ class CircuitView:
         drawn = scores is not None and scores.space.level in ("edge", HIDDEN_UNITS)
         values = scores.values if scores is not None and drawn else None
         spans = 0 if space.spans is None else len(space.spans)
-        if values is not None and spans:
-            values = values.sum(axis=0)
         kept: dict[tuple[int, int], dict[str, list[int]]] = {}
         for name, sizes in circuits.items():
             for place, circuit in enumerate(sizes.values()):

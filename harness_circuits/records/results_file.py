@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness_circuits.errors import one_line, shown
 from harness_circuits.records import checksum
 from harness_circuits.records.circuit_section import read_run
 from harness_circuits.records.fields import Fields, ResultFileError
@@ -24,6 +25,7 @@ from harness_circuits.records.inspect_log import (
 from harness_circuits.records.run import Run
 
 EXAMPLES_FILE = "examples.jsonl"
+NAMED, MOST_OF_REASONS = 5, 400  # files that a message names, and characters of its reasons
 
 
 class ForeignFileError(ResultFileError):
@@ -89,11 +91,18 @@ def read_runs(paths: Sequence[str | Path]) -> Reading:
     reading = read_results(paths)
     if not reading.runs:
         raise ResultFileError(
-            f"No results of --model circuit in {', '.join(map(str, paths))}"
-            f"{'; '.join(['', *reading.left_out])}. Write some with lm_eval --model circuit "
+            f"No results of --model circuit in {', '.join(shown(str(path), 100) for path in paths)}"
+            f"{_why_none(reading)}. Write some with lm_eval --model circuit "
             "--output_path FOLDER."
         )
     return reading
+
+
+def _why_none(reading: Reading) -> str:
+    """The first reasons why files were refused, by the files' names."""
+    first = [f"; {path.name}: {reason}" for path, reason in reading.skipped[:NAMED]]
+    more = len(reading.skipped) - len(first)
+    return one_line("".join(first))[:MOST_OF_REASONS] + (f"; and {more} more files" if more else "")
 
 
 def _below(folder: Path) -> list[Path]:

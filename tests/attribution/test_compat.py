@@ -74,8 +74,14 @@ def test_the_preset_sets_what_the_method_knows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"compat": "mib", "level": "node"}, "at level=edge with ablation=patching only"),
-        ({"compat": "mib", "ablation": "mean"}, "at level=edge with ablation=patching only"),
+        (
+            {"compat": "mib", "level": "node"},
+            "with ablation=patching and direction=noising only",
+        ),
+        (
+            {"compat": "mib", "ablation": "mean"},
+            "with ablation=patching and direction=noising only",
+        ),
         ({"compat": "mob"}, "Did you mean 'mib'?"),
     ],
 )

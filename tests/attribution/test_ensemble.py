@@ -108,7 +108,7 @@ def test_members_are_checked_before_any_pass() -> None:
     model = tiny_model("llama")
     before = dict(model.counts)
     with pytest.raises(UnknownNameError, match="Did you mean 'EAP'"):
-        attribute(job(), "ensemble", methods="EAP-IG-inputs:EAPP")
+        attribute(job(), "ensemble", methods="EAP-IG-inputs:EAPS")
     with pytest.raises(OptionError, match="method=EAP needs a metric with gradients"):
         attribute(replace(job(), metric=METRICS.get("accuracy")), "ensemble")
     with pytest.raises(OptionError, match="method=random does not score example by example"):

@@ -141,6 +141,7 @@ def test_artifacts_hold_scores_twice_and_circuits(tmp_path: Path) -> None:
         "examples.jsonl",
         "scores.json",
         "scores.safetensors",
+        "view.json",
     ]
     np.testing.assert_array_equal(read_scores(folder / "scores.safetensors").values, scores.values)
     found = load_circuit_file(folder / "scores.json", GRAPH)

@@ -50,6 +50,8 @@ def test_every_metric_of_the_design_is_there_and_finite(results: dict[str, Any])
     wanted = {"acc", "loglikelihood_diff", "full_metric", "corrupted_metric"}
     for area in ("cpr", "cmd", "cmd_log"):
         wanted |= {area, f"{area}_ci95_low", f"{area}_ci95_high"}
+    for name in ("acc_log", "exceeds", "acc_log_signed", "exceeds_signed"):
+        wanted |= {name, f"{name}_ci95_low", f"{name}_ci95_high"}
     for size in sizes:
         for prefix in ("faithfulness", "faithfulness_signed", "edges", "edges_signed"):
             wanted.add(f"{prefix}@{size}")

@@ -77,7 +77,7 @@ def test_prompts_are_read_as_hf_reads_them(folder: Path, options: dict[str, Any]
 
 def test_compat_mib_is_of_pairs_alone(folder: Path) -> None:
     """Its ablation is patching, so that neither means nor tasks without pairs are read under it."""
-    with pytest.raises(OptionError, match=r"^compat=mib .*, got level=edge, ablation=mean\.$"):
+    with pytest.raises(OptionError, match=r"^compat=mib .* ablation=mean, direction=noising\.$"):
         lm(folder, "full", compat="mib", ablation="mean")
     published = {"compat": "mib", "ablation": "patching"}
     for more in ({}, {"calibration": "ioi_circuit"}):

@@ -1,8 +1,13 @@
-"""Chromium for tests of pages."""
+"""Chromium for tests of pages, and what their compressed data say."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 import shutil
+from typing import Any
 
 import pytest
 
@@ -20,3 +25,10 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def page_views(page: str) -> list[dict[str, Any]]:
+    """The data that a page holds for `circuit.js`."""
+    (packed,) = re.findall(r'id="views">([^<]*)<', page)
+    found: list[dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return found

@@ -53,6 +53,8 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 def test_what_no_file_can_be_called_is_one_line(way: str, path: Any) -> None:
     if way == "dataset" and not path:
         pytest.skip("means the dataset's own place")
+    if way == "plot" and path is None:
+        pytest.skip("shows the picture")
     with pytest.raises(CircuitError) as caught:
         WAYS[way](path)
     check_line(str(caught.value), path)

@@ -16,7 +16,7 @@ from helpers.tiny_models import ARCHITECTURES, GROUPED_ARCHITECTURES, VOCABULARY
 
 from harness_circuits.ablation import ABLATIONS, make_ablation
 from harness_circuits.ablation.patching import Patching
-from harness_circuits.attribution import Job, attribute
+from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
@@ -91,8 +91,10 @@ def test_scores_are_those_of_whole_prompts(architecture: str, kv_heads: str, tre
             for batches in both_ways(trees=trees)
         )
         scale = np.abs(expected).max()
+        # Adam divides gradients by their size, rounding errors among them where there is nothing else.
+        near = 1e-5 if METHODS.get(method).learned else 1e-12
         np.testing.assert_allclose(
-            ours, expected, rtol=0, atol=1e-12 * max(1, scale), err_msg=f"{method} {level}"
+            ours, expected, rtol=0, atol=near * max(1, scale), err_msg=f"{method} {level}"
         )
 
 

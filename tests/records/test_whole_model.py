@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.browser import page_views
 from helpers.result_files import examples, write_run
 
 from harness_circuits.commands.main import main
@@ -29,8 +30,9 @@ def test_old_and_new_files_are_read_under_the_new_name(tmp_path: Path, published
     (row,) = csv.DictReader((tmp_path / "board" / "leaderboard.csv").open())
     assert (row["loglikelihood_diff"], row["full_metric"]) == ("4.415", "2.104")
     page = (tmp_path / "board" / "leaderboard.html").read_text()
-    assert "<dt>loglikelihood_diff (whole answers)</dt><dd>4.415</dd>" in page
-    assert f"<dt>full_metric ({run.metric})</dt><dd>2.104</dd>" in page
+    facts = page_views(page)[0]["facts"]
+    assert facts["loglikelihood_diff (whole answers)"] == "4.415"
+    assert facts[f"full_metric ({run.metric})"] == "2.104"
 
 
 def test_no_behaviour_has_the_name_of_a_first_token_metric() -> None:

@@ -12,7 +12,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import save_circuit_file
-from harness_circuits.report.draw import SUFFIXES, draw, read_drawing
+from harness_circuits.report.draw import draw, read_drawing
 from harness_circuits.report.drawing.any_level import lay_out_any, n_drawn
 
 SPACE = ScoreSpace(Graph(n_layers=3, n_heads=2, n_kv_heads=2, d_model=4, d_mlp=20), "mlp-neuron")
@@ -32,8 +32,8 @@ def test_each_layer_says_how_many_units_it_keeps_and_what_they_add_up_to(tmp_pat
     assert [edge.is_negative for edge in drawing.edges] == [True, True, False, False]
     assert drawing.edges[-1].names[0] == "m2.h[0]" and drawing.edges[-1].names[-1] == "and 2 more"
     assert "15 hidden units" in drawing.note and drawing.n_edges == 15
-    for suffix in SUFFIXES:
-        assert b"m2:12" in draw(drawing, suffix) or suffix in (".png", ".pdf")
+    for suffix in (".svg", ".dot"):
+        assert b"m2:12" in draw(drawing, suffix)
 
 
 def test_circuits_without_scores_and_what_is_refused() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import numpy as np
+from helpers.browser import page_views
 from helpers.environments import ROOT
 from helpers.result_files import examples, write_run
 
@@ -20,12 +18,6 @@ from harness_circuits.report.circuit_sources import file_data
 from harness_circuits.report.page import page_of_circuit
 
 ECHARTS = ROOT / "harness_circuits" / "report" / "templates" / "echarts" / "echarts.min.js"
-
-
-def views(page: str) -> list[dict[str, object]]:
-    (packed,) = re.findall(r'id="views">([^<]*)<', page)
-    found: list[dict[str, object]] = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return found
 
 
 def test_the_library_is_the_published_one() -> None:
@@ -40,7 +32,7 @@ def test_pages_are_small_and_tell_no_path(tmp_path: Path) -> None:
     main(["leaderboard", str(tmp_path), "--output", str(tmp_path / "out")])
     page = (tmp_path / "out" / "leaderboard.html").read_text()
     assert len(page) < 800_000
-    assert len(views(page)) == 1
+    assert len(page_views(page)) == 1
 
 
 def test_hidden_units_lead_from_their_mlp_to_the_logits() -> None:
@@ -49,5 +41,5 @@ def test_hidden_units_lead_from_their_mlp_to_the_logits() -> None:
     data = file_data(scores, None, 3)
     assert data["units"] == "hidden units"
     assert {edge["name"] for edge in data["edges"]} == {"m0.h[0]", "m0.h[1]", "m1.h[2]"}
-    (read,) = views(page_of_circuit(data, "hidden"))
+    (read,) = page_views(page_of_circuit(data, "hidden"))
     assert read == json.loads(json.dumps(data))

@@ -53,9 +53,9 @@ def test_cells_that_cannot_be_run_are_recorded_and_stop_nothing(
     models = [str(tmp_path / "nothing"), str(tmp_path / "empty"), str(tmp_path / "tiny")]
     code, output = sweep(
         models=models,
-        methods=["EAP", "EAPP"],
+        methods=["EAP", "EAPS"],
         tasks=[TASK, "no_task"],
-        exclude=[{"model": models[:2], "method": "EAPP"}, {"method": "EAPP", "task": "no_task"}],
+        exclude=[{"model": models[:2], "method": "EAPS"}, {"method": "EAPS", "task": "no_task"}],
     )
     assert code == 1
     assert "1 cells done, 0 present, 6 failed" in output
@@ -65,7 +65,7 @@ def test_cells_that_cannot_be_run_are_recorded_and_stop_nothing(
     assert "nothing does not exist" in text
     assert "empty" in text
     assert "Unknown task 'no_task'" in text
-    assert "Unknown attribution method 'EAPP'. Did you mean 'EAP'?" in text
+    assert "Unknown attribution method 'EAPS'. Did you mean 'EAP'?" in text
     assert len(result_files(tmp_path)) == 1
 
 
