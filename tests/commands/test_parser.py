@@ -68,6 +68,8 @@ def test_an_argument_is_accepted_or_refused(
         line += [] if tried.dest == "pretrained" else ["--pretrained", MISSING]
     said, code = io.StringIO(), 0
     folder: Path = tmp_path_factory.getbasetemp()
+    if text.startswith("../") and (folder / text).resolve() in folder.parents:
+        return  # a folder of everything that is on this machine, which would be read
     with contextlib.chdir(folder), contextlib.redirect_stderr(said):
         try:
             code = main(line)
