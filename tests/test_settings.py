@@ -121,7 +121,10 @@ def test_options_are_given_flat(key: str) -> None:
         ({"attribution_metric": "KLD"}, "Unknown metric 'KLD'. Did you mean 'kl'?"),
         ({"level": "edges"}, "Unknown level 'edges'. Did you mean 'edge'? Known: edge, node, neu"),
         ({"ranking": "abs"}, "Unknown ranking 'abs'. "),
-        ({"ablation": "noise"}, "Unknown ablation 'noise'. Known: mean, mean-positional, patc"),
+        (
+            {"ablation": "noise"},
+            "Unknown ablation 'noise'. Known: mean, mean-positional, optimal, patc",
+        ),
         ({"mean_over": "both"}, "Unknown mean_over 'both'. Known: clean, corrupted."),
     ],
 )

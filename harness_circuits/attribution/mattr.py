@@ -125,7 +125,7 @@ def soft_top_k(
         k: From 0 to the number of scores, where all are 1.
         temperature: Width of the sigmoids.
 
-    >>> soft_top_k(torch.zeros(4, dtype=torch.float64), 1.0, 0.5).tolist()
+    >>> soft_top_k(torch.zeros(4, dtype=torch.float64), 1.0, 0.5).round(decimals=9).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
     return _SoftTopK.apply(scores, k, temperature)  # type: ignore[no-untyped-call]

@@ -35,8 +35,8 @@ def at_most(count: float, n: int, share: float) -> float:
 def wilson(share: float, n: int) -> tuple[float, float]:
     """95% interval of a share of n (Wilson 1927), which holds for few and for shares near 0 and 1.
 
-    >>> [round(end, 3) for end in wilson(1.0, 12)]
-    [0.757, 1.0]
+    >>> [round(end, 2) for end in wilson(1.0, 12)]
+    [0.76, 1.0]
     """
     middle = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
