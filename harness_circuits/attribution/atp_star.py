@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness_circuits.attribution.gradient import metric_side_by_side
+from harness_circuits.attribution.gradient import run_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import Graph
@@ -46,7 +46,6 @@ from harness_circuits.passes.gradients import (
     DestinationGradients,
     GradientPass,
     add_destination_gradients,
-    run_with_gradients,
 )
 from harness_circuits.passes.memory import PATCHED_TOKENS, Needs
 from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
@@ -141,16 +140,11 @@ def _runs(
     logits: Float[Tensor, "batch read vocab"],
 ) -> Iterator[GradientPass]:
     """A run with gradients for each dropped layer, side by side as memory allows."""
-
-    def metric(found: Float[Tensor, "row read vocab"]) -> Float[Tensor, "row"]:
-        return metric_side_by_side(job, batch, found, logits)
-
+    points = (*DESTINATION_POINTS, "mixed")
     for first in range(0, len(dropped), batch.at_once):
         some = dropped[first : first + batch.at_once]
-        inputs = batch.clean if len(some) == 1 else batch.clean.repeated(len(some))
         run_type = partial(DropRun, dropped=some)
-        points = (*DESTINATION_POINTS, "mixed")
-        run = run_with_gradients(job.model, inputs, metric, points, run_type=run_type)
+        run = run_side_by_side(job, batch, len(some), points, logits, run_type=run_type)
         yield from run.row_groups(len(some))
         del run
 

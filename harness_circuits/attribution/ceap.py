@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.eap_ig_inputs import IG_STEPS
-from harness_circuits.attribution.gradient import metric_side_by_side
+from harness_circuits.attribution.gradient import run_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores, ScoreSpace
@@ -33,7 +33,7 @@ from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import Weighted
-from harness_circuits.passes.gradients import GradientPass, run_with_gradients
+from harness_circuits.passes.gradients import GradientPass
 from harness_circuits.passes.memory import Needs
 from harness_circuits.passes.native import OUTPUTS, NativeRun, Outputs, outputs_of, record
 
@@ -103,17 +103,12 @@ class _ConductanceBatch:
 
     def _runs(self, alphas: Sequence[float]) -> Iterator[GradientPass]:
         """Runs with gradients at points of the path, some side by side."""
-
-        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
-            return metric_side_by_side(self.job, self.batch, logits, self.clean_logits)
-
         for first in range(0, len(alphas), self.batch.at_once):
             some = alphas[first : first + self.batch.at_once]
             start, n = torch.cat([self._between(alpha) for alpha in some]), len(some)
-            inputs = self.batch.clean if n == 1 else self.batch.clean.repeated(n)
-            how = inputs, metric, self.sums.points, start
+            how = self.job, self.batch, n, self.sums.points, self.clean_logits, start
             # Not named, as a run that this function held would be kept through the next one.
-            yield from run_with_gradients(self.model, *how, keep=OUTPUTS).row_groups(n)
+            yield from run_side_by_side(*how, keep=OUTPUTS).row_groups(n)
 
 
 def _same(delta: Delta) -> Delta:

@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.eap_ig_inputs import IG_STEPS, ig_rule_option, path_needs
-from harness_circuits.attribution.gradient import PathPoint, even_points, metric_side_by_side
+from harness_circuits.attribution.gradient import PathPoint, even_points, run_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores, ScoreSpace
@@ -39,7 +39,7 @@ from harness_circuits.options.kinds import Choice
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import Weighted
-from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
+from harness_circuits.passes.gradients import GradientPass, RunType
 from harness_circuits.passes.native import (
     HIDDEN,
     NativeRun,
@@ -154,15 +154,8 @@ class _SiteBatch:
     def _run(
         self, start: Residual | None, run_type: RunType = NativeRun, n: int = 1
     ) -> GradientPass:
-        """A run of the batch, n times side by side from n times its rows."""
-
-        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
-            return metric_side_by_side(self.job, self.batch, logits, self.logits)
-
-        inputs = self.batch.clean if n == 1 else self.batch.clean.repeated(n)
-        return run_with_gradients(
-            self.model, inputs, metric, self.sums.points, start, run_type=run_type
-        )
+        how = self.job, self.batch, n, self.sums.points, self.logits, start
+        return run_side_by_side(*how, run_type=run_type)
 
     def _add(self, runs: Iterator[Weighted], sources: slice | None) -> None:
         """Contract some runs' gradients with the differences of some sources."""

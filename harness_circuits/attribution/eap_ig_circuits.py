@@ -26,14 +26,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.eap_ig_inputs import IG_STEPS, ig_rule_option
-from harness_circuits.attribution.gradient import PathPoint, even_points, metric_side_by_side
+from harness_circuits.attribution.gradient import PathPoint, even_points, run_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import Weighted
-from harness_circuits.passes.gradients import GradientPass, run_with_gradients
+from harness_circuits.passes.gradients import GradientPass
 from harness_circuits.passes.mask_path import MaskPathRun, own_outputs, own_points
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -98,19 +98,9 @@ class _MaskPathBatch:
 
     def _run(self, points: Sequence[PathPoint]) -> GradientPass:
         """The batch at some points, side by side."""
-
-        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
-            return metric_side_by_side(self.job, self.batch, logits, self.clean_logits)
-
-        n = len(points)
-        return run_with_gradients(
-            self.model,
-            self.batch.clean if n == 1 else self.batch.clean.repeated(n),
-            metric,
-            self.sums.points,
-            keep=own_points(self.model),
-            run_type=partial(MaskPathRun, **self._how(points)),
-        )
+        how = self.job, self.batch, len(points), self.sums.points, self.clean_logits
+        run_type = partial(MaskPathRun, **self._how(points))
+        return run_side_by_side(*how, keep=own_points(self.model), run_type=run_type)
 
     def _how(self, points: Sequence[PathPoint]) -> dict[str, Any]:
         """What a run at some points mixes."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,14 +110,8 @@ class _PathBatch:
             del parts, part
 
     def _run(self, start: Residual | None, n: int, keep: tuple[str, ...] = ()) -> GradientPass:
-        """A run of the batch, n times side by side from n times its rows."""
-
-        def metric(logits: Float[Tensor, "batch read vocab"]) -> Float[Tensor, "batch"]:
-            return metric_side_by_side(self.job, self.batch, logits, self.clean_logits)
-
-        inputs = self.batch.clean if n == 1 else self.batch.clean.repeated(n)
-        how = inputs, metric, self.sums.points, start
-        return run_with_gradients(self.model, *how, keep=keep, run_type=self.run_type)
+        points, how = self.sums.points, {"keep": keep, "run_type": self.run_type}
+        return run_side_by_side(self.job, self.batch, n, points, self.clean_logits, start, **how)
 
     def _take_clean(self, seen: Tapped) -> None:
         """Keep what the clean run is needed for: differences, and where the path ends."""
@@ -138,15 +133,32 @@ class _PathBatch:
         return self.clean.delta
 
 
-def metric_side_by_side(
+def run_side_by_side(
     job: Job,
     batch: Batch,
-    logits: Float[Tensor, "row read vocab"],
+    n: int,
+    points: tuple[str, ...],
     clean: Float[Tensor, "batch read vocab"] | None,
-) -> Float[Tensor, "row"]:
-    """The metric of a batch that was run several times side by side, one run after the other."""
-    parts = logits.split(len(batch))
-    return torch.cat([job.metric(part, batch, clean) for part in parts])
+    start: Residual | None = None,
+    **how: Any,
+) -> GradientPass:
+    """A batch's clean prompts n times side by side, with gradients of the job's metric.
+
+    Args:
+        job: The model and the metric.
+        batch: The pairs.
+        n: How often; `row_groups(n)` of the result are the single runs.
+        points: Points to differentiate at.
+        clean: The clean run's logits, where the metric compares with them.
+        start: The first block's input, of n times the rows; by default the embedded tokens.
+        **how: `keep` and `run_type` of `run_with_gradients`.
+    """
+
+    def metric(logits: Float[Tensor, "row read vocab"]) -> Float[Tensor, "row"]:
+        return torch.cat([job.metric(part, batch, clean) for part in logits.split(len(batch))])
+
+    inputs = batch.clean if n == 1 else batch.clean.repeated(n)
+    return run_with_gradients(job.model, inputs, metric, points, start, **how)
 
 
 def even_points(rule: str, steps: int) -> list[PathPoint]:

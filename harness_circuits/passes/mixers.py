@@ -17,13 +17,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.graph import Graph
 from harness_circuits.errors import MismatchError
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.edge_plan import Block, Sums, edge_plan
 from harness_circuits.passes.native import Residual
 from harness_circuits.passes.node_plan import node_plan
+from harness_circuits.passes.node_sums import NodeSums
 from harness_circuits.passes.places import Places
 from harness_circuits.passes.readings import Reading
 
@@ -206,18 +206,14 @@ def _added_up(
     return out.view(len(tokens), len(starts), width)
 
 
-class NodeMixer:
+class NodeMixer(NodeSums):
     """Inputs of every destination in a node or neuron circuit: the same for all of a layer."""
 
     def __init__(self, circuit: Circuit, stream: AblatedStream) -> None:
         """Start one run."""
-        self.stream = stream
-        self.model = stream.model
-        self.graph: Graph = circuit.space.graph
+        super().__init__(stream)
         self.plan = node_plan(circuit, Places.of(self.model), stream.final.dtype)
         self.neurons = self.plan.neurons
-        self.sum = stream.final.new_zeros((1, stream.n_pos, self.graph.d_model))
-        self.before_attention = self.sum
 
     def enter(self, index: int) -> None:
         """Note the residual a block starts from, which a parallel MLP reads as well."""
@@ -234,7 +230,7 @@ class NodeMixer:
     def add_input(self, embedded: Residual) -> None:
         """Take the current output of the input node."""
         if self.plan.nodes[0]:
-            self._add(0, embedded - self.stream.replacement.embedded)
+            self.add(0, embedded - self.stream.replacement.embedded)
 
     def add_heads(self, index: int, mixed: PerHead) -> None:
         """Take the current mixed values of a layer's heads."""
@@ -246,33 +242,18 @@ class NodeMixer:
         else:
             kept = self.neurons[self.graph.head_slice(index)][heads]
             change = torch.einsum("bphe,hed,hd->bpd", difference, weights, kept)
-        if layer.post_attention is not None:
-            change = layer.after_attention(self.stream.attention[index] + change)
-            change = change - self.stream.attention_out[index]
-        self.sum = self.sum + change
-
-    def add_mlp(self, index: int, out: Residual) -> None:
-        """Take the current output of an MLP."""
-        self._add(self.graph.mlp_source(index), out - self.stream.replacement.mlp[index])
+        self.add_attention(index, change)
 
     def reading(self, index: int, kind: str) -> Reading:
         """All of a layer's query, key or value destinations read its one input."""
         return Reading(self.graph.n_heads if kind == "q" else self.graph.n_kv_heads, 0)
 
     def attention_inputs(self, index: int) -> InputRows:
-        """The residual input that a layer's query, key and value destinations share."""
-        return self.stream.batched(self.stream.block_in[index] + self.sum)[None]
+        """The residual input that a layer's query, key and value destinations share, as one row."""
+        return self.attention_input(index)[None]
 
-    def mlp_input(self, index: int) -> Residual:
-        """Residual input of an MLP."""
-        kept = self.before_attention if self.graph.parallel else self.sum
-        return self.stream.batched(self.stream.mlp_in[index] + kept)
-
-    def final(self) -> Residual:
-        """Residual input of the logits."""
-        return self.stream.batched(self.stream.final + self.sum)
-
-    def _add(self, source: int, change: Residual) -> None:
+    def add(self, source: int, change: Residual) -> None:
+        """Add what is kept."""
         if self.neurons is not None:
             change = change * self.neurons[source]
         self.sum = self.sum + change
