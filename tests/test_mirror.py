@@ -44,6 +44,7 @@ TOGETHER = {
     "passes/mask_path": "attribution/test_eap_ig_circuits.py",
     "passes/masked_edges": "attribution/test_gates.py",
     "passes/masked_nodes": "attribution/test_gates.py",
+    "passes/node_sums": "passes/test_circuit_run.py",
     "passes/tempered": "attribution/test_gim.py",
     "records/eval_archive": "records/test_inspect_log.py",
     "records/pair_scores": "records/test_inspect_log.py",

@@ -19,6 +19,7 @@ from helpers.reference_cases import (
     corrupted,
     exact_case,
 )
+from helpers.reference_scores import LOGIT_DIFF, RULES, assert_same, expected, scores
 from helpers.tiny_models import ARCHITECTURES, tiny_model, token_batches, token_pairs
 
 from harness_circuits.attribution import Job, attribute
@@ -28,35 +29,13 @@ from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes import contract
 
-LOGIT_DIFF = METRICS.get("logit_diff")
 IG_ABLATIONS = [name for name in BY_HAND if name != "zero"]
-RULES = {  # (alpha, weight), written out for three steps
-    "left": [(0, 1 / 3), (1 / 3, 1 / 3), (2 / 3, 1 / 3)],
-    "midpoint": [(1 / 6, 1 / 3), (1 / 2, 1 / 3), (5 / 6, 1 / 3)],
-    "right": [(1 / 3, 1 / 3), (2 / 3, 1 / 3), (1, 1 / 3)],
-    "gausslegendre": [(0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18)],
-}
 
 
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     with exact_case(request.param) as found:
         yield found
-
-
-def scores(case: Case, method: str, level: str, ablation: str, **options: Any) -> np.ndarray:
-    job = Job(case.model, [case.batch], LOGIT_DIFF, level, case.ablation(ablation))  # type: ignore[arg-type]
-    return attribute(job, method, **options).values
-
-
-def expected(case: Case, level: str, ablation: str, alpha: float = 1.0) -> np.ndarray:
-    return case.brute_force(gate_gradient, level, ablation, alpha=alpha)
-
-
-def assert_same(got: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-10) -> None:
-    assert got.shape == wanted.shape
-    assert np.abs(wanted).max() > 1e-3, "nothing to compare"
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 def test_the_reference_without_replacement_is_the_model(case: Case) -> None:

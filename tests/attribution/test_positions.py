@@ -75,10 +75,9 @@ def test_scores_are_gradients_of_gates_at_spans(name: str) -> None:
             np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("method", METHODS_OVER_SPANS)
+# Random scores are drawn for every unit, and add up to nothing.
+@pytest.mark.parametrize("method", [name for name in METHODS_OVER_SPANS if name != "random"])
 def test_sums_over_spans_are_the_scores_without(method: str) -> None:
-    if method == "random":
-        pytest.skip("draws scores for every unit")
     for architecture in ("llama", "gemma2"):
         model = tiny_model(architecture)
         wanted = scores(model, method, None).values

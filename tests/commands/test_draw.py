@@ -6,29 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
+from helpers.drawn import EDGES, GRAPH, scores
 from helpers.result_files import random_scores
 
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
 from harness_circuits.formats import save_circuit_file, write_circuits
 from harness_circuits.report.draw import SUFFIXES
 
-GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=4)
-EDGES = ["input->a0.h1<q>", "input->a0.h1<k>", "a0.h1->m1", "m1->logits", "a0.h1->logits"]
-
 
 def circuit() -> Circuit:
     return Circuit.of_edges(GRAPH, EDGES)
-
-
-def scores(**values: float) -> Scores:
-    """Scores 1 everywhere but for named edges, arrows written as `__`."""
-    array = GRAPH.edge_mask.astype(float)
-    for at, value in enumerate(values.values()):
-        array[GRAPH.edge_index(EDGES[at])] = value
-    return Scores(ScoreSpace(GRAPH), array)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.circuit_samples import assert_untouched, failing, random_circuits
 from helpers.tiny_models import tiny_model, token_batches, token_pairs
-from torch import Tensor
 
 from harness_circuits.ablation import ABLATIONS, make_ablation
 from harness_circuits.ablation.patching import Patching
@@ -24,17 +24,6 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import make_batches
 
 LOGIT_DIFF = METRICS.get("logit_diff")
-DENSITIES = (0.05, 0.3, 0.8)
-
-
-def random_circuits(model: CircuitModel, level: str, *, seed: int = 0) -> list[Circuit]:
-    """Circuits of every density, not pruned: dead ends and sources without input included."""
-    space = ScoreSpace(model.graph, level)  # type: ignore[arg-type]
-    generator = np.random.default_rng(seed)
-    draws = [generator.random(space.shape) < density for density in DENSITIES]
-    for draw in draws:
-        draw.flat[-1] = False  # never everything
-    return [Circuit(space, draw & space.real) for draw in draws]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -133,10 +122,6 @@ def continuation(model: CircuitModel, prompt: tuple[int, ...], answer: tuple[int
     return float(steps.gather(1, torch.tensor(answer)[:, None]).sum())
 
 
-def failing(*_: Any) -> Tensor:
-    raise RuntimeError("the metric fails")
-
-
 @pytest.mark.parametrize("method", ["EAP", "EAP-IG-inputs"])
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_failing_metric_leaves_no_trace(method: str, level: str) -> None:
@@ -153,15 +138,6 @@ def test_a_failing_metric_leaves_no_trace(method: str, level: str) -> None:
     assert_untouched(model, blocks, members)
     assert torch.is_grad_enabled()
     assert torch.equal(model.forward(batches[0].clean), before)
-
-
-def assert_untouched(model: CircuitModel, blocks: torch.nn.Module, members: list[Any]) -> None:
-    assert model._block_list() is blocks
-    assert list(blocks.children()) == members
-    for name, parameter in model.hf.named_parameters():
-        assert parameter.grad is None and not parameter.requires_grad, name
-    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.hf.modules()]
-    assert sum(hooks) == 0
 
 
 def test_logits_that_are_not_finite_are_refused() -> None:

@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers import parity_fixtures
+from helpers.eapig_files import GRAPH, plain_pt, random_circuit, random_scores, same, without_note
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import GRAPH_LEVELS, Level, Scores, ScoreSpace
+from harness_circuits.circuits.scores import GRAPH_LEVELS, Level, Scores
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 from harness_circuits.formats.eapig_json import edge_order
 
-GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 CFG = {"n_layers": 2, "n_heads": 2, "parallel_attn_mlp": False, "d_model": 3}
 SUFFIXES = [".json", ".pt"]
-
-
-def random_scores(level: Level, graph: Graph = GRAPH) -> Scores:
-    space = ScoreSpace(graph, level)
-    values = np.random.default_rng(0).standard_normal(space.shape).astype(np.float32)
-    return Scores(space, values * space.real)
-
-
-def random_circuit(level: Level, graph: Graph = GRAPH, share: float = 0.6) -> Circuit:
-    space = ScoreSpace(graph, level)
-    return Circuit(space, (np.random.default_rng(1).random(space.shape) < share) & space.real)
-
-
-def without_note(path: Path) -> Path:
-    """The file as EAP-IG would have written it, without our own entry."""
-    if path.suffix == ".json":
-        data = json.loads(path.read_text())
-        del data["harness_circuits"]
-        path.write_text(json.dumps(data))
-    else:
-        data = torch.load(path, weights_only=True)
-        del data["harness_circuits"]
-        torch.save(data, path)
-    return path
-
-
-def same(found: Scores | Circuit, expected: Scores | Circuit) -> None:
-    assert type(found) is type(expected)
-    assert found.space == expected.space
-    for name in ("values", "kept"):
-        if hasattr(expected, name):
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_json_has_eapigs_keys_in_eapigs_order(tmp_path: Path) -> None:
@@ -130,17 +97,6 @@ def test_a_file_says_its_scale_and_its_source(tmp_path: Path) -> None:
     assert "divided by the number of examples once more" in note["scale"]
     assert note["provenance"] == {"method": "EAP"}
     assert (note["content"], note["level"]) == ("scores", "edge")
-
-
-def edit(path: Path, **changes: Any) -> Path:
-    data = torch.load(path, weights_only=True)
-    data.update(changes)
-    torch.save({key: value for key, value in data.items() if value is not None}, path)
-    return path
-
-
-def plain_pt(folder: Path, item: Scores | Circuit, **changes: Any) -> Path:
-    return edit(save_circuit_file(folder / "x.pt", item), harness_circuits=None, **changes)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -7,35 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.eapig_files import random_circuit, random_scores, same
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Level, Scores, ScoreSpace
 from harness_circuits.errors import CircuitFileError
 from harness_circuits.formats import load_circuit_file, save_circuit_file
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=3)
 GROUPED = replace(GRAPH, n_heads=4, n_kv_heads=2)
 SUFFIXES = [".json", ".pt"]
-
-
-def random_scores(level: Level, graph: Graph = GRAPH) -> Scores:
-    space = ScoreSpace(graph, level)
-    values = np.random.default_rng(0).standard_normal(space.shape).astype(np.float32)
-    return Scores(space, values * space.real)
-
-
-def random_circuit(level: Level, graph: Graph = GRAPH, share: float = 0.6) -> Circuit:
-    space = ScoreSpace(graph, level)
-    return Circuit(space, (np.random.default_rng(1).random(space.shape) < share) & space.real)
-
-
-def same(found: Scores | Circuit, expected: Scores | Circuit) -> None:
-    assert type(found) is type(expected)
-    assert found.space == expected.space
-    for name in ("values", "kept"):
-        if hasattr(expected, name):
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.environments import ROOT
+from helpers.truths import model, scores, truth
 
-from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import Scores
-from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import TaskDataError, UnknownNameError
-from harness_circuits.formats import load_circuit_file
-from harness_circuits.ground_truth import GROUND_TRUTH, TRUTH_FILE, ground_truth_folder
+from harness_circuits.ground_truth import TRUTH_FILE, ground_truth_folder
 from harness_circuits.ground_truth.folder import PAIRS_FILE
-from harness_circuits.ground_truth.prompts import silent_example
-from harness_circuits.loading.load import load_model
 from harness_circuits.machine.cache import CACHE_VARIABLE
-from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.pair import pairs_from_docs
-from harness_circuits.settings import Settings
 
 sys.path.insert(0, str(ROOT))
 
@@ -36,27 +26,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
     model.cache_clear()
     scores.cache_clear()
-
-
-@cache
-def model(name: str) -> CircuitModel:
-    return load_model(f"ground-truth:{name}", device="cpu")
-
-
-def truth(name: str) -> Circuit:
-    found = load_circuit_file(ground_truth_folder(name) / TRUTH_FILE, model(name).graph)
-    assert isinstance(found, Circuit)
-    return found
-
-
-@cache
-def scores(name: str, method: str, level: str = "edge") -> Scores:
-    chosen = GROUND_TRUTH[name]
-    if name == "backup":  # one kind of its pairs, where the backup head hides
-        chosen = replace(chosen, example=silent_example)
-    pairs = pairs_from_docs(chosen.documents(40), name)
-    settings = Settings(method=method, level=level, sizes=(1.0,), bootstrap_iters=10)
-    return Discovery.on(Setup(model(name), settings), pairs).scores()
 
 
 def test_models_without_a_known_circuit_are_refused(tmp_path: Path) -> None:

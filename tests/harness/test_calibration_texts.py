@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.ordinary_runs import TEXTS, lm
 from helpers.ordinary_tasks import write_ordinary_tasks
 from helpers.random_circuits import random_circuit
 from helpers.tiny_tasks import evaluate
@@ -18,16 +19,15 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import TaskDataError
 from harness_circuits.formats import save_circuit_file
-from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.loading.load import load_model
 from harness_circuits.passes.native import record
 
-TEXTS = (
-    "When Mary and John went to the store",
-    "The war lasted from the year",
-    "one two three red blue green",
-    "The cat and dogs was in",
-)
+READING = [
+    {"add_bos_token": True},
+    {"add_bos_token": False},
+    {"prefix_token_id": 5},
+    {"max_length": 9},
+]
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -41,21 +41,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     save_circuit_file(folder / "part.safetensors", random_circuit(model))
     save_circuit_file(folder / "empty.safetensors", Circuit.empty(ScoreSpace(model.graph)))
     return folder
-
-
-def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
-    options = {"ablation": "zero", "device": "cpu", **arguments}
-    return CircuitLM(
-        pretrained=str(folder / "model"), circuit=str(folder / f"{circuit}.safetensors"), **options
-    )
-
-
-READING = [
-    {"add_bos_token": True},
-    {"add_bos_token": False},
-    {"prefix_token_id": 5},
-    {"max_length": 9},
-]
 
 
 @pytest.mark.parametrize("options", [{}, *READING])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.ordinary_runs import TEXTS, lm
 from helpers.ordinary_tasks import SHAPES, furthest, responses, write_ordinary_tasks
 from helpers.random_circuits import random_circuit
 from helpers.tiny_tasks import evaluate
@@ -22,13 +23,6 @@ from harness_circuits.loading.load import load_model
 from harness_circuits.passes.installed import InstalledCircuit
 from harness_circuits.passes.memory import installed_bytes_per_token
 
-TEXTS = (
-    "When Mary and John went to the store",
-    "The war lasted from the year",
-    "one two three red blue green",
-    "The cat and dogs was in",
-)
-
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,13 +35,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     save_circuit_file(folder / "part.safetensors", random_circuit(model))
     save_circuit_file(folder / "empty.safetensors", Circuit.empty(ScoreSpace(model.graph)))
     return folder
-
-
-def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
-    options = {"ablation": "zero", "device": "cpu", **arguments}
-    return CircuitLM(
-        pretrained=str(folder / "model"), circuit=str(folder / f"{circuit}.safetensors"), **options
-    )
 
 
 def close(left: dict[str, list[Any]], right: dict[str, list[Any]]) -> bool:

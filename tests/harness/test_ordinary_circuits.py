@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.ordinary_runs import TEXTS, lm
 from helpers.ordinary_tasks import write_ordinary_tasks
 from helpers.random_circuits import random_circuit
 from helpers.tiny_tasks import evaluate
@@ -18,13 +19,6 @@ from harness_circuits.errors import OptionError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.loading.load import load_model
-
-TEXTS = (
-    "When Mary and John went to the store",
-    "The war lasted from the year",
-    "one two three red blue green",
-    "The cat and dogs was in",
-)
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -38,13 +32,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     save_circuit_file(folder / "part.safetensors", random_circuit(model))
     save_circuit_file(folder / "empty.safetensors", Circuit.empty(ScoreSpace(model.graph)))
     return folder
-
-
-def lm(folder: Path, circuit: str, **arguments: Any) -> CircuitLM:
-    options = {"ablation": "zero", "device": "cpu", **arguments}
-    return CircuitLM(
-        pretrained=str(folder / "model"), circuit=str(folder / f"{circuit}.safetensors"), **options
-    )
 
 
 def test_means_are_stored_and_reused_and_named(folder: Path, tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.circuit_samples import assert_untouched, failing, random_circuits
 from helpers.reference_cases import BY_HAND, CASES, PAIRS, Case, clean, corrupted, exact_case
 from helpers.tiny_models import tiny_model, token_batches
 from torch import Tensor
@@ -20,29 +20,17 @@ from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, ScoreSpace
 from harness_circuits.errors import MismatchError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 
 LOGIT_DIFF = METRICS.get("logit_diff")
-DENSITIES = (0.05, 0.3, 0.8)
 
 
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     with exact_case(request.param) as found:
         yield found
-
-
-def random_circuits(model: CircuitModel, level: str, *, seed: int = 0) -> list[Circuit]:
-    """Circuits of every density, not pruned: dead ends and sources without input included."""
-    space = ScoreSpace(model.graph, level)  # type: ignore[arg-type]
-    generator = np.random.default_rng(seed)
-    draws = [generator.random(space.shape) < density for density in DENSITIES]
-    for draw in draws:
-        draw.flat[-1] = False  # never everything
-    return [Circuit(space, draw & space.real) for draw in draws]
 
 
 def assert_close(got: Tensor, wanted: Tensor) -> None:
@@ -101,10 +89,6 @@ def test_a_node_circuit_is_the_edge_and_the_neuron_circuit_of_its_nodes(name: st
             assert_close(run_circuit(model, neuron, inputs, stream), wanted)
 
 
-def failing(*_: Any) -> Tensor:
-    raise RuntimeError("the metric fails")
-
-
 def test_a_failing_block_leaves_no_trace() -> None:
     """The blocks come back also when the run itself fails half way."""
     model, (batch,) = tiny_model("gpt2"), token_batches()
@@ -125,15 +109,6 @@ def test_attribution_and_evaluation_leave_no_gradients_and_change_no_weights() -
     assert_untouched(model, blocks, list(blocks))
     for name, weight in model.hf.named_parameters():
         assert torch.equal(weight, weights[name]), name
-
-
-def assert_untouched(model: CircuitModel, blocks: torch.nn.Module, members: list[Any]) -> None:
-    assert model._block_list() is blocks
-    assert list(blocks.children()) == members
-    for name, parameter in model.hf.named_parameters():
-        assert parameter.grad is None and not parameter.requires_grad, name
-    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.hf.modules()]
-    assert sum(hooks) == 0
 
 
 def test_a_circuit_of_another_model_is_refused() -> None:

@@ -11,17 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.sweep_files import result_files, start_sweep, sweep_data, write_sweep
+from helpers.sweep_files import result_files, start_sweep, write_sweep
+from helpers.sweep_workers import plan_of, scheduled
 
 from harness_circuits.commands.sweep import sweep_command
 from harness_circuits.sweep import schedule
-from harness_circuits.sweep.config import SweepConfig
-from harness_circuits.sweep.job import Outcome, PlannedCell
+from harness_circuits.sweep.job import Outcome
 from harness_circuits.sweep.local import LocalWorkers, how_it_ended
-from harness_circuits.sweep.plan import Plan, make_plan
-from harness_circuits.sweep.schedule import Schedule
 from harness_circuits.sweep.state import State
-from harness_circuits.sweep.view import View
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +27,6 @@ def quick() -> Iterator[None]:
         patch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
         patch.setattr(schedule, "BUSY_PAUSE", 0.0)
         yield
-
-
-def plan_of(folder: Path, **changes: object) -> Plan:
-    return make_plan(SweepConfig.from_dict(sweep_data(folder, **changes)))
 
 
 def wait_for(what: str, seconds: float, ready: object) -> None:
@@ -97,34 +90,6 @@ def test_a_cell_that_another_process_holds_is_left_to_it(
     assert result_files(tmp_path) == []
     assert sweep_command([str(path), "--processes", "0"]) == 0
     assert len(result_files(tmp_path)) == 1
-
-
-class Fake:
-    """Workers that answer from a script: outcomes by method, in order."""
-
-    def __init__(self, script: dict[str, list[Outcome]], n: int = 1) -> None:
-        self.n, self.script = n, script
-        self.started: list[tuple[int, str]] = []
-        self.running: dict[int, str] = {}
-
-    def submit(self, slot: int, job: PlannedCell) -> None:
-        assert slot not in self.running
-        self.running[slot] = job.cell.settings.method
-        self.started.append((slot, job.cell.settings.method))
-
-    def wait(self, seconds: float) -> list[tuple[int, Outcome]]:
-        slot, method = self.running.popitem()
-        return [(slot, self.script[method].pop(0))]
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-
-def scheduled(folder: Path, script: dict[str, list[Outcome]], n: int = 1) -> tuple[Schedule, Fake]:
-    plan = plan_of(folder, methods=list(script))
-    workers = Fake(script, n)
-    view = View(len(plan.jobs), 0.0, n)
-    return Schedule(State(folder / "results"), workers, view, list(plan.jobs)), workers
 
 
 def test_a_worker_that_dies_is_retried_once_and_then_reported(

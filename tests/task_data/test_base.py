@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.built import built
+from helpers.documents import data, doc, keyed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,31 +18,10 @@ from harness_circuits.task_data.base import SPLITS, TaskData, pools, split_of
 WORDS = [f"w{n}" for n in range(60)]
 
 
-def doc(key: str, clean: str, corrupted: str, choices: tuple[str, ...] = (" A", " B")) -> dict:
-    return {
-        "key": key,
-        "clean": clean,
-        "corrupted": corrupted,
-        "choices": list(choices),
-        "correct": [0],
-        "incorrect": list(range(1, len(choices))),
-    }
-
-
 def endless(generator: random.Random) -> Iterator[dict[str, Any]]:
     while True:
         word, other = generator.sample(WORDS, 2)
         yield doc(word, f"The {word}", f"The {other}") | {"word": word}
-
-
-def data(docs: list[dict[str, Any]], name: str = "fixed") -> TaskData:
-    return TaskData(name, lambda generator: iter(docs))
-
-
-def keyed(split: str, n: int, task: str = "fixed") -> list[str]:
-    """The first n keys that belong to a split."""
-    keys = (key for key in (f"k{i}" for i in range(1000)) if split_of(task, key) == split)
-    return [next(keys) for _ in range(n)]
 
 
 def test_splits_share_no_key_and_have_the_sizes_asked_for() -> None:

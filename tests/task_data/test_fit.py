@@ -8,31 +8,10 @@ from typing import Any
 
 import pytest
 from helpers.built import built
+from helpers.documents import data, doc, keyed
 from helpers.tiny_tokenizer import save_tiny_model, word_tokenizer
 
 from harness_circuits.errors import PairError, TaskDataError
-from harness_circuits.task_data.base import TaskData, split_of
-
-
-def doc(key: str, clean: str, corrupted: str, choices: tuple[str, ...] = (" A", " B")) -> dict:
-    return {
-        "key": key,
-        "clean": clean,
-        "corrupted": corrupted,
-        "choices": list(choices),
-        "correct": [0],
-        "incorrect": list(range(1, len(choices))),
-    }
-
-
-def data(docs: list[dict[str, Any]], name: str = "fixed") -> TaskData:
-    return TaskData(name, lambda generator: iter(docs))
-
-
-def keyed(split: str, n: int, task: str = "fixed") -> list[str]:
-    """The first n keys that belong to a split."""
-    keys = (key for key in (f"k{i}" for i in range(1000)) if split_of(task, key) == split)
-    return [next(keys) for _ in range(n)]
 
 
 def test_what_does_not_align_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:

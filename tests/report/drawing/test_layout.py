@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.drawn import EDGES, GRAPH, scores
 from helpers.random_graphs import circuits
 from helpers.result_files import random_scores
 from hypothesis import given
@@ -13,24 +14,13 @@ from hypothesis import strategies as st
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.report.drawing.layout import MERGE_ABOVE, lay_out
-
-GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=4)
-EDGES = ["input->a0.h1<q>", "input->a0.h1<k>", "a0.h1->m1", "m1->logits", "a0.h1->logits"]
 
 
 def circuit() -> Circuit:
     return Circuit.of_edges(GRAPH, EDGES)
-
-
-def scores(**values: float) -> Scores:
-    """Scores 1 everywhere but for named edges, arrows written as `__`."""
-    array = GRAPH.edge_mask.astype(float)
-    for at, value in enumerate(values.values()):
-        array[GRAPH.edge_index(EDGES[at])] = value
-    return Scores(ScoreSpace(GRAPH), array)
 
 
 @given(circuits(), st.booleans())
