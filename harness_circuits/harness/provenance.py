@@ -17,8 +17,8 @@ from harness_circuits.loading.fingerprint import (
     weights_fingerprint,
 )
 from harness_circuits.loading.load import resolve
-from harness_circuits.loading.loaded import loaded_fingerprint
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.fingerprint import loaded_fingerprint
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 

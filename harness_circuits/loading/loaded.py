@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from harness_circuits.errors import CircuitError, OptionError, UnsupportedModelError, shown
 from harness_circuits.loading.adapters import MERGE, check_adapter, merge, merge_adapter
 from harness_circuits.loading.arguments import is_loaded
 from harness_circuits.loading.reading import read_text
 from harness_circuits.models.text_reader import TextReader
-
-READ_AT_ENDS = 1 << 14  # numbers at either end of each parameter that a fingerprint reads
 
 
 def loaded_name(hf: Any) -> str:
@@ -121,14 +116,3 @@ def loaded_reader(hf: Any, tokenizer: Any, text: Mapping[str, Any]) -> TextReade
             f"{loaded_name(hf)} is a loaded model, and no tokenizer is found for it ({error}): give "
             "tokenizer=."
         ) from error
-
-
-def loaded_fingerprint(hf: Any) -> str:
-    """A hash of a loaded model's parameters: names, shapes, dtypes, and values at both ends of each."""
-    hashed = hashlib.sha256()
-    for name, parameter in sorted(hf.named_parameters()):
-        hashed.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\n".encode())
-        flat = parameter.detach().reshape(-1)
-        for part in (flat[:READ_AT_ENDS], flat[-READ_AT_ENDS:]):
-            hashed.update(part.to("cpu", torch.float32).numpy().tobytes())
-    return hashed.hexdigest()[:16]

@@ -48,7 +48,8 @@ class Inputs:
         positions = None if self.positions is None else self.positions[rows]
         mask = None if self.mask is None else self.mask[rows]
         prefix = None if self.prefix is None else self.prefix.rows(rows)
-        return Inputs(self.ids[rows], self.reads, positions, mask, prefix)
+        spans = None if self.spans is None else self.spans[rows]
+        return Inputs(self.ids[rows], self.reads, positions, mask, prefix, spans)
 
     def key_positions(self, device: torch.device) -> Int[Tensor, "batch key"]:
         """Positions of all that is seen: the prefix's tokens, then the given ones."""

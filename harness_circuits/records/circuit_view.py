@@ -19,6 +19,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import HIDDEN_UNITS, LEVELS, Scores, ScoreSpace
 from harness_circuits.circuits.sizes import MOST_SIZES
+from harness_circuits.circuits.spans import MOST_SPANS
 from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.machine.files import ChecksumError, check_checksum
 
@@ -26,7 +27,6 @@ VIEW_FILE = "view.json"
 FORMAT = "harness_circuits circuit view 1"
 MOST_EDGES = 150  # of one circuit
 MOST_BYTES = 20_000_000
-MOST_SPANS = 10_000
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from harness_circuits.records.fields import ResultFileError, parse_json
 MOST_BYTES = 2**28  # of one member, unpacked
 MOST_MEMBERS = 1_000_000
 ZSTANDARD = 93  # as zip files call it; Python's own reader knows it from 3.14 on
-_LOCAL = struct.Struct(
-    "<4s22xHH"
-)  # a member's own header: mark, lengths of its name and of what follows
+# A member's own header: mark, lengths of its name and of what follows.
+_LOCAL = struct.Struct("<4s22xHH")
 _ENCRYPTED = 1
 
 

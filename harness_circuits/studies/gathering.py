@@ -159,8 +159,6 @@ def _extras(
         return Given.of(again.scores()).circuits(*how, published=own.published, **options)
 
     changed = variations(settings).items()
-
-    changed = variations(settings).items()
     return {
         "grid": grid,
         "metric": setup.metric_name,

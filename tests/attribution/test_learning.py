@@ -199,6 +199,14 @@ def test_another_run_does_not_go_on_from_it(tmp_path: Path) -> None:
         how = make_ablation("mean", tiny_model("gpt2"), BATCHES, side)
         attribute(replace(job(), ablation=how), "MAttr", **QUICK, checkpoint=str(tmp_path))
     assert len(list(tmp_path.glob("*.pt"))) == 7
+    weight = tiny_model("gpt2").hf.transformer.h[0].mlp.c_fc.weight.data
+    before = weight.clone()
+    weight[0, 0] += 1e-3  # the embeddings stay: an adapter leaves them too
+    try:
+        learned(checkpoint=str(tmp_path))
+    finally:
+        weight.copy_(before)
+    assert len(list(tmp_path.glob("*.pt"))) == 8
 
 
 def test_without_a_folder_a_stopped_run_says_that_nothing_is_kept(

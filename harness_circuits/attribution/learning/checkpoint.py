@@ -26,6 +26,7 @@ from harness_circuits.errors import CircuitFileError, OptionError
 from harness_circuits.formats import write_scores
 from harness_circuits.machine.files import check_writable, write_atomically
 from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.models.fingerprint import loaded_fingerprint
 
 
 class Checkpoint:
@@ -93,12 +94,11 @@ def _identity(job: Job, method: str, options: Mapping[str, Any]) -> str:
         "ablation": job.ablation.name,
         "metric": next((n for n in METRICS if METRICS.get(n) is job.metric), "its own"),
         "model": [model.name, str(model.dtype), model.graph.to_dict()],
+        "weights": loaded_fingerprint(model.hf),
         "ranks": job.ranks.size,
         "version": __version__,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    weights = model.hf.get_input_embeddings().weight
-    digest.update(weights.detach().float().cpu().numpy().tobytes())
     for batch in job.batches:
         tokens = batch.clean.ids, batch.corrupted.ids, batch.answers.tokens, batch.answers.correct
         for tensor in tokens:

@@ -19,9 +19,8 @@ from harness_circuits.pairs.tokenise import Answers, Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Outputs
 
-KEPT_BYTES = (
-    2**28
-)  # of replaced outputs, shared prefixes and clean logits that are kept between steps
+# Of replaced outputs, shared prefixes and clean logits that are kept between steps.
+KEPT_BYTES = 2**28
 
 
 @dataclass(frozen=True)
