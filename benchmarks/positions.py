@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,6 @@ def rows(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def _without(curve: Curve) -> Any:
-    from dataclasses import replace
-
     return replace(curve.values, circuits=np.asarray(curve.plain))
 
 

@@ -92,11 +92,11 @@ def test_chunks_and_shared_prefixes_change_no_score(monkeypatch: pytest.MonkeyPa
     largest = np.abs(wanted).max()
     monkeypatch.setattr(contract, "CHUNK_BYTES", 1)
     got = scores(model, "EAP", SPANS).values
-    np.testing.assert_allclose(got, wanted, atol=1e-12 * largest)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12 * largest)
     shared = make_batches(SPANNED, 1, spans=SPANS)
     assert any(batch.shared for batch in shared)
     got = attribute(Job(model, shared, LOGIT_DIFF, spans=SPANS), "EAP").values
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6 * largest)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12 * largest)
 
 
 def logits(model: CircuitModel, circuits: list[Circuit]) -> torch.Tensor:
