@@ -108,7 +108,7 @@ def test_circuits_that_start_at_a_layer_are_whole_runs(architecture: str) -> Non
             start = first * graph.destinations_per_layer
             kept[:, :, start:] &= generator.random(kept[:, :, start:].shape) < 0.7
             circuits = [Circuit(space, k) for k in kept]
-            np.testing.assert_allclose(losses(circuits, first), losses(circuits), atol=1e-5)
+            np.testing.assert_allclose(losses(circuits, first), losses(circuits), atol=1e-9)
 
 
 def test_the_loss_rises_by_less_than_the_threshold_per_edge() -> None:

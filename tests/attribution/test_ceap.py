@@ -115,4 +115,4 @@ def test_points_side_by_side_are_points_one_by_one(rule: str) -> None:
         ).values
         for room in (3, 9)
     )
-    np.testing.assert_allclose(beside, apart, rtol=0, atol=1e-6 * np.abs(apart).max())
+    np.testing.assert_allclose(beside, apart, rtol=0, atol=1e-9 * np.abs(apart).max())

@@ -99,7 +99,7 @@ def test_one_point_at_the_model_is_eap(architecture: str, level: Level) -> None:
     job = Job(tiny_model(architecture), token_batches(), LOGIT_DIFF, level, Zero())
     eap = attribute(job, "EAP").values
     one = attribute(job, "EAP-IG-circuits", ig_steps=1, ig_rule="right").values
-    np.testing.assert_allclose(one, eap, rtol=0, atol=1e-6 * np.abs(eap).max())
+    np.testing.assert_allclose(one, eap, rtol=0, atol=1e-9 * np.abs(eap).max())
 
 
 def test_points_side_by_side_are_points_one_by_one() -> None:
@@ -112,7 +112,7 @@ def test_points_side_by_side_are_points_one_by_one() -> None:
             ).values
             for room in (3, 9)
         )
-        np.testing.assert_allclose(beside, apart, rtol=0, atol=1e-6 * np.abs(apart).max())
+        np.testing.assert_allclose(beside, apart, rtol=0, atol=1e-9 * np.abs(apart).max())
 
 
 def test_what_the_points_miss_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -79,12 +79,12 @@ def test_objectives_are_what_they_say() -> None:
         soft = run_masked(what.model, "node", mask, part.batch.clean, data.stream(part))
         clean, own = LOGIT_DIFF(part.clean, part.batch), LOGIT_DIFF(soft, part.batch)
         kl = METRICS.get("kl")(soft, part.batch, part.clean)
-    assert logits["metric"] == pytest.approx(-float(own.sum()), rel=1e-5)
-    assert logits["match"] == pytest.approx(float((own - clean).square().sum()), rel=1e-5)
-    assert logits["kl"] == pytest.approx(-float(kl.sum()), rel=1e-5)
+    assert logits["metric"] == pytest.approx(-float(own.sum()), rel=1e-9)
+    assert logits["match"] == pytest.approx(float((own - clean).square().sum()), rel=1e-9)
+    assert logits["kl"] == pytest.approx(-float(kl.sum()), rel=1e-9)
     with_complement = Objective(what, "metric", 2.0).gradient(mask, part, data)[0]
     apart = float(indifference(soft, part.batch).sum())  # at z = 1/2 the complement is the same run
-    assert with_complement == pytest.approx(logits["metric"] + 2 * apart, rel=1e-5)
+    assert with_complement == pytest.approx(logits["metric"] + 2 * apart, rel=1e-9)
     assert apart >= 3 * np.log(2) - 1e-6, "the uniform distribution over two answers is the least"
 
 
@@ -141,7 +141,7 @@ def test_what_is_not_kept_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = learned(level="edge").values
     monkeypatch.setattr("harness_circuits.attribution.learning.minibatches.KEPT_BYTES", 0)
     anew = learned(level="edge").values
-    np.testing.assert_allclose(anew, kept, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(anew, kept, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("ablation", ["zero", "mean", "mean-positional"])

@@ -107,11 +107,11 @@ def test_answers_of_several_tokens_have_the_probability_of_their_own_continuatio
             for pair in pairs
         ]
         if values is not None:
-            np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-9)
         probabilities = np.exp(wanted)
         difference = probabilities[:, 0] - probabilities[:, 1:].sum(1)
         row = got.circuits[0 if side == "clean" else 1]
-        np.testing.assert_allclose(row, difference, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(row, difference, rtol=0, atol=1e-9)
 
 
 def continuation(model: CircuitModel, prompt: tuple[int, ...], answer: tuple[int, ...]) -> float:

@@ -83,7 +83,7 @@ def test_their_values_are_those_of_a_run_without_spans(model: CircuitModel, resu
         f = (curve.plain.mean(1) - curve.values.empty.mean()) / (
             curve.values.full.mean() - curve.values.empty.mean()
         )
-        np.testing.assert_allclose(f, [point.value for point in found.points], atol=1e-6)
+        np.testing.assert_allclose(f, [point.value for point in found.points], atol=1e-9)
 
 
 def test_what_is_printed_and_filed(result: Result, tmp_path: Path) -> None:

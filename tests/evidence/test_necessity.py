@@ -38,8 +38,8 @@ def test_both_are_what_gated_runs_give(level: str) -> None:
     full, empty = mean(Circuit.full(space)), mean(Circuit.empty(space))
     found = necessity(subject)["curves"]["absolute"]
     f = (mean(circuit.complement()) - empty) / (full - empty)
-    assert found["faithfulness"] == pytest.approx([f], abs=1e-6)
-    assert found["necessity"] == pytest.approx([1 - f], abs=1e-6)
+    assert found["faithfulness"] == pytest.approx([f], abs=1e-9)
+    assert found["necessity"] == pytest.approx([1 - f], abs=1e-9)
     ends = (found["necessity_ci95_low"][0], found["necessity_ci95_high"][0])
     assert ends[0] <= 1 - f <= ends[1]
     (point,) = subject.points
@@ -50,8 +50,8 @@ def test_both_are_what_gated_runs_give(level: str) -> None:
         for half in halves
     ]
     (one,) = incompleteness(subject)["circuits"]
-    assert one["mean"] == pytest.approx(np.mean(by_hand), abs=1e-6)
-    assert one["largest"] == pytest.approx(max(by_hand), abs=1e-6)
+    assert one["mean"] == pytest.approx(np.mean(by_hand), abs=1e-9)
+    assert one["largest"] == pytest.approx(max(by_hand), abs=1e-9)
 
 
 def test_whole_model_and_empty_circuit() -> None:

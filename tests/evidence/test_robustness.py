@@ -59,5 +59,5 @@ def test_a_cell_is_the_run_of_its_settings(found: dict[str, Any], settings: dict
     )
     (curve,) = own.curves.values()
     point = curve.points[0]
-    assert cell["faithfulness"] == pytest.approx(point.value, rel=1e-5, abs=1e-6)
+    assert cell["faithfulness"] == pytest.approx(point.value, rel=1e-9, abs=1e-9)
     assert (cell["ci95_low"], cell["ci95_high"]) == pytest.approx((point.low, point.high), rel=1e-4)

@@ -31,4 +31,4 @@ def test_a_change_is_that_of_the_stream_with_that_output_replaced(architecture: 
             after = layer.after_attention(layer.attention_sum(mixed))
             before = layer.after_attention(layer.attention_sum(clean.mixed[index]))
             found = changes.residual(graph.head_source(index) + head)
-            torch.testing.assert_close(found, after - before, rtol=0, atol=1e-5)
+            torch.testing.assert_close(found, after - before, rtol=0, atol=1e-9)

@@ -83,7 +83,7 @@ def test_a_post_norm_is_passed_by_its_jacobian(architecture: str) -> None:
         return point * norm.inverse_scale(point) * norm.gain.to(point)
 
     _, wanted = torch.autograd.functional.jvp(scaled, at, x)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
     frozen = x.clone()
     apply_jacobian_(norm, at, frozen, frozen=True)
     torch.testing.assert_close(frozen, x * norm.inverse_scale(at) * norm.gain.to(x))

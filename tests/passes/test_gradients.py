@@ -52,7 +52,7 @@ def test_a_gradient_is_what_a_small_patch_changes(architecture: str) -> None:
             values.append(metric(logits).sum())
         slope = (values[0] - values[1]) / (2 * EPSILON)
         torch.testing.assert_close(
-            (gradient * direction.flatten(0, 1)).sum(), slope, atol=1e-6, rtol=1e-4
+            (gradient * direction.flatten(0, 1)).sum(), slope, atol=1e-9, rtol=1e-4
         )
 
 

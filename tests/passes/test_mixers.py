@@ -51,7 +51,7 @@ def fed(
         }[kind][int(index_text or 0)]
         expected = wanted[name] if whole else stream.batched(ablated)
         if whole or circuit.n_kept == 0:
-            torch.testing.assert_close(x, expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(x, expected, rtol=0, atol=1e-9)
     return mixer, inputs
 
 

@@ -26,7 +26,7 @@ def test_the_final_residual_is_the_sum_of_all_outputs(architecture: str) -> None
     torch.testing.assert_close(outputs.embedded + position, seen["block_in"][0])
     with torch.no_grad():
         own = model.hf(batch.clean.ids).logits[:, batch.clean.reads]
-    torch.testing.assert_close(logits, own, rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits, own, rtol=0, atol=1e-9)
 
 
 def test_only_what_is_asked_for_is_kept_and_gradients_reach_the_start() -> None:

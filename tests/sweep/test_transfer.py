@@ -61,7 +61,7 @@ def test_every_entry_is_a_circuit_of_the_row_on_the_pairs_of_the_column(
                     model, evaluation, own, ranking=matrix.ranking, bootstrap_iters=40
                 ).curves.values()
                 value = matrix.faithfulness[row][column]
-                assert value == pytest.approx(curve.points[0].value, rel=1e-4, abs=1e-6)
+                assert value == pytest.approx(curve.points[0].value, rel=1e-4, abs=1e-9)
                 low, high = (side[row][column] for side in (matrix.ci95_low, matrix.ci95_high))
                 assert low is not None and high is not None and low <= value <= high
                 other = circuits[column][matrix.size]
