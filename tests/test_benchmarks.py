@@ -16,7 +16,7 @@ from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
 
 sys.path.insert(0, str(ROOT))
-from benchmarks import on_paper, results
+from benchmarks import against, on_paper, results
 from benchmarks.table import FLOORS, LIMITS, check, ratios
 
 
@@ -100,6 +100,14 @@ def test_no_benchmark_hides_a_module_of_python() -> None:
     script = [sys.executable, str(ROOT / "benchmarks" / "task_accuracy.py"), "--help"]
     result = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_two_trees_are_compared_by_the_smallest_of_their_rounds() -> None:
+    stages = {"load": 1.0, "discovery": 4.0, "evaluation": 8.0, "cpr": 1.5, "cmd": 0.25}
+    before, now = ([{"CPU": cpu} | stages for cpu in rounds] for rounds in ((20, 24), (12, 11)))
+    lines = against.table("abc", before, now).splitlines()
+    assert lines[2] == "| CPU s, start to finish | 20.0 | 11.0 | 0.55 |"
+    assert lines[-2:] == ["", "Ratios of CPU time, round by round: 0.600, 0.458"]
 
 
 def test_llama_on_paper_has_its_shapes_without_its_weights() -> None:
