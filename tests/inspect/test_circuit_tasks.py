@@ -132,7 +132,7 @@ def test_two_tasks_at_once(model: Path, tmp_path: Path) -> None:
     assert done
     assert sorted(log.eval.task for log in logs) == sorted(names)
     for log in logs:
-        assert metrics(log)["faithfulness@1"] == pytest.approx(1, abs=1e-9)
+        assert metrics(log)["faithfulness@1"] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
