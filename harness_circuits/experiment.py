@@ -40,7 +40,13 @@ from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection import SELECTORS
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
-from harness_circuits.studies.gathering import Templates, announce, check_evidence, gather_evidence
+from harness_circuits.studies.gathering import (
+    Templates,
+    announce,
+    check_evidence,
+    check_phrasings,
+    gather_evidence,
+)
 from harness_circuits.studies.trials import Trials
 
 
@@ -97,6 +103,7 @@ class Experiment:
             check_training(self.setup, training)
         training = training[: settings.n_discovery]
         self.templates = Templates(*(tuple(p.template for p in s) for s in (training, evaluation)))
+        check_phrasings(self.setup, self.templates)
         used = training if given is None else ()
         self.warnings = [
             *set_warnings(used, "training", task),
@@ -203,7 +210,7 @@ class Experiment:
         n_circuits = len(self.rankings) * len(self.sizes)
         trials = Trials(self.discovery)
         trials.announce(n_circuits)
-        announce(setup, n_circuits)
+        announce(setup, n_circuits, self.templates)
         with spent(device) as discovery:
             found = Given.of(self.discovery.scores()) if self.given is None else self.given
             found = replace(found, measure=trials)

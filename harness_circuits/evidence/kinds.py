@@ -18,11 +18,13 @@ class Plan:
         points: Circuits of all curves, the full model not counted.
         draws: Random circuits, subsets or units that a kind tries.
         variations: Changes of settings that circuits can be discovered again with.
+        templates: Templates that circuits can be discovered on one by one.
     """
 
     points: int
     draws: int
     variations: int = 0
+    templates: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,15 @@ def chosen_kinds(names: Sequence[str]) -> tuple[str, ...]:
     for name, members in groups().items():
         known.register(name)(members)
     return tuple(dict.fromkeys(kind for name in names for kind in known.get(name)))
+
+
+def by_name(name: str, names: Sequence[str]) -> bool:
+    """Whether a kind is asked for by its name, and not only as one of all there are.
+
+    >>> by_name("necessity", ["necessity"]), by_name("necessity", chosen_kinds(["all"]))
+    (True, False)
+    """
+    return name in names and set(names) != set(EVIDENCE)
 
 
 def announcement(names: Sequence[str], plan: Plan) -> list[str]:

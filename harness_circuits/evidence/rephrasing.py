@@ -18,6 +18,7 @@ from jaxtyping import Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.overlap import corrected_jaccard
+from harness_circuits.errors import OptionError
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
 from harness_circuits.evidence.subject import Point, Subject
 from harness_circuits.statistics.ratio import ratio_intervals
@@ -59,6 +60,42 @@ def chosen_templates(
         if name is not None and n >= LEAST_PAIRS and tested[name] >= LEAST_PAIRS
     ]
     return able[:MOST_TEMPLATES], len(counts) - len(able[:MOST_TEMPLATES])
+
+
+def one_phrasing(task: str) -> OptionError:
+    """The error of a task all of whose pairs are put in the same words."""
+    return OptionError(
+        f"evidence=rephrasing: all pairs of {task} are of one phrasing. Leave it out, or take a task "
+        "whose pairs say theirs as `template` (docs/evidence.md names them)."
+    )
+
+
+def check_templates(
+    training: Sequence[str | None], evaluation: Sequence[str | None], task: str
+) -> None:
+    """Refuse pairs that are not of two templates.
+
+    Raises:
+        OptionError: They are not.
+    """
+    known = {name for name in training if name is not None}
+    able, _ = chosen_templates(training, evaluation)
+    if len(able) > 1:
+        return
+    if len(known) < 2:
+        raise (
+            one_phrasing(task)
+            if len(known) == 1
+            else OptionError(
+                f"evidence=rephrasing: the pairs of {task} do not say which phrasing they are of. Give "
+                "them a `template`, a word or number each, or leave it out."
+            )
+        )
+    raise OptionError(
+        f"evidence=rephrasing takes two templates with {LEAST_PAIRS} training and {LEAST_PAIRS} "
+        f"evaluation pairs each; of the {len(known)} of {task} {len(able)} has so many among "
+        f"{len(training)} and {len(evaluation)} pairs. Use more pairs, or leave it out."
+    )
 
 
 def mixed_groups(
@@ -111,8 +148,8 @@ def _or_none(ends: np.ndarray) -> list[list[float | None]]:
 def _lines(found: Mapping[str, Any]) -> list[str]:
     if not found["circuits"]:
         return [
-            f"rephrasing: fewer than two templates have {LEAST_PAIRS} training and evaluation pairs "
-            "(pairs say theirs as `template`)"
+            f"rephrasing: left out, as fewer than two templates have {LEAST_PAIRS} training and "
+            "evaluation pairs (pairs say theirs as `template`)"
         ]
     n, pairs = len(found["templates"]), found["pairs"]
     head = (
@@ -131,7 +168,8 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _cost(plan: Plan) -> Cost:
-    return Cost(circuits=MOST_TEMPLATES * plan.points, discoveries=2)
+    able = plan.templates > 1
+    return Cost(plan.templates * plan.points, discoveries=2) if able else Cost()
 
 
 EVIDENCE.register("rephrasing")(

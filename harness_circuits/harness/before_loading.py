@@ -85,6 +85,7 @@ def check_run(run: dict[str, Any]) -> None:
         check_with_pairs(options, name)
         check_harness_options(name, run)
         check_metadata(name, config, {**told, **metadata})
+        check_phrasing(options, name, config)
     check_samples(run.get("samples"), configs)
     check_ordinary(run["tasks"] or (), run["task_manager"], options)
     if configs and len(configs) == len(run["tasks"]):
@@ -210,6 +211,22 @@ def check_metadata(task: str, config: Mapping[str, Any], given: Mapping[str, Any
     data = config.get("custom_dataset")
     if isinstance(data, TaskData):
         data.check({**(config.get("metadata") or {}), **given})
+
+
+def check_phrasing(options: Options, task: str, config: Mapping[str, Any]) -> None:
+    """Refuse to compare phrasings of a task that has one.
+
+    Raises:
+        OptionError: It is asked for by name.
+    """
+    from harness_circuits.evidence.kinds import by_name
+    from harness_circuits.evidence.rephrasing import one_phrasing
+    from harness_circuits.task_data.base import TaskData
+
+    data = config.get("custom_dataset")
+    single = isinstance(data, TaskData) and data.one_phrasing
+    if single and by_name("rephrasing", options.settings.evidence):
+        raise one_phrasing(task)
 
 
 def _check_names(configs: Mapping[str, Mapping[str, Any]], given: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TEXT = ("clean", "corrupted", "choices", "correct", "incorrect")  # what makes a pair the pair it is
 SPANS = ("spans", "corrupted_spans")
+MOST_OF_A_TEMPLATE = 200  # characters
 SHOWN = 5  # pairs in a notebook's table
 
 
@@ -78,7 +79,7 @@ class Pair:
             _items(doc["incorrect"]),
             spans,
             corrupted_spans,
-            None if doc.get("template") is None else str(doc["template"]),
+            _template(doc.get("template")),
         )
 
     def _problem(self) -> str:
@@ -123,6 +124,21 @@ class Pair:
             if not isinstance(getattr(self, name), str):
                 return f"{name} is not text: {shown(getattr(self, name))}"
         return ""
+
+
+def _template(value: Any) -> str | None:
+    """A word or number as text.
+
+    Raises:
+        PairError: It is something else.
+    """
+    value = value.item() if hasattr(value, "item") else value
+    if value is None or (isinstance(value, float) and value != value):  # an empty cell of a table
+        return None
+    text = str(value).strip() if isinstance(value, (str, int, float)) else ""
+    if not 0 < len(text) <= MOST_OF_A_TEMPLATE:
+        raise PairError(f"A pair's template is a word or number, got {shown(value, 80)}.")
+    return text
 
 
 def _items(values: Any) -> Any:

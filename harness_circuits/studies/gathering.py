@@ -19,7 +19,8 @@ from harness_circuits.evaluation.grid import Cell, evaluate_grid
 from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.evaluation.stability import check_samples
 from harness_circuits.evidence import EVIDENCE, Subject, gather
-from harness_circuits.evidence.kinds import Plan, announcement
+from harness_circuits.evidence.kinds import Plan, announcement, by_name
+from harness_circuits.evidence.rephrasing import check_templates, chosen_templates
 from harness_circuits.evidence.subject import needs_scores
 from harness_circuits.machine.spent import spent
 from harness_circuits.pairs.tokenise import Batch
@@ -72,15 +73,27 @@ def check_evidence(setup: Setup, given: Given | None) -> None:
             check_samples(given.scores)
 
 
-def announce(setup: Setup, points: int) -> None:
+def check_phrasings(setup: Setup, templates: Templates) -> None:
+    """Refuse `evidence=rephrasing`, asked for by name, of pairs that are not of two templates.
+
+    Raises:
+        OptionError: They are not.
+    """
+    if by_name("rephrasing", setup.settings.evidence):
+        check_templates(templates.training, templates.evaluation, setup.task)
+
+
+def announce(setup: Setup, points: int, templates: Templates) -> None:
     """Say what the evidence that is asked for costs, a line for each kind.
 
     Args:
         setup: Model, task and configuration.
         points: Circuits of all curves.
+        templates: Those of the pairs.
     """
     settings = setup.settings
-    plan = Plan(points, settings.evidence_draws, len(variations(settings)))
+    able, _ = chosen_templates(templates.training, templates.evaluation)
+    plan = Plan(points, settings.evidence_draws, len(variations(settings)), len(able))
     for line in announcement(settings.evidence, plan):
         logger.info("%s: %s", setup.task, line)
 

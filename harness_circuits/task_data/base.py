@@ -53,6 +53,8 @@ class TaskData:
             the fields of `Pair` and a `key`.
         options: Names of the task's options and the values each may have, the default first. They
             are set by `--metadata '{"corruption": "flip"}'`.
+        one_phrasing: Whether all pairs of a run are of one phrasing; pairs of several say theirs as
+            `template`.
         left_out: How many candidates the last build left out, by reason.
     """
 
@@ -63,9 +65,12 @@ class TaskData:
         task: str,
         candidates: Candidates,
         options: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        one_phrasing: bool = False,
     ) -> None:
         """Describe a task's data."""
         self.task, self.candidates, self.options = task, candidates, dict(options or {})
+        self.one_phrasing = one_phrasing
         self.left_out: dict[str, int] = {}
 
     def __repr__(self) -> str:

@@ -21,7 +21,10 @@ from harness_circuits.errors import OptionError, PairError, TaskDataError
 from harness_circuits.pairs.encode import encode_answers
 from harness_circuits.registry import unknown_name
 
-FIELDS = ("clean", "corrupted", "correct", "incorrect", "choices", "split", "key")
+FIELDS = (
+    *("clean", "corrupted", "correct", "incorrect", "choices", "split", "key"),
+    *("template", "spans", "corrupted_spans"),
+)
 TOKENS = {"correct_token": "correct", "incorrect_token": "incorrect"}
 YEAR = "year"
 ENDINGS = tuple(f"{ending:02}" for ending in range(100))

@@ -10,6 +10,8 @@ The file ends in `.jsonl`, `.csv`, `.tsv` or `.parquet` (`pair_file`). Its colum
     split                optional: train, validation or test; without it, half of the keys each are
                          for discovery (train) and evaluation (test)
     key                  optional: what must not be in two splits; without it, the clean prompt
+    template             optional: which phrasing the pair is of, a word or number
+    spans, corrupted_spans  optional: named spans of the prompts, {NAME: [start, end]}
 
 Columns of other names are mapped by `columns` (`columns.Columns`), and others are passed over. In a
 table of text a list is written as JSON (`[" Paris", " Rome"]`). Every row is checked before any is
@@ -27,7 +29,7 @@ from typing import Any
 
 from harness_circuits.errors import OptionError, PairError, TaskDataError, one_line, shown
 from harness_circuits.options.paths import read_path
-from harness_circuits.pairs.pair import Pair, make_pairs
+from harness_circuits.pairs.pair import SPANS, Pair, make_pairs
 from harness_circuits.task_data.base import SPLITS, TaskData, limit_of
 from harness_circuits.task_data.chat import Chat
 from harness_circuits.task_data.columns import Columns
@@ -195,7 +197,8 @@ def read_pairs(
         raise TaskDataError(_told(path, problems))
     if not documents:
         raise TaskDataError(f"{path} holds no pairs.")
-    return documents
+    names = {name: None for doc in documents for name in doc}
+    return [names | doc for doc in documents]
 
 
 def _told(path: Path, problems: Sequence[str]) -> str:
@@ -227,15 +230,16 @@ def _document(row: Any, columns: Columns) -> dict[str, Any]:
     if missing:
         raise TaskDataError(f"it lacks {', '.join(missing)}; it has {', '.join(map(str, row))}.")
     given = {name: value for name, value in row.items() if value is not None}
-    if "choices" in given:
-        pair = Pair.from_doc(given)
-    else:
-        (pair,) = make_pairs(*([given[name]] for name in NEEDED))
+    if "choices" not in given:
+        (made,) = make_pairs(*([given[name]] for name in NEEDED))
+        given |= {name: getattr(made, name) for name in ("choices", "correct", "incorrect")}
+    pair = Pair.from_doc(given)
     if pair.clean == pair.corrupted:
         raise TaskDataError("clean and corrupted prompt are the same.")
     split = given.get("split") or _half(str(given.get("key", pair.clean)))
     if split not in SPLITS:
         raise TaskDataError(f"split is {', '.join(SPLITS)}, or left out; got {shown(split)}.")
+    spans = {name: {s.name: [s.start, s.end] for s in getattr(pair, name)} for name in SPANS}
     return {
         "clean": pair.clean,
         "corrupted": pair.corrupted,
@@ -243,6 +247,8 @@ def _document(row: Any, columns: Columns) -> dict[str, Any]:
         "correct": list(pair.correct),
         "incorrect": list(pair.incorrect),
         "split": split,
+        **({} if pair.template is None else {"template": pair.template}),
+        **{name: own for name, own in spans.items() if own},
     }
 
 

@@ -22,6 +22,7 @@ Rows = Iterator[tuple[str, Any]]  # where a row is ("line 3"), and what it holds
 
 KINDS = (".jsonl", ".csv", ".tsv", ".parquet")
 LISTS = ("choices", "correct", "incorrect")
+MAPPINGS = ("spans", "corrupted_spans")
 SEPARATORS = ",;\t|"
 MARKS = (  # those of UTF-32 first: one of UTF-16 begins like it
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -136,7 +137,7 @@ def _table_row(names: Sequence[str], cells: Sequence[str]) -> Any:
     try:
         return {name: _cell(name, value) for name, value in filled.items()}
     except (ValueError, RecursionError) as error:
-        return TaskDataError(f"a list that is not JSON: {error}.")
+        return TaskDataError(f"a list or mapping that is not JSON: {error}.")
 
 
 def _separator(path: Path, text: str, needed: Sequence[str]) -> str:
@@ -159,8 +160,9 @@ def _separator(path: Path, text: str, needed: Sequence[str]) -> str:
 
 
 def _cell(name: str, value: str) -> Any:
-    """A cell's text, or the list that it writes as JSON."""
-    return json.loads(value) if name in LISTS and value.lstrip().startswith("[") else value
+    """A cell's text, or the list or mapping that it writes as JSON."""
+    is_list = name in LISTS and value.lstrip().startswith("[")
+    return json.loads(value) if is_list or name in MAPPINGS else value
 
 
 def _parquet_rows(path: Path) -> Rows:

@@ -61,7 +61,7 @@ def arithmetic(task: str, sign: str, operands: Operands, examples: str) -> TaskD
                 }
             )
 
-    return TaskData(task, candidates)
+    return TaskData(task, candidates, one_phrasing=True)
 
 
 addition = arithmetic("arithmetic_addition_circuit", "+", for_sum, "12+31=43\n54+25=79\n")

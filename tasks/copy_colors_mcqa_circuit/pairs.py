@@ -70,4 +70,5 @@ dataset = TaskData(
         "corruption": ("answer-position", "symbols"),
         "layout": ("color-first", "letter-first"),
     },
+    one_phrasing=True,
 )

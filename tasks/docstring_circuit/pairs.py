@@ -74,4 +74,5 @@ dataset = TaskData(
     "docstring_circuit",
     candidates,
     options={"corruption": ("random-random", "random-def", "random-doc")},
+    one_phrasing=True,
 )

@@ -128,7 +128,8 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
         if not others:
             continue
         other = generator.choice(others)
-        template = generator.choice(RELATIONS[relation][0])
+        templates = RELATIONS[relation][0]
+        template = generator.choice(templates)
         yield with_spans(
             {
                 "key": str(fact),
@@ -138,6 +139,7 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
                 "correct": [0],
                 "incorrect": [1],
                 "relation": relation,
+                "template": f"{relation}-{templates.index(template)}",
             }
         )
 

@@ -47,6 +47,7 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
                 "choices": [f" {pronoun}", f" {other}"],
                 "correct": [0],
                 "incorrect": [1],
+                "template": TEMPLATES.index(template),
             }
         )
 

@@ -79,5 +79,8 @@ def row(century: int, starts: list[int]) -> str:
 
 
 dataset = TaskData(
-    "greater_than_circuit", candidates, options={"variant": ("year", "price", "sequence")}
+    "greater_than_circuit",
+    candidates,
+    options={"variant": ("year", "price", "sequence")},
+    one_phrasing=True,
 )

@@ -56,4 +56,9 @@ def prompt(words: list[str], at: int, successor: str, again: list[str]) -> str:
     return " ".join([*start, *repeated, marked("again", last)])
 
 
-dataset = TaskData("induction_circuit", candidates, options={"variant": ("sequence", "bigram")})
+dataset = TaskData(
+    "induction_circuit",
+    candidates,
+    options={"variant": ("sequence", "bigram")},
+    one_phrasing=True,
+)

@@ -53,7 +53,8 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
     nouns = pools("sva_circuit", NOUNS)
     while True:
         noun = generator.choice(nouns[generator.choice(SPLITS)])
-        sentence = generator.choice(STARTS)
+        start = generator.choice(STARTS)
+        sentence = start
         if generator.random() < 0.5:
             attractor = generator.choice([word for word in ATTRACTORS if word != noun])
             number = generator.choice(("", "s"))
@@ -69,6 +70,7 @@ def candidates(generator: random.Random) -> Iterator[dict[str, Any]]:
                 "choices": [f" {pair[number]}" for number in (0, 1) for pair in VERBS],
                 "correct": [right * len(VERBS) + n for n in range(len(VERBS))],
                 "incorrect": [(1 - right) * len(VERBS) + n for n in range(len(VERBS))],
+                "template": STARTS.index(start),
             }
         )
 

@@ -119,6 +119,7 @@ def candidates(generator: random.Random, *, pronoun: str) -> Iterator[dict[str, 
             "correct": [0],
             "incorrect": [1],
             "pronoun": which,
+            "template": number,
         }
 
 

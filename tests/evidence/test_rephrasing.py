@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.overlap import corrected_jaccard
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import OptionError
+from harness_circuits.evidence import EVIDENCE
 from harness_circuits.evidence.rephrasing import chosen_templates, mixed_groups, rephrasing
 from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
@@ -93,6 +95,30 @@ def test_both_kinds_in_a_run(model: CircuitModel) -> None:
     first = hc.discover(model, pairs(0, 6), method="EAP-IG-inputs", ig_steps=1)
     circuits = [hc.select(scores, (0.4,))[0.4] for scores in (again, first)]
     assert one["overlap"] == pytest.approx(corrected_jaccard(*circuits))
+
+
+def test_pairs_of_one_phrasing_are_refused_by_name(
+    model: CircuitModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before anything is run; as one of all kinds it is left out, and said to be."""
+    several, bare = pairs(0, 6), pairs_from_docs(documents(0, 6), "tiny")
+    one = [replace(pair, template="0") for pair in bare]
+    for training, evaluation, why in (
+        (one, bare, ": all pairs of tiny are of one phrasing. Leave it out, or take a task"),
+        (bare, several, ": the pairs of tiny do not say which phrasing they are of. Give them"),
+        (several, several[:3], " takes two .*; of the 2 of tiny 1 has so many among 6 and 3 pairs"),
+    ):
+        settings = Settings.from_arguments({"method": "EAP", "evidence": "necessity:rephrasing"})
+        with pytest.raises(OptionError, match=f"^evidence=rephrasing{why}"):
+            Experiment(model, settings, training, evaluation, task="tiny")
+    options = {"method": "EAP", "sizes": (0.4,), "bootstrap_iters": 20, "evidence_draws": 2}
+    settings = Settings.from_arguments({**options, "ranking": "absolute", "evidence": "all"})
+    with caplog.at_level(logging.INFO, "lm_eval.circuit"):
+        found = Experiment(model, settings, one, bare, task="tiny").run().facts["evidence"]
+    assert set(found) == set(EVIDENCE)
+    assert "evidence=rephrasing: no further passes" in caplog.text
+    (line,) = found["rephrasing"]["summary"]
+    assert line.startswith("rephrasing: left out, as fewer than two templates have 2 training")
 
 
 def test_given_circuits_cannot_be_discovered_again(model: CircuitModel) -> None:

@@ -81,6 +81,15 @@ def test_options_of_the_harness_that_change_prompts(
     assert text.startswith(f"{message}ioi_circuit has clean and corrupted prompts")
 
 
+def test_phrasings_of_a_task_that_has_one() -> None:
+    for task in ("greater_than_circuit", "circuit_suite"):
+        text = refused([task], "evidence=rephrasing")
+        assert text.startswith("evidence=rephrasing: all pairs of ")
+        assert "_circuit are of one phrasing. Leave it out" in text
+    assert refused(["greater_than_circuit"], "evidence=all").startswith(MISSING)
+    assert refused(["ioi_circuit"], "evidence=rephrasing").startswith(MISSING)
+
+
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_a_limit_leaves_something(limit: float) -> None:
     message = f"--limit is a number of documents, or a share of them, got {limit}."

@@ -124,7 +124,7 @@ def test_lines_of_a_csv_file_are_the_files_own(tmp_path: Path) -> None:
     with pytest.raises(TaskDataError) as caught:
         read_pairs(path)
     assert "line 5: it lacks incorrect" in str(caught.value)
-    assert "line 6: a list that is not JSON" in str(caught.value)
+    assert "line 6: a list or mapping that is not JSON" in str(caught.value)
     assert "line 7: it has more cells than the 4 columns" in str(caught.value)
     assert "has 3 rows" in str(caught.value)
 
