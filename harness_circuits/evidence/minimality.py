@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
@@ -50,14 +50,29 @@ def _one(subject: Subject, point: Point) -> dict[str, Any]:
         subject.faithfulness(subject.values([pair[side] for pair in pairs])) for side in (0, 1)
     )
     reference = abs(with_path - without_unit)
-    p = [at_most(float((d > reference).sum()), len(reference), QUANTILE) for d in change]
-    adjusted = holm(p)
+    adjusted = holm(unit_p_values(change, reference))
     needless = [unit for unit, own in zip(tried, adjusted, strict=True) if own <= ALPHA]
     low, high = wilson(len(needless) / n_tried, n_tried)
     names = [_name(circuit, int(unit)) for unit in needless]
     facts = {"tried": n_tried, "inflated": len(pairs), "not_needed": len(names), "units": names}
     share = {"share_not_needed": len(names) / n_tried, "ci95_low": low, "ci95_high": high}
     return result(point, min(adjusted), bool(names), **facts, **share)
+
+
+def unit_p_values(
+    change: Float[np.ndarray, "unit"], reference: Float[np.ndarray, "addition"]
+) -> list[float]:
+    """P-values of units whose removal is to matter more than that of additions, before Holm's.
+
+    Args:
+        change: What taking each unit away changes.
+        reference: What taking an added unit away changes, of each inflated circuit.
+
+    >>> unit_p_values(np.array([5.0, 0.0]), np.arange(4.0))[0]
+    1.0
+    """
+    n = len(reference)
+    return [at_most(float((own > reference).sum()), n, QUANTILE) for own in change]
 
 
 def changed(circuit: Circuit, units: Any, *, kept: bool) -> Circuit:

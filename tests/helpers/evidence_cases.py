@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from helpers import truths
 
 from harness_circuits.ablation.patching import Patching
 from harness_circuits.circuits.circuit import Circuit
@@ -15,9 +16,11 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evidence import Subject
+from harness_circuits.ground_truth import GROUND_TRUTH
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.pairs.tokenise import Batch, make_batches, tokenise_pair
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=8)
 
@@ -42,6 +45,14 @@ def model_subject(
         evaluate=evaluate,
         **{"iters": 200, "draws": 5, **facts},
     )
+
+
+def truth_subject(name: str, circuits: Sequence[Circuit], n: int = 24, **facts: Any) -> Subject:
+    """The subject of circuits on a hand-written model and some of its pairs."""
+    model = truths.model(name)
+    pairs = pairs_from_docs(GROUND_TRUTH[name].documents(n), name)
+    encoded = [tokenise_pair(model.reader, pair, at) for at, pair in enumerate(pairs)]
+    return model_subject(model, make_batches(encoded, n), circuits, **{"iters": 0, **facts})
 
 
 def world(
