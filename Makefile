@@ -3,10 +3,11 @@
 # make check  lint, type check, and the schemas of workflows and citation
 # make build  build sdist and wheel into dist/
 # make docs   build the documentation's site into build/site/; warnings are errors
-# make results  run the sweeps of benchmarks/sweeps/ and remake results/ (hours; can be interrupted)
+# make results  run the sweeps of benchmarks/sweeps/ and remake results/ (many hours; goes on where it was stopped)
 #
 # make run ARGS="--limit 50"                     more arguments for lm_eval
 # make run OUT=other/folder                      where results and scores go
+# make results ARGS="--only publish"            results/ of the cells that are there; --only sweep runs cells alone
 # make test ARGS="-m 'not slow' -k curve"        more arguments for pytest
 # make test VENV=other/venv PYTHON=python3.12    another environment
 
@@ -33,7 +34,7 @@ test: $(VENV)/.installed-test
 		$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 results: $(VENV)/.installed-test
-	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m benchmarks.results
+	HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m benchmarks.results $(ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

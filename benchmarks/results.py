@@ -1,24 +1,30 @@
-"""Make `results/` of the default model, and the table of methods in docs/methods.md.
+"""Make `results/`, and the table of methods in docs/methods.md.
 
-Usage: python -m benchmarks.results [FOLDER]      (as `make results`; several hours on one core)
+Usage: python -m benchmarks.results [FOLDER] [--only {sweep,publish}]      (as `make results`)
 
-Runs the sweeps of `benchmarks/sweeps/` in FOLDER (build/results), which keeps scores and circuits
-of all cells, so that a second start goes on. Then copies what the repository keeps: result files and
-values per example, with paths as seen from the repository, and the leaderboard.
+Runs the sweeps of `benchmarks/sweeps/` in FOLDER (build/results), one after the other; FOLDER keeps
+scores and circuits of all cells, so that a second start goes on. Then publishes what is there, all
+cells or not: copies what the repository keeps (result files, values per example, what drawings
+need, with paths as seen from the repository), and makes tables and leaderboard of it. The cells take
+many hours: `--only sweep` in several sessions, `--only publish` at any time between them.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmarks.gemma import gemma
 from harness_circuits.commands.main import main as harness_circuits
 from harness_circuits.machine.files import write_checksums
 from harness_circuits.records.checksum import sign
+from harness_circuits.records.circuit_view import VIEW_FILE
 from harness_circuits.records.results_file import EXAMPLES_FILE, read_results
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.comparison.compare import ALPHA, compare, method_text
@@ -26,31 +32,87 @@ from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.markdown import interval_text, markdown_table
 from harness_circuits.report.table import leaderboard_markdown, make_leaderboard
 from harness_circuits.settings import Settings
+from harness_circuits.sweep.cell import Cell
+from harness_circuits.sweep.config import read_config
+from harness_circuits.sweep.grid import make_grid
+from harness_circuits.sweep.plan import file_name
 
 ROOT = Path(__file__).resolve().parent.parent
-SWEEPS = ("methods", "compat", "suite")
+SWEEPS = ("default", "second_model", "slow", "compat")
+PAIRS = 200
 KEPT = ROOT / "results"
 PAGE = ROOT / "docs" / "methods.md"
 PAGE_METHOD = "EAP-IG-inputs"
 AREA_NAMES = ("cpr", "cmd", "cmd_log")
 PAGE_TASKS = ("ioi_circuit", "greater_than_circuit")
+PAGE_MODEL = "SmolLM2-135M-Instruct"
 BEGIN, END = "<!-- table of methods: python -m benchmarks.results -->\n", "<!-- end of table -->\n"
+KEPT_FILES = (EXAMPLES_FILE, VIEW_FILE)
 
 
-def copy_results(made: Path, kept: Path) -> None:
-    """Replace the kept cells by the made ones, without scores and circuits."""
-    for folder in sorted(made.glob("*/*_circuit")):
-        target = kept / folder.relative_to(made)
-        shutil.rmtree(target, ignore_errors=True)
-        for file in (*folder.glob("*.json"), *folder.rglob(EXAMPLES_FILE)):
-            copy = kept / file.relative_to(made)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            text = file.read_text()
-            for absolute, relative in ((f"{made}/", "results/"), (f"{ROOT}/", "")):
-                text = text.replace(json.dumps(absolute)[1:-1], relative)
-            copy.write_text(text if file.name == EXAMPLES_FILE else signed_again(text))
-            if file.name == EXAMPLES_FILE:
-                write_checksums(copy.parent, [EXAMPLES_FILE])
+def sweep_file(name: str) -> Path:
+    """The file of one of the sweeps."""
+    return ROOT / "benchmarks" / "sweeps" / f"{name}.yaml"
+
+
+def all_cells() -> list[Cell]:
+    """Every cell of the sweeps."""
+    return [cell for name in SWEEPS for cell in make_grid(read_config(sweep_file(name)))]
+
+
+def run_sweeps(made: Path) -> int:
+    """Run every cell that has no result yet; returns the worst exit code."""
+    worst = 0
+    for name in SWEEPS:
+        try:
+            if name == "second_model":
+                gemma(ROOT / "build" / "gemma")
+        except SystemExit as error:
+            print(f"The second model is left out: {error}", file=sys.stderr)
+            continue
+        code = harness_circuits(["sweep", str(sweep_file(name)), "--results", str(made)])
+        if code > 1:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def done(cells: Iterable[Cell], runs: Sequence[Run]) -> list[Run]:
+    """The newest run of each cell that has one, whatever version of the package made it."""
+    return [found[-1] for cell in cells if (found := _runs_of(cell, runs))]
+
+
+def _runs_of(cell: Cell, runs: Sequence[Run]) -> list[Run]:
+    place, wanted = Path(file_name(cell, "")).parent, cell.settings.to_dict()
+    found = [
+        run
+        for run in runs
+        if run.file.parent.parts[-2:] == place.parts
+        and all(run.settings.get(key, value) == value for key, value in wanted.items())
+    ]
+    return sorted(found, key=lambda run: run.date)
+
+
+def copy_results(files: Iterable[Path], made: Path, kept: Path) -> None:
+    """Put results in the place of all kept ones, without scores and circuits."""
+    for folder in kept.glob("*/*_circuit"):
+        shutil.rmtree(folder)
+    for file in files:
+        _copy(file, made, kept)
+        for folder in sorted(path for path in file.with_suffix("").glob("*") if path.is_dir()):
+            names = [name for name in KEPT_FILES if (folder / name).is_file()]
+            for name in names:
+                _copy(folder / name, made, kept)
+            write_checksums(kept / folder.relative_to(made), names)
+
+
+def _copy(file: Path, made: Path, kept: Path) -> None:
+    copy = kept / file.relative_to(made)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    text = file.read_text()
+    for absolute, relative in ((f"{made}/", "results/"), (f"{ROOT}/", "")):
+        text = text.replace(json.dumps(absolute)[1:-1], relative)
+    copy.write_text(text if file.name in KEPT_FILES else signed_again(text))
 
 
 def signed_again(text: str) -> str:
@@ -62,10 +124,8 @@ def signed_again(text: str) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False)
 
 
-def against(name: str, runs: Sequence[Run]) -> str:
-    """Every method's areas less those of one method, on the same examples, as Markdown."""
-    wanted = Settings(method=name, n_discovery=12).to_dict()
-    (base,) = (r for r in runs if all(wanted[key] == value for key, value in r.settings.items()))
+def against(base: Run, runs: Sequence[Run]) -> str:
+    """Every method's areas less those of one run, on the same examples, as Markdown."""
     others = [run for run in runs if run is not base]
     cells: dict[str, dict[str, str]] = {}
     for run in others:
@@ -87,15 +147,24 @@ def against(name: str, runs: Sequence[Run]) -> str:
     )
 
 
-def write_page(made: Path, page: Path) -> None:
-    """Put the tables of the page's tasks between its marks."""
-    folders = [folder for task in PAGE_TASKS for folder in made.glob(f"*/{task}")]
-    board = make_leaderboard(newest(tell_apart(read_results(folders).runs), []))
-    tables = leaderboard_markdown(board)
-    tables = tables.partition("\n")[2].replace("\n## ", "\n### ")  # without its title
-    for task in PAGE_TASKS:
-        runs = [entry.run for entry in board.entries if entry.run.task == task]
-        tables += f"\n{against(PAGE_METHOD, runs)}"
+def write_page(runs: Sequence[Run], of: int, page: Path) -> None:
+    """Put the tables of the page's tasks between its marks.
+
+    Args:
+        runs: The runs of all cells that have one.
+        of: How many cells there are.
+        page: The page.
+    """
+    chosen = [
+        run for run in runs if run.task in PAGE_TASKS and run.file.parent.parent.name == PAGE_MODEL
+    ]
+    tables = f"\n{about(len(runs), of)}\n"
+    if chosen:
+        board = make_leaderboard(newest(tell_apart(chosen), []))
+        tables += leaderboard_markdown(board).partition("\n")[2].replace("\n## ", "\n### ")
+        for task in PAGE_TASKS:
+            own = [entry.run for entry in board.entries if entry.run.task == task]
+            tables += "".join(f"\n{against(base, own)}" for base in own if _is_base(base))
     before, found, rest = page.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:
@@ -103,18 +172,55 @@ def write_page(made: Path, page: Path) -> None:
     page.write_text(f"{before}{BEGIN}{tables}\n{END}{after}")
 
 
+def so_far(n: int, of: int) -> str:
+    """How much of the results is there, for people."""
+    left = "" if n == of else "; the others have not been run yet"
+    return f"{n} of the {of} cells of `benchmarks/sweeps/` are here{left}.\n"
+
+
+def about(n: int, of: int) -> str:
+    """What stands above the page's tables."""
+    return (
+        f"SmolLM2-135M-Instruct-Q4_1, patching, {PAIRS} training and {PAIRS} test pairs where the task "
+        "has as many (the tables say how many there were). CMD and log-axis CMD rank by |score|, CPR by "
+        f"score. Made by `make results`: {so_far(n, of)}"
+    )
+
+
+def _is_base(run: Run) -> bool:
+    wanted = Settings(method=PAGE_METHOD, n_discovery=PAIRS).to_dict()
+    return all(run.settings.get(key, value) == value for key, value in wanted.items())
+
+
+def publish(made: Path) -> int:
+    """Copy what is there, and make the pages of it."""
+    cells = all_cells()
+    folders = sorted(folder for folder in made.glob("*/*_circuit") if folder.is_dir())
+    runs = done(cells, read_results(folders).runs)
+    if not runs:
+        print(f"{made} has no cell of {', '.join(SWEEPS)} yet: nothing changed.", file=sys.stderr)
+        return 1
+    copy_results([run.file for run in runs], made, KEPT)
+    write_page(runs, len(cells), PAGE)
+    with contextlib.chdir(ROOT):  # so that the tables name files as the repository does
+        files = sorted(map(str, Path("results").glob("*/*_circuit")))
+        code = harness_circuits(["leaderboard", *files, "--output", "results"])
+    print(so_far(len(runs), len(cells)), end="")
+    return code
+
+
 def main() -> int:
-    """Run everything that is not there yet."""
-    made = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "results").resolve()
-    for name in SWEEPS:
-        sweep = ROOT / "benchmarks" / "sweeps" / f"{name}.yaml"
-        if code := harness_circuits(["sweep", str(sweep), "--results", str(made)]):
-            return code
-    copy_results(made, KEPT)
-    write_page(made, PAGE)
-    with contextlib.chdir(made):  # so that the tables name files as the repository does
-        folders = sorted(map(str, Path().glob("*/*_circuit")))
-        return harness_circuits(["leaderboard", *folders, "--output", str(KEPT)])
+    """Run everything that is not there yet, publish what is."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.results")
+    parser.add_argument("folder", nargs="?", default=str(ROOT / "build" / "results"))
+    parser.add_argument("--only", choices=("sweep", "publish"), help="by default both")
+    options = parser.parse_args()
+    made = Path(options.folder).resolve()
+    os.chdir(ROOT)  # the second model's file is given from here
+    code = 0 if options.only == "publish" else run_sweeps(made)
+    if options.only == "sweep" or code > 1:
+        return code
+    return publish(made) or code
 
 
 if __name__ == "__main__":
