@@ -102,11 +102,11 @@ def test_what_is_added_is_in_the_help(copy: Path) -> None:
 
 @pytest.mark.slow
 def test_what_is_added_is_in_the_tests_of_all(copy: Path) -> None:
-    """Every test whose name has the new name in it, and all tests of metrics, which loop."""
+    """Tests whose names have a new name in them, and all tests of metrics, which loop."""
     files = ("passes/test_pass_counts.py", "attribution/test_methods.py")
     files = (*files, "selection/test_selectors.py", "metrics/test_metrics.py")
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k")
-    chosen = "midpoint or halved or late-first or test_metrics"
+    chosen = "midpoint-edge or EAP-node-halved or late-first or test_metrics"
     output = python(
         copy, "-m", "pytest", *options, chosen, "-rA", *(f"tests/{name}" for name in files)
     )

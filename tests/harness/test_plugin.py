@@ -176,7 +176,8 @@ def test_our_command_prints_versions_and_refuses_what_it_does_not_know(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # reads all 14,000
+@pytest.mark.parametrize("environment", ["wheel"], indirect=True)
 def test_plain_lm_eval_lists_our_tasks_among_all(environment: Environment) -> None:
     listing = environment.run("lm_eval", "ls", "tasks").stdout
     for name in ("hellaswag", *OURS):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from helpers.found_tasks import OPTIONS, given, lm, manager, run
 from helpers.ordinary_tasks import write_ordinary_tasks
+from helpers.small_lm_eval import small_lm_eval
 from helpers.tiny_tasks import TASK, documents, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval import simple_evaluate
@@ -80,15 +81,11 @@ def test_pairs_of_ones_own_are_discovered_on(folder: Path) -> None:
 def test_the_command_line_passes_all_of_it_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from lm_eval._cli.harness import HarnessCLI
-
     arguments = f"pretrained={folder / 'model'},circuit=discover:optional,method=EAP,size=0.3"
-    command = ["lm_eval", "--model", "circuit", "--model_args", f"{arguments},ablation=zero"]
+    command = ["--model", "circuit", "--model_args", f"{arguments},ablation=zero"]
     command += ["--include_path", str(folder), "--tasks", "choice", "--device", "cpu"]
     command += ["--metadata", '{"variant": "The", "n_train": 6}', "--output_path", str(tmp_path)]
-    monkeypatch.setattr("sys.argv", command)
-    cli = HarnessCLI()
-    cli.execute(cli.parse_args())
+    small_lm_eval(monkeypatch, *command)
     (path,) = tmp_path.rglob("results_*.json")
     provenance = json.loads(path.read_text())["config"]["circuit"]["given"]["provenance"]
     assert provenance["n_examples"] == 6 and provenance["metadata"]["variant"] == "The"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.environments import ROOT, make_environment
 from helpers.ordinary_tasks import SHAPES, write_ordinary_tasks
+from helpers.small_lm_eval import NO_TASKS, small_lm_eval
 from helpers.tiny_tasks import TASK, evaluate, values, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 
@@ -172,7 +172,10 @@ def test_a_circuit_is_discovered_first(folder: Path, tmp_path: Path) -> None:
         ("", r"circuit=discover: names no task: write one behind it"),
     ],
 )
-def test_a_task_to_discover_is_looked_for_before_loading(task: str, message: str) -> None:
+def test_a_task_to_discover_is_looked_for_before_loading(
+    task: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm_eval.tasks.manager.__file__", NO_TASKS)
     with pytest.raises(OptionError, match=message):
         CircuitLM(pretrained="/no/such/model", circuit=f"discover:{task}")
 
@@ -182,16 +185,18 @@ def test_a_circuit_cannot_be_discovered_without_pairs(folder: Path) -> None:
         run(folder, ["choice"], f"discover:{folder / 'choice.yaml'}", size=0.1)
 
 
-@pytest.mark.slow
-def test_the_command_line_takes_sizes(folder: Path, tmp_path: Path) -> None:
+def test_the_command_line_takes_sizes(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     given = arguments(folder, sizes="0.1:1")
     del given["device"]  # `lm_eval` passes its own
-    made = make_environment(tmp_path / "venv")
-    made.install("--editable", ROOT)
     command = ["--model", "circuit", "--model_args", ",".join(f"{k}={v}" for k, v in given.items())]
     command += ["--tasks", f"{folder / 'choice.yaml'}", "--log_samples"]
-    printed = made.run("lm_eval", *command, "--output_path", tmp_path / "out").stdout
-    assert "acc@0.1 " in printed
+    small_lm_eval(monkeypatch, *command, "--output_path", str(tmp_path / "out"))
+    assert "acc@0.1 " in capsys.readouterr().out
     (path,) = (tmp_path / "out").rglob("results_*.json")
     assert {"acc@0.1,none", "acc@1,none"} <= set(json.loads(path.read_text())["results"]["choice"])
     (path,) = (tmp_path / "out").rglob("samples_*.jsonl")

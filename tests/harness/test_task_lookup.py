@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.found_tasks import OPTIONS, given, lm, manager, run
 from helpers.ordinary_tasks import write_ordinary_tasks
+from helpers.small_lm_eval import NO_TASKS
 from helpers.tiny_tasks import TASK, documents, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 from lm_eval.tasks import TaskManager
@@ -37,7 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_task_is_found_by_name_under_the_include_path(folder: Path, tmp_path: Path) -> None:
+def test_a_task_is_found_by_name_under_the_include_path(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm_eval.tasks.manager.__file__", NO_TASKS)
     TaskManager(include_defaults=False, include_path=str(tmp_path))
     with pytest.raises(OptionError, match="or found under --include_path"):
         lm(folder, "optional")

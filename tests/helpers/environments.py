@@ -50,6 +50,11 @@ class Environment:
             assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
         return result
 
+    def lm_eval(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run `lm_eval` on tasks of ours and of files, which are all that it knows."""
+        code = (Path(__file__).parent / "small_lm_eval.py").read_text()
+        return self.run("python", "-c", code, *arguments)
+
     def python_code(
         self, code: str, *, flags: Sequence[str] = (), switches: Mapping[str, str] | None = None
     ) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,6 @@ from hypothesis import strategies as st
 
 from harness_circuits.machine import ranks
 from harness_circuits.machine.ranks import ALONE, Ranks, join_processes
-
-EVALUATE = """
-import sys
-from harness_circuits import register
-register()
-from lm_eval.__main__ import cli_evaluate
-sys.exit(cli_evaluate())
-"""
 
 
 def launched(
@@ -102,17 +93,6 @@ def test_a_process_that_is_killed_ends_the_run(tmp_path: Path, model: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def program(folder: Path) -> list[str | Path]:
-    """`-m lm_eval` where this package is installed, as in `make test`; else a script like it."""
-    try:
-        metadata.distribution("harness_circuits")
-    except metadata.PackageNotFoundError:
-        script = folder / "evaluate.py"
-        script.write_text(EVALUATE)
-        return [script]
-    return ["-m", "lm_eval"]
-
-
 def lm_eval(
     processes: int,
     arguments: str,
@@ -126,7 +106,7 @@ def lm_eval(
     out.mkdir(parents=True)
     done = launched(
         processes,
-        *program(out),
+        *("-m", "helpers.small_lm_eval"),
         *("--model", "circuit", "--model_args", f"{arguments},artifacts={out / 'artifacts'}"),
         *("--tasks", names, "--device", "cpu", "--batch_size", "2"),
         *("--include_path", str(tasks), "--output_path", str(out), "--log_samples"),

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,25 @@ def test_two_ray_workers_share_a_sweep_and_a_dead_one_is_replaced(
     assert not ray_workers._import_ray().is_initialized()
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One Ray for the tests that need none of their own."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_worker_niceness", "0")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    yield made
+    made.shutdown()
+
+
+@pytest.mark.slow  # starts Ray
 def test_a_worker_that_hangs_is_stopped_and_its_slot_serves_again(
-    monkeypatch: pytest.MonkeyPatch, busy_machine: None
+    monkeypatch: pytest.MonkeyPatch, cluster: Any
 ) -> None:
     """What `cell_timeout` does with Ray: the actor's process ends, and the next job starts another."""
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     class Sleeper:  # within a function, so that it is sent to the actor as it is
         def __init__(self, setup: Any, folder: str) -> None:
@@ -98,7 +111,7 @@ def test_a_worker_that_hangs_is_stopped_and_its_slot_serves_again(
             return os.getpid()
 
     monkeypatch.setattr(ray_workers, "RayRunner", Sleeper)
-    workers: Any = RayWorkers(Setup("x", (), (), {}, None), 1)
+    workers: Any = RayWorkers(Setup("x", (), (), {}, None), 1, address=cluster.address)
     try:
         workers.submit(0, 0.0)
         assert [(slot, out.status) for slot, out in workers.wait(60)] == [(0, "done")]
@@ -119,25 +132,18 @@ def state_of(process: int) -> str:
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # starts Ray
 def test_the_command_runs_on_a_cluster_that_is_there_and_leaves_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], busy_machine: None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cluster: Any
 ) -> None:
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    from ray.cluster_utils import Cluster
-
-    path = write_sweep(tmp_path)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
-    try:
-        address = cluster.address
-        on_it = ["--executor", "ray", "--ray-address", address]
-        assert sweep_command([str(path), *on_it, "--processes", "2"]) == 0
-        assert "2 cells done, 0 present, 0 failed" in capsys.readouterr().out
-        setup = make_plan(SweepConfig.from_dict(sweep_data(tmp_path))).setup
-        with pytest.raises(OptionError, match="No worker with 999 CPUs and 0 GPUs fits"):
-            RayWorkers(setup, address=address, cpus=999)
-        assert cluster.list_all_nodes()
-    finally:
-        cluster.shutdown()
+    path, address = write_sweep(tmp_path), cluster.address
+    on_it = ["--executor", "ray", "--ray-address", address]
+    assert sweep_command([str(path), *on_it, "--processes", "2"]) == 0
+    assert "2 cells done, 0 present, 0 failed" in capsys.readouterr().out
+    setup = make_plan(SweepConfig.from_dict(sweep_data(tmp_path))).setup
+    with pytest.raises(OptionError, match="No worker with 999 CPUs and 0 GPUs fits"):
+        RayWorkers(setup, address=address, cpus=999)
+    assert cluster.list_all_nodes()
+    cluster.shutdown()
     with pytest.raises(OptionError, match=f"Ray cannot be reached at {address}: .*refused"):
         RayWorkers(setup, address=address)
