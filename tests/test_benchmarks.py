@@ -16,7 +16,7 @@ from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
 
 sys.path.insert(0, str(ROOT))
-from benchmarks import against, on_paper, results
+from benchmarks import against, cases, child, on_paper, results, run
 from benchmarks.table import FLOORS, LIMITS, check, ratios
 
 
@@ -48,14 +48,22 @@ def test_the_check_stops_memory_over_its_bound_and_slow_selection() -> None:
     assert llama == "Llama-3.1-8B's graph: 11.0 s outside the passes; the limit is 10."
 
 
-@pytest.mark.slow
-def test_the_quick_mode_measures_every_stage(tmp_path: Path) -> None:
+def test_the_quick_mode_measures_every_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a smaller model, and all but one measurement in this process."""
     file = tmp_path / "benchmark.json"
-    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--json", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.setitem(cases.CASES, "quick", cases.CASES["peers-small"])
+    machine = run.measure(1, kind="machine")
+    monkeypatch.setattr(
+        run, "measure", lambda threads, **request: json.loads(json.dumps(child.main(request)))
+    )
+    monkeypatch.setattr("sys.argv", ["run", "--quick", "--repeats", "1", "--json", str(file)])
+    assert run.main() == 0
     found = json.loads(file.read_text())
     assert set(ratios(found["times"]["quick"])) == set(FLOORS)
+    assert found["memory"][0]["peak_bytes"] >= 0 and found["machine"].keys() == machine.keys()
+    assert "| EAP-IG-inputs |" in capsys.readouterr().out
 
 
 @pytest.mark.slow
