@@ -33,6 +33,7 @@ from harness_circuits.options.kinds import Choice, Name, Number
 LEAST_SPREAD = 1e-8  # of sigmoids: below it the gradient is that of no threshold
 HALVINGS = 100
 NONE = "none"
+SAMPLINGS = ("uniform", "log", "mixed")
 SHARPNESS = 2.0  # twice the rank is this times ln 2 lower
 
 
@@ -44,7 +45,8 @@ def mattr(
     Args:
         job: Model, data, metric, level and ablation.
         start: A method whose order is where learning starts; `none` for equal scores, as published.
-        k_sampling: `uniform`: sizes are drawn evenly up to all units; `log`: evenly on the log axis.
+        k_sampling: `uniform`: sizes are drawn evenly up to all units; `log`: evenly on the log axis;
+            `mixed`: every other one so, at random.
         k_least: The smallest size that is drawn, a share of all units; 0 for a single unit.
         temperature: T of the soft top-k.
         **options: Those of the learning loop.
@@ -107,8 +109,10 @@ class _Order(Learner):
 
     def size(self, u: float) -> float:
         """A size from a number in [0, 1)."""
-        n, least = self.scores.numel(), self.least
-        return least + (n - least) * u if self.sampling == "uniform" else least * (n / least) ** u
+        n, least, sampling = self.scores.numel(), self.least, self.sampling
+        if sampling == "mixed":
+            sampling, u = ("log", 2 * u) if u < 0.5 else ("uniform", 2 * u - 1)
+        return least + (n - least) * u if sampling == "uniform" else least * (n / least) ** u
 
     def ranking(self) -> Float[Tensor, "unit"]:
         """The scores."""
@@ -177,7 +181,7 @@ METHODS.register("MAttr", also=("matryoshka", "matryoshka-attribution"))(
         {
             **learning_options(steps=500, learning_rate=0.05, pairs_per_step=8, objective="metric"),
             "start": Option(Name("a method's name, or none"), NONE, "method to start from"),
-            "k_sampling": Option(Choice(("uniform", "log")), "uniform", "how sizes are drawn"),
+            "k_sampling": Option(Choice(SAMPLINGS), "uniform", "how sizes are drawn"),
             "k_least": Option(Number(0, 1), 0.0, "smallest size drawn, as a share; 0: one unit"),
             "temperature": Option(Number(0, 1000, above=True), 0.5, "width of the soft top-k"),
         },

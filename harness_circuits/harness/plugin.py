@@ -9,17 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness_circuits.errors import CircuitError
+from harness_circuits.machine.interrupts import Interrupted
 
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Turn a `CircuitError` into its message on stderr and exit code 1.
 
+    A run that a signal ended in order has said so itself: its exit code is the shell's for the signal.
+
     With lm-eval's log level at DEBUG (`LMEVAL_LOG_LEVEL=DEBUG`) the error passes through, so that
     Python prints the traceback. Every other exception passes through as it is.
     """
     try:
         yield
+    except Interrupted as signal:
+        sys.exit(signal.code)
     except CircuitError as error:
         if logging.getLogger("lm_eval").isEnabledFor(logging.DEBUG):
             raise

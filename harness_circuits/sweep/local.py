@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from harness_circuits.machine.interrupts import Interrupted
 from harness_circuits.sweep.job import Outcome, PlannedCell, Setup
 from harness_circuits.sweep.runner import Runner
 
@@ -113,7 +115,11 @@ def work(channel: Connection, setup: Setup, parent: int) -> None:
             job = channel.recv()
         except (EOFError, OSError):
             return
-        channel.send(runner.run(job))
+        try:
+            outcome = runner.run(job)
+        except Interrupted as signalled:  # learned masks are kept; the parent is ending
+            sys.exit(signalled.code)
+        channel.send(outcome)
 
 
 def _end_with(parent: int) -> None:

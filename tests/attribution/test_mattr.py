@@ -53,6 +53,9 @@ def test_sizes_are_drawn_from_the_least_to_all() -> None:
     assert mattr._Order(torch.zeros(1000), "log", 1.0, 0.5, 0.1).size(0.5) == pytest.approx(
         1000**0.5
     )
+    mixed = mattr._Order(torch.zeros(1000), "mixed", 10.0, 0.5, 0.1)
+    halves = [[mixed.size(first + u / 2) for u in (0.0, 0.5)] for first in (0.0, 0.5)]
+    assert halves == [pytest.approx([10.0, 100.0]), pytest.approx([10.0, 505.0])]
 
 
 def test_many_equal_scores_have_equal_shares() -> None:

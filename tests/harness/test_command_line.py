@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from harness_circuits.errors import OptionError
 from harness_circuits.harness.command_line import as_typed, read_text
 from harness_circuits.harness.options import read_options
 from harness_circuits.harness.patches import register
+from harness_circuits.machine.interrupts import Interrupted
 
 MISSING = "pretrained=/there/is/no/such/model"
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -105,3 +107,18 @@ def test_the_device_is_the_one_that_runs(
     file = tmp_path / "run.yaml"
     file.write_text("model: circuit\ntasks: [ioi_circuit]\n")
     assert typed("--config", str(file), *line).device == device
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_a_signal_ended_in_order_has_the_shells_code(
+    number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from lm_eval._cli.run import Run
+
+    def ended(arguments: Any) -> None:
+        raise Interrupted(number)
+
+    monkeypatch.setattr(Run, "_execute", staticmethod(ended))
+    with pytest.raises(SystemExit) as left:
+        main(["--model", "circuit", "--tasks", "ioi_circuit"])
+    assert left.value.code == code and capsys.readouterr().err == ""
