@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from harness_circuits.ablation import Ablation, make_ablation
 from harness_circuits.attribution import METHODS, Job, attribute
@@ -44,6 +45,7 @@ class Setup:
         task: What messages call the pairs.
         ranks: The processes that share the work; each is given the same pairs.
         spans: Where in the prompts units are; None until pairs are known, or without positions.
+        folder: Where constants that are learned are kept, and read again; None to keep none.
     """
 
     model: CircuitModel
@@ -52,6 +54,7 @@ class Setup:
     task: str = "pairs"
     ranks: Ranks = ALONE
     spans: Spans | None = None
+    folder: Path | None = None
 
     @property
     def metric_name(self) -> str:
@@ -224,9 +227,10 @@ class Discovery:
         Raises:
             TaskDataError: It takes means, and there are no training pairs.
         """
-        setup = self.setup
-        how = name, setup.model, self.batches, setup.settings.mean_over
-        return make_ablation(*how, setup.ranks)
+        setup, settings = self.setup, self.setup.settings
+        how = name, setup.model, self.batches, settings.mean_over, setup.ranks
+        steps = settings.retrain_steps if name == settings.ablation else 0
+        return make_ablation(*how, folder=setup.folder, retrain_steps=steps)
 
     def scores(self) -> Scores:
         """Run the attribution method.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness_circuits.ablation import ABLATIONS, check_replaces
@@ -47,6 +48,7 @@ from harness_circuits.studies.gathering import (
     check_phrasings,
     gather_evidence,
 )
+from harness_circuits.studies.retraining import announce_retraining, retraining_facts
 from harness_circuits.studies.trials import Trials
 
 
@@ -72,6 +74,7 @@ class Experiment:
         task: str = "pairs",
         given: Given | None = None,
         ranks: Ranks = ALONE,
+        folder: Path | None = None,
     ) -> None:
         """Validate everything before anything is run.
 
@@ -84,6 +87,7 @@ class Experiment:
             task: What messages call the pairs.
             given: Scores or circuits to evaluate instead of discovering; they bring their level.
             ranks: The processes that share the work; each is given the same pairs.
+            folder: Where constants that are learned are kept, and read again; None to keep none.
 
         Raises:
             MismatchError: What is given belongs to another model.
@@ -92,7 +96,7 @@ class Experiment:
             TaskDataError: A split is empty.
         """
         level: Any = settings.level if given is None else given.space.level
-        self.setup = Setup(model.at(level), settings, task_metric, task, ranks)
+        self.setup = Setup(model.at(level), settings, task_metric, task, ranks, folder=folder)
         self.given = given
         self.sizes = settings.sizes if given is None else given.sizes(settings.sizes)
         self._check_combination()
@@ -211,6 +215,7 @@ class Experiment:
         trials = Trials(self.discovery)
         trials.announce(n_circuits)
         announce(setup, n_circuits, self.templates)
+        announce_retraining(setup, n_circuits, self.discovery.n_pairs)
         with spent(device) as discovery:
             found = Given.of(self.discovery.scores()) if self.given is None else self.given
             found = replace(found, measure=trials)
@@ -238,6 +243,7 @@ class Experiment:
             "gap": measure_gap(examples.full, examples.empty).to_dict(),
             "warnings": warnings,
             **evidence,
+            **retraining_facts(self.discovery),
         }
         return Result(setup.task, setup.metric_name, found.scores, curves, examples, facts)
 

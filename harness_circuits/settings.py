@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness_circuits.ablation import check_ablation
+from harness_circuits.ablation import ABLATIONS, check_ablation
 from harness_circuits.attribution import (
     METHODS,
     Method,
@@ -68,6 +68,7 @@ class Settings(SettingsFields):
         check_selection(self.selection, self.level, self.rankings, options)
         self._check_samples()
         self._check_positions()
+        self._check_retraining()
         method.check(**self.chosen_method_options())
 
     def _set(self, name: str, value: Any) -> None:
@@ -115,6 +116,29 @@ class Settings(SettingsFields):
             raise OptionError(
                 f"evidence={lacking[0]} is not defined over positions; with positions= there are {able}."
             )
+
+    def _check_retraining(self) -> None:
+        """Check what learning constants anew for each circuit goes together with."""
+        if not self.retrain_steps:
+            return
+        given = f"retrain_steps={self.retrain_steps}"
+        if not ABLATIONS.get(self.ablation).learned:
+            able = [name for name in ABLATIONS if ABLATIONS.get(name).learned]
+            raise OptionError(
+                f"{given} has no effect with ablation={self.ablation}, whose replacements are not "
+                f"learned; it belongs to ablation={', '.join(able)}."
+            )
+        others = {
+            "positions": self.positions != "none" and self.positions,
+            "evidence": ":".join(self.evidence),
+            "selection": SELECTORS.get(self.selection).trials is not None and self.selection,
+        }
+        for name, value in others.items():
+            if value:
+                raise OptionError(
+                    f"{given} learns constants for the circuits of the curve alone, and "
+                    f"{name}={value} runs others: leave one of them out."
+                )
 
     @property
     def prompt_positions(self) -> Positions:

@@ -8,9 +8,10 @@ the IOI paper does with its ABC prompts).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.errors import OptionError, shown
@@ -18,6 +19,7 @@ from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.native import Outputs
+from harness_circuits.passes.run_identity import run_identity
 from harness_circuits.registry import Registry
 
 Side = Literal["clean", "corrupted"]
@@ -43,12 +45,26 @@ class Training:
         batches: Training pairs.
         side: Which side of the pairs.
         ranks: The processes that share the batches.
+        folder: Where constants that are learned are kept, and read again; None to keep none.
+        retrain_steps: Steps that they are learned anew by for each circuit that is evaluated.
     """
 
     model: CircuitModel
     batches: Sequence[Batch]
     side: Side = "clean"
     ranks: Ranks = ALONE
+    folder: Path | None = None
+    retrain_steps: int = 0
+
+    def file(self, facts: Mapping[str, Any], *more: bytes) -> Path | None:
+        """Where constants are kept that some facts, the model and the pairs decide."""
+        if self.folder is None or self.ranks.size > 1:
+            return None
+        known = {"side": self.side, **facts}
+        return (
+            self.folder
+            / f"constants-{run_identity(self.model, self.batches, known, *more)}.safetensors"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +80,7 @@ class AblationKind:
         why_pairs: What it needs of pairs, for messages, where `constant` is None.
         follows_corrupted: Whether replaced outputs are the clean ones until the prompts differ.
         hidden: Whether it says what replaces hidden units of MLPs, as `level=mlp-neuron` needs.
+        learned: Whether what it puts in the place of outputs is learned, and can be anew per circuit.
         description: One line for documentation.
     """
 
@@ -73,6 +90,7 @@ class AblationKind:
     why_pairs: str = ""
     follows_corrupted: bool = False
     hidden: bool = True
+    learned: bool = False
     description: str
 
 
@@ -85,6 +103,9 @@ def make_ablation(
     training: Sequence[Batch],
     mean_over: str = "clean",
     ranks: Ranks = ALONE,
+    *,
+    folder: Path | None = None,
+    retrain_steps: int = 0,
 ) -> Ablation:
     """Make an ablation, running the training prompts if it needs their means.
 
@@ -94,6 +115,8 @@ def make_ablation(
         training: Batches of the training split.
         mean_over: Which side of the pairs means are taken over.
         ranks: The processes that share the batches.
+        folder: Where constants that are learned are kept, and read again; None to keep none.
+        retrain_steps: Steps that they are learned anew by for each circuit that is evaluated.
 
     Raises:
         OptionError: Unknown side.
@@ -102,7 +125,7 @@ def make_ablation(
     """
     check_ablation(name, mean_over)
     side: Side = "clean" if mean_over == "clean" else "corrupted"
-    return ABLATIONS.get(name).make(Training(model, training, side, ranks))
+    return ABLATIONS.get(name).make(Training(model, training, side, ranks, folder, retrain_steps))
 
 
 def check_ablation(name: str, mean_over: str = "clean") -> None:

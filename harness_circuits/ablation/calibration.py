@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
-from torch import Tensor
 
 from harness_circuits.ablation.means import MeanSums
+from harness_circuits.ablation.stored import stored
 from harness_circuits.errors import TaskDataError
-from harness_circuits.machine.files import write_atomically
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.text_reader import TextReader
 from harness_circuits.passes.native import HIDDEN, Outputs, outputs_of, record
@@ -38,6 +36,7 @@ def calibration_means(
         The means, and what the results say about them.
 
     Raises:
+        CircuitFileError: A file of kept means is damaged.
         TaskDataError: There is no text.
     """
     if not any(texts):
@@ -53,20 +52,7 @@ def calibration_means(
     path = None if folder is None else folder / f"means-{digest}.safetensors"
     name = None if path is None else path.name
     facts = {"source": source, "n_texts": len(texts), "hash": digest, "file": name}
-    if path is not None and path.is_file():
-        stored = load_file(path, device=str(model.device))
-    else:
-        stored = _record(model, texts)
-        if path is not None:
-            write_atomically(path, save({key: x.cpu().contiguous() for key, x in stored.items()}))
-    layers = range(graph.n_layers)
-    means = Outputs(
-        stored["embedded"],
-        [stored[f"mixed.{layer}"] for layer in layers],
-        [stored[f"mlp.{layer}"] for layer in layers],
-        [stored[f"hidden.{layer}"] for layer in layers] if model.keeps_hidden else None,
-    )
-    return means, facts
+    return stored(path, model.device, lambda: _record(model, texts)), facts
 
 
 def _room(reader: TextReader) -> int:
@@ -74,7 +60,7 @@ def _room(reader: TextReader) -> int:
     return min(reader.max_length or MAX_TOKENS, MAX_TOKENS)
 
 
-def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
+def _record(model: CircuitModel, texts: Sequence[str]) -> Outputs:
     sums = MeanSums(model)
     assert model.reader is not None
     room = _room(model.reader)
@@ -85,13 +71,4 @@ def _record(model: CircuitModel, texts: Sequence[str]) -> dict[str, Tensor]:
             seen, _ = record(model, inputs)
             sums.add_tokens(outputs_of(model, inputs, seen), len(part))
     (means,) = sums.means().values()
-    return _named(means)
-
-
-def _named(outputs: Outputs) -> dict[str, Tensor]:
-    return {
-        "embedded": outputs.embedded,
-        **{f"mixed.{i}": x for i, x in enumerate(outputs.mixed)},
-        **{f"mlp.{i}": x for i, x in enumerate(outputs.mlp)},
-        **{f"hidden.{i}": x for i, x in enumerate(outputs.hidden or ())},
-    }
+    return means

@@ -1,8 +1,8 @@
 """optimal: one constant per node, learned so that a model that loses nodes stays close to itself.
 
 Optimal ablation (Li and Janson 2024, arXiv 2409.09951) replaces what is removed by the constants that
-hurt least. Theirs are learned for one set of removed nodes at a time; here one set of constants serves
-all circuits: they minimise
+hurt least. Here one set of constants serves discovery and, unless they are learned anew for each circuit
+(`retrained.py`), evaluation: they minimise
 
     E over pairs, shares r in (0, 1), and sets of nodes kept with probability r  of  KL(N || C)
 
@@ -13,7 +13,7 @@ constants are no better on the training pairs; both numbers are said.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,8 +21,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from harness_circuits.ablation.ablations import ABLATIONS, Ablation, AblationKind, Training
+from harness_circuits.ablation.constants import Constants, tensors_of
 from harness_circuits.ablation.mean import Mean, recorded_means
 from harness_circuits.ablation.means import mapped
+from harness_circuits.ablation.retrained import Retrained
+from harness_circuits.ablation.stored import stored
 from harness_circuits.machine.progress import progress
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
@@ -44,7 +47,9 @@ class Optimal(Mean):
 
 def _make(training: Training) -> Ablation:
     (means,) = recorded_means(training, Optimal.name, positional=False).means().values()
-    return Optimal(_learned(training, means))
+    path = training.file({"steps": STEPS, "rate": RATE, "checks": CHECKS, "seed": SEED})
+    constants = stored(path, training.model.device, lambda: _learned(training, means))
+    return Retrained(constants, training) if training.retrain_steps else Optimal(constants)
 
 
 @dataclass(frozen=True)
@@ -80,47 +85,23 @@ class _RemovedRun(NativeRun):
 
 def _learned(training: Training, means: Outputs) -> Outputs:
     """Constants from means."""
-    wide = mapped(means, lambda x: x.to(torch.promote_types(x.dtype, torch.float32)))
-    offsets = mapped(wide, lambda x: torch.zeros_like(x).requires_grad_())
-    scales = mapped(wide, lambda x: x.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-6))
-    leaves = _tensors(offsets)
-    optimiser = torch.optim.Adam(leaves, lr=RATE)
-    data, ranks = _Data(training), training.ranks
+    constants, data = Constants(means, RATE), _Data(training)
     with progress(STEPS, "learning constants", "steps") as bar, training.model.tells(bar.alive):
         for step in range(STEPS):
-            loss = data.loss(step % len(training.batches), step, _moved(wide, offsets, scales))
-            found = torch.autograd.grad(loss, leaves, allow_unused=True)
-            for leaf, gradient in zip(leaves, found, strict=True):
-                own = torch.zeros_like(leaf) if gradient is None else gradient
-                leaf.grad = ranks.sum_(own)
-            optimiser.step()
+            loss = data.loss(step % len(training.batches), step, constants.now())
+            constants.change(loss, training.ranks)
             bar.advance(1)
     with torch.no_grad():
-        learned = _moved(wide, offsets, scales)
-        before, after = data.compare(wide), data.compare(learned)
+        learned = constants.now()
+        before, after = data.compare(constants.start), data.compare(learned)
     logger.info(
         "ablation=optimal: mean divergence of random circuits from the model %.4g, with means %.4g%s.",
         after,
         before,
         "" if after < before else ": the means are taken",
     )
-    return mapped(
-        learned if after < before else wide, lambda x: x.detach().to(training.model.dtype)
-    )
-
-
-def _moved(means: Outputs, offsets: Outputs, scales: Outputs) -> Outputs:
-    parts = zip(_tensors(means), _tensors(offsets), _tensors(scales), strict=True)
-    return _outputs([mean + offset * scale for mean, offset, scale in parts])
-
-
-def _tensors(outputs: Outputs) -> list[Tensor]:
-    return [outputs.embedded, *outputs.mixed, *outputs.mlp]
-
-
-def _outputs(tensors: Sequence[Tensor]) -> Outputs:
-    half = (len(tensors) + 1) // 2
-    return Outputs(tensors[0], list(tensors[1:half]), list(tensors[half:]))
+    taken = learned if after < before else constants.start
+    return mapped(taken, lambda x: x.detach().to(training.model.dtype))
 
 
 class _Data:
@@ -146,7 +127,7 @@ class _Data:
         kept = (torch.rand((n, model.graph.n_src), generator=generator) < share).to(model.device)
         own = torch.arange(ranks.rank, n, ranks.size)
         if not len(own):
-            return torch.stack([x.sum() * 0 for x in _tensors(constants)]).sum()
+            return torch.stack([x.sum() * 0 for x in tensors_of(constants)]).sum()
         inputs = batch.clean.rows(own)
         like = constants.embedded.to(model.dtype)
         positions = model.position_embedding(inputs, like)
@@ -172,6 +153,7 @@ ABLATIONS.register(Optimal.name, also=("OA", "optimal-ablation"))(
         needs_training=True,
         why_pairs="pairs that its constants are learned on",
         hidden=False,
+        learned=True,
         description="a constant that is learned so that the loss of nodes hurts least",
     )
 )

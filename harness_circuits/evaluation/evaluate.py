@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness_circuits.ablation import ABLATIONS, Ablation
+from harness_circuits.ablation.retrained import Retrained
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
@@ -139,7 +140,8 @@ def evaluate_by_metrics(
         batches: Evaluation pairs.
         circuits: Circuits over the model's graph.
         metrics: What the same runs are measured by.
-        ablation: What replaces everything outside a circuit.
+        ablation: What replaces everything outside a circuit; constants that are learned anew for each
+            are, for all of them, before anything is run.
         ranks: The processes that share the batches; each gets the values of all.
         direction: Which way circuits are run (`DIRECTIONS`).
 
@@ -153,12 +155,13 @@ def evaluate_by_metrics(
     distinct, which = _distinct(circuits, model)
     distinct = circuits_to_run(distinct, direction)
     model = model.at(distinct[-1].space.level)
+    each = ablation.for_each(distinct) if isinstance(ablation, Retrained) else [ablation]
     order = [index for batch in batches for index in batch.indices]
     own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
     n_own = sum(len(batches[at]) for at in own)
     with progress(n_own, "evaluation", "pairs") as bar, model.tells(bar.alive):
         for at in own:
-            how = metrics, ablation, direction
+            how = metrics, each, direction
             found[at] = _evaluate_batch(model, batches[at], distinct, *how)
             bar.advance(len(batches[at]))
     for others in ranks.gather(found):
@@ -206,17 +209,16 @@ def _evaluate_batch(
     batch: Batch,
     distinct: Sequence[Circuit],
     metrics: Sequence[Metric],
-    ablation: Ablation,
+    ablations: Sequence[Ablation],
     direction: str,
 ) -> _Part:
-    if ABLATIONS.get(ablation.name).follows_corrupted:
+    if ABLATIONS.get(ablations[0].name).follows_corrupted:
         batch = behind_shared_prefix(model, batch)
     clean = model.forward(batch.clean)
     run = batch_to_run(batch, direction)
     whole = clean if run is batch else model.forward(run.clean)
-    stream = AblatedStream(model, run.clean, ablation.replacement(model, run))
     values, hits = [], []
-    for logits in _logits(model, distinct, run, stream, whole):
+    for logits in _logits(model, distinct, run, ablations, whole):
         _check_finite(logits, model, batch)
         values.append([_numpy(metric(logits, batch, clean)) for metric in metrics])
         hits.append(_numpy(accuracy(logits, batch)))
@@ -245,14 +247,23 @@ def _logits(
     model: CircuitModel,
     circuits: Sequence[Circuit],
     batch: Batch,
-    stream: AblatedStream,
+    ablations: Sequence[Ablation],
     whole: Tensor,
 ) -> Iterator[Float[Tensor, "batch read vocab"]]:
-    """Logits of one circuit after the other, as many side by side as there is room for."""
-    for first in range(0, len(circuits), batch.at_once):
-        some = circuits[first : first + batch.at_once]
+    """Logits of one circuit after the other, as many side by side as there is room for.
+
+    There is one ablation for all of them, or one for each, which then runs by itself.
+    """
+    shared = len(ablations) == 1
+    at_once = batch.at_once if shared else 1
+    stream = None
+    for first in range(0, len(circuits), at_once):
+        some = circuits[first : first + at_once]
         is_full = [circuit.n_kept == circuit.space.n_units for circuit in some]
         run = [circuit for circuit, full in zip(some, is_full, strict=True) if not full]
+        if stream is None or not shared:
+            replacement = ablations[0 if shared else first].replacement(model, batch)
+            stream = AblatedStream(model, batch.clean, replacement)
         found = iter(run_circuits(model, run, batch.clean, stream) if run else ())
         yield from (whole if full else next(found) for full in is_full)
 

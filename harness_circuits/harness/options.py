@@ -27,7 +27,7 @@ from harness_circuits.registry import unknown_name
 from harness_circuits.settings import Settings
 
 DISCOVER = "discover:"
-LEARNING = "learning"  # folder among the artifacts that learned masks are kept in
+LEARNING = "learning"  # folder among the artifacts that learned masks and constants are kept in
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Options:
 
         `ablation=` is what tasks without pairs run with.
         """
-        return replace(self.settings, ablation="patching")
+        return replace(self.settings, ablation="patching", retrain_steps=0)
 
     def check_ordinary_ablation(self) -> None:
         """Make sure that the ablation is defined for tasks without pairs, and no spans are wanted.

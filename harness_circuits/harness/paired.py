@@ -18,7 +18,7 @@ from harness_circuits.evaluation.strongest import strongest_units
 from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
 from harness_circuits.harness.circuit_argument import NamedCircuit, scorer_in_force
-from harness_circuits.harness.options import Options, check_with_pairs
+from harness_circuits.harness.options import LEARNING, Options, check_with_pairs
 from harness_circuits.harness.processes import all_documents, check_prompts, check_scorer
 from harness_circuits.harness.responses import ScoredChoice
 from harness_circuits.harness.task import CircuitTask
@@ -119,6 +119,7 @@ class PairedTasks:
             task=name,
             given=self.circuit.given,
             ranks=self.ranks,
+            folder=None if self.artifacts is None else self.artifacts / LEARNING,
         )
 
     def answers(self, prepared: Prepared) -> Sequence[Any]:

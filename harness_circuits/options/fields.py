@@ -70,6 +70,12 @@ class SettingsFields:
     mean_over: str = setting(
         Choice(("clean", "corrupted")), "clean", "side of the training pairs that means are over"
     )
+    retrain_steps: int = setting(
+        Whole(0, 100_000),
+        0,
+        "steps that ablation=optimal learns anew by for each circuit evaluated; 0: shared constants",
+        names_the_run=True,
+    )
     selection: str = setting(
         Name("a selector's name"), "top-n", "how circuits are chosen by scores", names_the_run=True
     )

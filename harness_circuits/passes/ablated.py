@@ -59,7 +59,8 @@ class AblatedStream:
         Args:
             model: The model.
             inputs: The inputs.
-            replacement: What replaces every source's output.
+            replacement: What replaces every source's output; the stream is differentiable in it where
+                it is being learned.
             room: Memory of earlier streams, to use again.
         """
         self.model = model
@@ -72,7 +73,8 @@ class AblatedStream:
         embedded = replacement.embedded
         x = embedded + model.position_embedding(inputs, embedded)
         x = x.expand(x.shape[0], self.n_pos, -1)
-        with torch.no_grad():
+        learned = torch.is_grad_enabled() and embedded.requires_grad
+        with torch.set_grad_enabled(learned):
             for index, layer in enumerate(model.layers):
                 self.block_in.append(x)
                 self.attention.append(layer.attention_sum(replacement.mixed[index]))
@@ -84,6 +86,11 @@ class AblatedStream:
         self._projected: dict[int, dict[str, Tensor]] = {}
         self.room = Room() if room is None else room
         self._others: list[AblatedStream] = []
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether what replaces outputs is being learned."""
+        return self.final.requires_grad
 
     def projected(self, index: int, kind: str) -> Float[Tensor, "batch pos head d_head"]:
         """Queries, keys or values of the ablated stream, one per destination of the graph."""

@@ -13,7 +13,8 @@ have gone backward. That order is kept by a token which every reader takes from 
 it, and every source from the one before: autograd hands it back only when all of its takers are done.
 
 In post-norm models a layer's heads are mixed first and normalised together, for each destination anew,
-as in the run of a circuit.
+as in the run of a circuit. The ablated stream, and what a post-norm is given and gives in it, take
+gradients too, for ablations that are being learned.
 """
 
 from __future__ import annotations
@@ -65,11 +66,23 @@ class _Store:
         found = [(layer, self.graph.head_slice(layer)) for layer in self.normed]
         return [(layer, heads) for layer, heads in found if heads.stop <= n_seen]
 
+    def normed_stream(self, n_seen: int) -> list[Residual]:
+        """What the post-norms of these layers are given and give in the ablated stream."""
+        layers = [layer for layer, _ in self.normed_heads(n_seen)]
+        return [
+            x[layer] for x in (self.stream.attention, self.stream.attention_out) for layer in layers
+        ]
+
     def before_norm(self, layer: int, mask: Float[Tensor, "head dst"]) -> Rows:
         """What a layer's post-norm is given for each destination."""
-        raw = self.stream.batched(self.stream.attention[layer]).flatten(0, 1)
+        raw = self.stream.batched(self.stream.attention[layer].detach()).flatten(0, 1)
         heads = self.graph.head_slice(layer)
         return raw + _mixed(mask, self.differences[heads])
+
+    def of_stream(self, rows: Rows, like: Residual) -> Residual:
+        """A gradient of all destinations' rows, added up for a tensor of the ablated stream."""
+        total = rows.sum(0).view(self.stream.n_batch, self.stream.n_pos, -1)
+        return (total if like.shape[0] > 1 else total.sum(0, keepdim=True)).to(like.dtype)
 
     def after_norm(self, layer: int, rows: Rows) -> Rows:
         """What it gives."""
@@ -103,11 +116,12 @@ class _Read(torch.autograd.Function):
         ctx: Any,
         token: Tensor,
         mask: Float[Tensor, "src dst"],
-        store: _Store,
         base: Residual,
+        store: _Store,
         n_seen: int,
+        *normed: Residual,
     ) -> Rows:
-        ctx.save_for_backward(mask)
+        ctx.save_for_backward(mask, base, *normed)
         ctx.store, ctx.n_seen = store, n_seen
         seen = mask[:n_seen]
         flat = store.stream.batched(base).reshape(1, -1).to(mask.dtype)
@@ -122,20 +136,29 @@ class _Read(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Rows) -> tuple[Any, ...]:
-        (mask,) = ctx.saved_tensors
+        mask, base, *normed = ctx.saved_tensors
         store, n_seen = ctx.store, ctx.n_seen
+        masked, learned = ctx.needs_input_grad[1:3]
         seen, out = mask[:n_seen], torch.zeros_like(mask)
         flat = gradient.flatten(1)
-        out[:n_seen] = store.linear(store.differences[:n_seen].flatten(1) @ flat.T)
+        if masked:
+            out[:n_seen] = store.linear(store.differences[:n_seen].flatten(1) @ flat.T)
         store.gradients[:n_seen].flatten(1).addmm_(store.linear(seen), flat)
+        given: list[Tensor] = []
         for layer, heads in store.normed_heads(n_seen):
             with torch.enable_grad():
                 before = store.before_norm(layer, seen[heads]).detach().requires_grad_()
                 after = store.after_norm(layer, before)
             (inner,) = torch.autograd.grad(after, before, gradient)
-            out[heads] = store.differences[heads].flatten(1) @ inner.flatten(1).T
+            if masked:
+                out[heads] = store.differences[heads].flatten(1) @ inner.flatten(1).T
             store.gradients[heads].flatten(1).addmm_(seen[heads], inner.flatten(1))
-        return gradient.new_zeros(()), out, None, None, None
+            if learned:
+                given.append(store.of_stream(inner, normed[len(given)]))
+        own = store.of_stream(gradient, base) if learned else None
+        gave = [-store.of_stream(gradient, x) for x in normed[len(given) :]] if learned else []
+        of_normed = [*given, *gave] if learned else [None] * len(normed)
+        return gradient.new_zeros(()), out if masked else None, own, None, None, *of_normed
 
 
 def _mixed(mask: Float[Tensor, "src dst"], differences: Float[Tensor, "src token model"]) -> Rows:
@@ -195,7 +218,8 @@ class MaskedEdges:
 
     def _read(self, block: int, first: int, base: Residual) -> Float[Tensor, "dst batch pos model"]:
         n_seen = int(self.graph.n_visible[first])
-        how = self._token, self._blocks[block], self._store, base, n_seen
-        rows: Tensor = _Read.apply(*how)  # type: ignore[no-untyped-call]
+        how = self._token, self._blocks[block], base, self._store, n_seen
+        normed = self._store.normed_stream(n_seen)
+        rows: Tensor = _Read.apply(*how, *normed)  # type: ignore[no-untyped-call]
         shape = (self.stream.n_batch, self.stream.n_pos)
         return rows.unflatten(1, shape).to(self.model.dtype)

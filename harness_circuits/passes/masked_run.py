@@ -33,7 +33,7 @@ def run_masked(
     inputs: Inputs,
     stream: AblatedStream,
 ) -> Float[Tensor, "batch read vocab"]:
-    """Logits of a soft circuit, differentiable in its mask.
+    """Logits of a soft circuit, differentiable in its mask, and in outputs' replacements.
 
     Args:
         model: The model.
@@ -41,7 +41,7 @@ def run_masked(
             `mlp-neuron` [layer, d_mlp].
         mask: z of every unit, from 0 (replaced) to 1 (kept), in any floating dtype.
         inputs: The clean prompts.
-        stream: The fully ablated run of the same prompts.
+        stream: The fully ablated run of the same prompts; one that is being learned takes gradients too.
     """
     if level == HIDDEN_UNITS:
         run = HiddenRun(model, mask.to(model.sum_dtype)[None], stream.replacement)
@@ -61,7 +61,7 @@ def run_masked(
         mixer.add_mlp(index, layer.mlp_out(mixer.mlp_input(index)))
         return mixer.final() if index == model.graph.n_layers - 1 else x
 
-    with torch.set_grad_enabled(mask.requires_grad):
+    with torch.set_grad_enabled(mask.requires_grad or stream.is_learned):
         return model.forward(inputs, function)
 
 

@@ -32,6 +32,9 @@
                          units, nodes: [{unit, score, known}], known: name of a known circuit, or null}
       evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed; absent
                          where nothing was asked for, as is `evidence_seconds`
+      retrained          with `retrain_steps`, of every circuit that constants were learned for {kept,
+                         shared, retrained}: units, and the divergence from the model on training pairs
+                         with shared constants and with its own
       curves.RANKING     sizes; one number per size each: faithfulness, ci95_low, ci95_high,
                          accuracy, kept, edges; over spans `everywhere`, of circuits without spans and
                          as many contributions; with null circuits `null`, with resamples `stability`;

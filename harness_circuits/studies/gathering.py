@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
@@ -49,8 +50,10 @@ def variations(settings: Settings) -> dict[str, Settings]:
         own = {**settings.method_options, **steps}
         found[f"ig_steps={steps['ig_steps']}"] = replace(settings, method_options=own)
     for name in method.ablations:
-        if name not in (settings.ablation, "optimal") and not settings.published:
-            found[f"ablation={name}"] = replace(settings, ablation=name, direction=NOISING)
+        if name == settings.ablation or ABLATIONS.get(name).learned or settings.published:
+            continue
+        own = {"ablation": name, "retrain_steps": 0, "direction": NOISING}
+        found[f"ablation={name}"] = replace(settings, **own)
     return found
 
 

@@ -57,7 +57,7 @@ AXES = (
     Axis("tasks", "task", "task", ()),
     Axis("methods", "method", "method", (Settings.method,), _options(METHODS)),
     Axis("levels", "level", "level", (Settings.level,)),
-    Axis("ablations", "ablation", "ablation", (Settings.ablation,), ("mean_over",)),
+    Axis("ablations", "ablation", "ablation", (Settings.ablation,), ("mean_over", "retrain_steps")),
     Axis("selectors", "selector", "selection", (Settings.selection,), _options(SELECTORS)),
     Axis("sizes", "sizes", "sizes", (Settings.sizes,)),
     Axis("seeds", "seed", "seed", (Settings.seed,)),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness_circuits.ablation.retrained import retraining_passes
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
@@ -73,6 +74,8 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     circuit = CIRCUIT.get(settings.level, OTHER_CIRCUIT)
     passes += task.n_evaluation * (2 + circuit * circuits)
     passes += circuit * trial_runs(settings, n_training)
+    if settings.retrain_steps:
+        passes += circuits * retraining_passes(settings.retrain_steps, n_training)
     behind = task.behind if settings.ablation == "patching" else 1.0
     tokens = max(1.0, task.characters * behind / CHARACTERS_PER_TOKEN)
     return 2.0 * size.n_parameters * tokens * passes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.masked_run import run_masked
+from harness_circuits.passes.native import Outputs
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
 
@@ -36,6 +38,48 @@ def random_mask(space: ScoreSpace, seed: int = 0) -> Tensor:
 
 def patched_stream(model: CircuitModel, batch: Batch) -> AblatedStream:
     return AblatedStream(model, batch.clean, Patching().replacement(model, batch))
+
+
+def constants_of(model: CircuitModel) -> list[Tensor]:
+    """A random constant for the input, every head and every MLP, in the order of `Outputs`."""
+    graph, random = model.graph, torch.Generator().manual_seed(5)
+    heads = (1, 1, graph.n_heads, model.layers[0].d_head)
+    shapes = [(1, 1, graph.d_model), *[heads] * graph.n_layers]
+    shapes += [(1, 1, graph.d_model)] * graph.n_layers
+    made = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes]
+    return [x.requires_grad_() for x in made]
+
+
+def outputs_by_source(model: CircuitModel, constants: list[Tensor], shape: Any) -> Tensor:
+    """What each source puts out, [src, batch, pos, model], as the reference has it."""
+    embedded, n = constants[0][0, 0], model.graph.n_layers
+    rows = [embedded]
+    for index, layer in enumerate(model.layers):
+        mixed, mlp = constants[1 + index][0, 0], constants[1 + n + index][0, 0]
+        rows += [*torch.einsum("hd,hdm->hm", mixed, layer.w_o), mlp]
+    return torch.stack(rows)[:, None, None].expand(-1, *shape, -1)
+
+
+@pytest.mark.parametrize("level", GRAPH_LEVELS)
+def test_constants_that_replace_outputs_take_gradients(case: Case, level: Level) -> None:
+    model, inputs = case.model, case.batch.clean
+    space, n = ScoreSpace(model.graph, level), model.graph.n_layers
+    constants = constants_of(model)
+    wide = [x.expand(1, inputs.ids.shape[1], *x.shape[2:]) for x in constants]
+    stream = AblatedStream(model, inputs, Outputs(wide[0], wide[1 : n + 1], wide[n + 1 :]))
+    assert stream.is_learned
+    mask = random_mask(space)
+    got = run_masked(model, level, mask, inputs, stream)
+    direction = torch.randn(got.shape, generator=torch.Generator().manual_seed(1), dtype=got.dtype)
+    found = torch.autograd.grad(got, constants, direction)
+    replacement = outputs_by_source(model, constants, inputs.ids.shape)
+    wanted = case.reference.run(inputs.ids, 1 - mask.nan_to_num(1), replacement)[0]
+    expected = torch.autograd.grad(wanted, constants, direction[:, 0])
+    torch.testing.assert_close(got[:, 0], wanted, rtol=0, atol=1e-9)
+    largest = max(float(x.abs().max()) for x in expected)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9 * max(1.0, largest))
+    assert largest > 1e-3
 
 
 @pytest.mark.parametrize("level", GRAPH_LEVELS)

@@ -9,16 +9,13 @@ and options, level, ablation, metric, model and its weights, training pairs, ver
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness_circuits import __version__
 from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution.job import Job
 from harness_circuits.circuits.scores import Scores
@@ -26,7 +23,7 @@ from harness_circuits.errors import CircuitFileError, OptionError
 from harness_circuits.formats import write_scores
 from harness_circuits.machine.files import check_writable, write_atomically
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.models.fingerprint import loaded_fingerprint
+from harness_circuits.passes.run_identity import run_identity
 
 
 class Checkpoint:
@@ -86,24 +83,16 @@ class Checkpoint:
 
 def _identity(job: Job, method: str, options: Mapping[str, Any]) -> str:
     """A hash of everything that the numbers depend on."""
-    model = job.model
     facts = {
         "method": method,
         "options": {k: v for k, v in options.items() if k != "checkpoint"},
         "level": job.level,
         "ablation": job.ablation.name,
         "metric": next((n for n in METRICS if METRICS.get(n) is job.metric), "its own"),
-        "model": [model.name, str(model.dtype), model.graph.to_dict()],
-        "weights": loaded_fingerprint(model.hf),
         "ranks": job.ranks.size,
-        "version": __version__,
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    for batch in job.batches:
-        tokens = batch.clean.ids, batch.corrupted.ids, batch.answers.tokens, batch.answers.correct
-        for tensor in tokens:
-            digest.update(tensor.numpy().tobytes())
+    replaced = b""
     if not ABLATIONS.get(job.ablation.name).follows_corrupted:  # means, and of which side
-        last = job.ablation.replacement(model, job.batches[0]).mlp[-1]
-        digest.update(last.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+        last = job.ablation.replacement(job.model, job.batches[0]).mlp[-1]
+        replaced = last.detach().float().cpu().numpy().tobytes()
+    return run_identity(job.model, job.batches, facts, replaced)
