@@ -52,7 +52,7 @@ CASES = {
     "smollm2-ioi": Case(),
     "ioi": Case(task="ioi_circuit", n_pairs=100),
     "greater-than": Case(task="greater_than_circuit", n_pairs=100, metric="prob_diff"),
-    "docstring": Case(task="docstring_circuit", n_pairs=60),
+    "docstring": Case(task="docstring_circuit", n_pairs=24),
     "gpt2-small": gpt2(12, 12, 768),
     "gpt2-small-256-tokens": gpt2(12, 12, 768, n_pairs=4, n_tokens=256),
     "gpt2-4x-edges": gpt2(24, 12, 768, n_pairs=20),

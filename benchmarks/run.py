@@ -4,7 +4,7 @@
     python -m benchmarks.run --quick         one small random model; under three minutes
     python -m benchmarks.run --quick --check exit code 1 where a ratio is far over its usual value
     python -m benchmarks.run --device cuda --dtype bfloat16   the same on a GPU
-    python -m benchmarks.run --json FILE     the same numbers as JSON
+    python -m benchmarks.run --json FILE     the same numbers as JSON, written after each measurement
 
 Ratios are between CPU times (on a GPU, wall times) of one process, where plain passes and ours take
 turns. Every measurement has a process of its own.
@@ -17,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +58,28 @@ def measure(threads: int, module: str = "benchmarks.child", **request: Any) -> d
     return answer
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All measurements that were asked for."""
+def run(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """All measurements that were asked for; what there is, after each of them."""
     threads, repeats = arguments.threads, arguments.repeats
     cases = ["quick"] if arguments.quick else arguments.cases or ALL_CASES
     if not arguments.quick and not arguments.cases and not arguments.no_scaling:
         cases = [*cases, *SCALING]
-    found: dict[str, Any] = {"machine": measure(threads, kind="machine"), "threads": threads}
     place = {"device": arguments.device, "dtype": arguments.dtype}
-    found |= place
-    found["times"] = {
-        case: measure(threads, kind="times", case=case, repeats=repeats, **place) for case in cases
-    }
-    found["llama"] = measure(threads, kind="llama")
+    found: dict[str, Any] = {"machine": measure(threads, kind="machine"), "threads": threads}
+    found |= {**place, "times": {}, "llama": measure(threads, kind="llama"), "memory": []}
+    for case in cases:
+        how = {"case": case, "repeats": repeats, **place}
+        found["times"][case] = measure(threads, kind="times", **how)
+        yield found
     memory = [("quick", "EAP-IG-inputs", 256 * MIB)] if arguments.quick else MEASURED_MEMORY
-    memory = [] if arguments.cases else memory
-    found["memory"] = [
-        {"case": case, "stage": stage}
-        | measure(threads, kind="peak", case=case, stage=stage, max_memory=bound, **place)
-        for case, stage, bound in memory
-    ]
+    for case, stage, bound in [] if arguments.cases else memory:
+        how = {"case": case, "stage": stage, "max_memory": bound, **place}
+        peak = measure(threads, kind="peak", **how)
+        found["memory"].append({"case": case, "stage": stage, **peak})
+        yield found
     if not arguments.quick and not arguments.cases and arguments.device == "cpu":
         found["end_to_end"] = measure(threads, kind="end to end")
-    return found
+        yield found
 
 
 def show(found: dict[str, Any]) -> str:
@@ -121,10 +121,10 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the best one counts")
     parser.add_argument("--no-scaling", action="store_true", help="leave out cost against size")
     arguments = parser.parse_args()
-    found = run(arguments)
+    for found in run(arguments):
+        if arguments.json:
+            arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     print(show(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     problems = check(found) if arguments.check else []
     for problem in problems:
         print(problem, file=sys.stderr)
