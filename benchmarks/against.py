@@ -2,9 +2,9 @@
 
     python -m benchmarks.against 19738ec                     the default job, start to finish
     python -m benchmarks.against 644722a --rounds 3          the smallest of three rounds each
-    python -m benchmarks.against 19738ec -- --limit 20 --model_args n_discovery=20
+    python -m benchmarks.against 19738ec --task sva_circuit -- --limit 20 --model_args n_discovery=20
 
-What follows `--` goes to `lm_eval --model circuit --tasks ioi_circuit`. The commit is checked out into
+What follows `--` goes to `lm_eval --model circuit --tasks TASK`. The commit is checked out into
 a folder of its own, which is removed afterwards; both runs use the environment of this process, so that
 only this package differs. CPU time is what the system counted for the finished process and its children,
 imports and loading included; seconds of a stage are those that the results file of the run has.
@@ -24,7 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-JOB = ("--model", "circuit", "--tasks", "ioi_circuit", "--device", "cpu")
+JOB = ("--model", "circuit", "--device", "cpu")
+AREAS = ("cpr", "cmd")
 STAGES = ("load", "discovery", "evaluation")
 Run = dict[str, float]
 
@@ -46,8 +47,8 @@ def checked_out(commit: str) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def run(tree: Path, threads: int, more: Sequence[str]) -> Run:
-    """CPU seconds, wall seconds of the stages and areas of one run of the package in `tree`.
+def run(tree: Path, task: str, threads: int, more: Sequence[str]) -> Run:
+    """CPU seconds, wall seconds of the stages and areas of a task's run by the package in `tree`.
 
     Raises:
         subprocess.CalledProcessError: The run failed; its messages are on stderr.
@@ -56,19 +57,20 @@ def run(tree: Path, threads: int, more: Sequence[str]) -> Run:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[name] = str(threads)
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "lm_eval", *JOB, "--output_path", out, *more]
+        command = [sys.executable, "-m", "lm_eval", *JOB, "--tasks", task, "--output_path", out]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, check=True)
+        quiet = {"env": environment, "stdout": subprocess.DEVNULL}
+        subprocess.run([*command, *more], cwd=tree, check=True, **quiet)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         (file,) = Path(out).rglob("results_*.json")
         data = json.loads(file.read_text())
-    task = data["config"]["circuit"]["tasks"]["ioi_circuit"]
-    task["load_seconds"] = data["config"]["circuit"]["load_seconds"]
-    areas = data["results"]["ioi_circuit"]
+    facts = data["config"]["circuit"]["tasks"][task]
+    facts["load_seconds"] = data["config"]["circuit"]["load_seconds"]
+    areas = data["results"][task]
     return {
         "CPU": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        **{stage: float(task[f"{stage}_seconds"]) for stage in STAGES},
-        **{name: float(areas[f"{name},none"]) for name in ("cpr", "cmd")},
+        **{stage: float(facts[f"{stage}_seconds"]) for stage in STAGES},
+        **{area: float(areas[f"{area},none"]) for area in AREAS},
     }
 
 
@@ -77,7 +79,7 @@ def table(commit: str, before: Sequence[Run], now: Sequence[Run]) -> str:
     rows = [f"| | {commit} | this tree | ratio |", "|---|---|---|---|"]
     for name in before[0]:
         old, new = min(found[name] for found in before), min(found[name] for found in now)
-        if name in ("cpr", "cmd"):
+        if name in AREAS:
             rows.append(f"| {name} | {old:.6f} | {new:.6f} | |")
         else:
             unit = "CPU s, start to finish" if name == "CPU" else f"{name}, wall s"
@@ -90,6 +92,7 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("commit", help="what to compare with")
+    parser.add_argument("--task", default="ioi_circuit")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     mine = sys.argv[1:]
@@ -99,7 +102,7 @@ def main() -> int:
     with checked_out(arguments.commit) as earlier:
         for number in range(arguments.rounds):
             for tree, runs in zip((earlier, ROOT), found, strict=True):
-                runs.append(run(tree, arguments.threads, more))
+                runs.append(run(tree, arguments.task, arguments.threads, more))
                 print(f"round {number + 1}: {runs[-1]}", file=sys.stderr, flush=True)
     print(table(arguments.commit, *found))
     return 0
