@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from harness_circuits.ablation import ABLATIONS
@@ -33,15 +34,17 @@ from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair, Pairs
 from harness_circuits.records.run import CurveRecord
+from harness_circuits.records.transfer import Transfer
 from harness_circuits.report.findings import Faithfulness
 from harness_circuits.selection import select as select_counts
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.bootstrap import Interval
 from harness_circuits.studies.trials import Trials
-from harness_circuits.sweep.transfer import TaskPairs, Transfer
+from harness_circuits.sweep.transfer import TaskPairs
 from harness_circuits.sweep.transfer import transfer as transfer_between
 from harness_circuits.task_data.fit import Fit
 
@@ -193,6 +196,7 @@ def faithfulness(
 def transfer(
     model: CircuitModel,
     tasks: Mapping[str, tuple[Sequence[Pair], Sequence[Pair]]],
+    folder: str | Path | None = None,
     **options: Any,
 ) -> Transfer:
     """Discover a circuit on each of several tasks and evaluate all of them on all tasks.
@@ -200,6 +204,7 @@ def transfer(
     Args:
         model: From `load_model`.
         tasks: By name, training and evaluation pairs.
+        folder: Where discoveries and values are kept as they come: the same call goes on from there.
         **options: As in `--model_args`: `method`, `sizes`, `ranking`, `null_circuits`, ...
 
     Returns:
@@ -213,7 +218,8 @@ def transfer(
     pairs = [
         TaskPairs(name, *both, settings.metric or "logit_diff") for name, both in tasks.items()
     ]
-    return transfer_between(model, pairs, settings, logger.info)
+    kept = None if folder is None else read_path(folder, "folder", "a folder")
+    return transfer_between(model, pairs, settings, logger.info, kept)
 
 
 def _check_given(model: Any, pairs: Any, what: str) -> None:

@@ -30,7 +30,7 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
             leaderboard_markdown,
             make_leaderboard,
         )
-    reading = read_runs(options.results)
+    reading = read_runs(options.results, transfers=True)
     notes: list[str] = []
     board = make_leaderboard(newest(tell_apart(reading.runs), notes))
     for line in (*reading.left_out, *(f"left out {note}" for note in notes)):
@@ -39,7 +39,7 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
     files = {
         "leaderboard.md": clean_lines(leaderboard_markdown(board, left_out)),
         "leaderboard.csv": leaderboard_csv(board),
-        "leaderboard.html": leaderboard_page(board, left_out),
+        "leaderboard.html": leaderboard_page(board, left_out, [t for _, t in reading.transfers]),
     }
     written = {options.output / name: text.encode() for name, text in files.items()}
     write_together(written)

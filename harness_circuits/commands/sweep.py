@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness_circuits.commands.parser import CommandParser, of_kind, text_argument
 from harness_circuits.errors import OptionError
-from harness_circuits.machine.interrupts import Interrupted, ended_by_signals, in_order
+from harness_circuits.machine.interrupts import GO_ON, Interrupted, ended_by_signals, in_order
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.options.kinds import Number, Whole
 from harness_circuits.sweep.config import read_config
@@ -46,7 +46,6 @@ Start the same command again to go on after an interruption; cells with a result
 Exit codes: 0, all cells have a result (or another sweep is at them); 1, some failed; 130, Ctrl-C;
 143, SIGTERM.
 """
-GO_ON = "interrupted; start the same command again to go on"
 SHARE = of_kind(Number(0, 1_000_000, texts=True))
 SECONDS_ARGUMENT = of_kind(Number(1, 10**9, texts=True))
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from itertools import groupby, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness_circuits.commands.parser import CommandParser, text_argument
@@ -15,12 +16,13 @@ from harness_circuits.harness.task import CircuitTask
 from harness_circuits.harness.task_lookup import task_manager
 from harness_circuits.loading.load import load_model
 from harness_circuits.machine.files import write_together
+from harness_circuits.machine.interrupts import GO_ON, ended_by_signals
 from harness_circuits.machine.outgoing import clean, clean_lines, path_part
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.report.extras import needs_report
-from harness_circuits.report.transfer import transfer_figure, transfer_markdown
+from harness_circuits.report.transfer import transfer_markdown
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import SweepConfig, read_config
@@ -30,7 +32,7 @@ from harness_circuits.sweep.transfer import TaskPairs, transfer
 from harness_circuits.task_data.scorer import Scorer
 
 if TYPE_CHECKING:
-    from harness_circuits.sweep.transfer import Transfer
+    from harness_circuits.records.transfer import Transfer
 
 EPILOG = """
 a transfer.yaml, which is a sweep.yaml (docs/sweeps.md) with two tasks or more:
@@ -41,7 +43,8 @@ a transfer.yaml, which is a sweep.yaml (docs/sweeps.md) with two tasks or more:
   limit: 50
 
 All cells that differ in nothing but the task make one matrix: transfer/NAME.json, .md and .html in the
-results folder.
+results folder. Discoveries and evaluations are kept in transfer/NAME as they come: start the same command
+again to go on after an interruption.
 """
 
 
@@ -62,12 +65,12 @@ def transfer_command(arguments: Sequence[str]) -> None:
     config = read_config(options.config)
     groups = matrices(config)
     with needs_report():
-        from harness_circuits.report.page import figure_page
+        from harness_circuits.report.page import transfer_page
     folder = read_path(options.results or config.results, "results") / "transfer"
     for name, cells in groups:
-        found = run(cells, config)
-        page = figure_page(transfer_figure(found), f"Circuits of each task on all: {name}")
-        text = transfer_markdown(found)
+        with ended_by_signals(GO_ON):
+            found = run(cells, config, folder / path_part(name))
+        page, text = transfer_page(found), transfer_markdown(found)
         data = json.dumps(found.to_dict(), indent=2).encode()
         files = {".json": data, ".md": clean_lines(text).encode(), ".html": page.encode()}
         written = {folder / f"{path_part(name)}{end}": content for end, content in files.items()}
@@ -101,8 +104,13 @@ def matrices(config: SweepConfig) -> list[tuple[str, list[Cell]]]:
     return groups
 
 
-def run(cells: Sequence[Cell], config: SweepConfig) -> Transfer:
+def run(cells: Sequence[Cell], config: SweepConfig, folder: Path) -> Transfer:
     """One matrix.
+
+    Args:
+        cells: A cell for each task.
+        config: The sweep.
+        folder: Where what is found is kept as it comes.
 
     Raises:
         CircuitError: The model or a task cannot be used.
@@ -118,7 +126,7 @@ def run(cells: Sequence[Cell], config: SweepConfig) -> Transfer:
     def say(text: str) -> None:
         print(clean(text), file=sys.stderr, flush=True)
 
-    return transfer(model, tasks, settings, say)
+    return transfer(model, tasks, settings, say, folder)
 
 
 def _pairs(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
+GO_ON = "interrupted; start the same command again to go on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BY_SIGNAL = 128  # exit codes of what a signal ended, as the shell has them
 

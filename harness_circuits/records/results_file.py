@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness_circuits.errors import one_line, shown
 from harness_circuits.records import checksum
@@ -23,6 +24,7 @@ from harness_circuits.records.inspect_log import (
     read_log,
 )
 from harness_circuits.records.run import Run
+from harness_circuits.records.transfer import Transfer, is_transfer, read_transfer
 
 EXAMPLES_FILE = "examples.jsonl"
 NAMED, MOST_OF_REASONS = 5, 400  # files that a message names, and characters of its reasons
@@ -40,18 +42,20 @@ class Reading:
         runs: In the order of files and tasks.
         skipped: Files that were refused, with the reason.
         damaged: Those of them that are not just something else, such as results of other models.
+        transfers: Circuits of each task on all tasks, with the files.
     """
 
     runs: tuple[Run, ...]
     skipped: tuple[tuple[Path, str], ...]
     damaged: tuple[Path, ...] = ()
+    transfers: tuple[tuple[Path, Transfer], ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """A line for each file that was refused, and one with counts; nothing if none was."""
         if not self.skipped:
             return ()
-        used = len({run.file for run in self.runs})
+        used = len({run.file for run in self.runs}) + len(self.transfers)
         lines = (f"skipped {path}: {reason}" for path, reason in self.skipped)
         return (*lines, f"{len(self.skipped)} files skipped, {used} used")
 
@@ -73,23 +77,32 @@ def read_results(paths: Iterable[str | Path]) -> Reading:
     runs: list[Run] = []
     skipped: list[tuple[Path, str]] = []
     damaged: list[Path] = []
+    transfers: list[tuple[Path, Transfer]] = []
     for file in files:
         try:
-            runs += read_results_file(file)
+            data = read_log(file)
+            if is_transfer(data):
+                transfers.append((file, read_transfer(data)))
+            else:
+                runs += _runs(file, data)
         except ResultFileError as error:
             skipped.append((file, str(error)))
             damaged += [] if isinstance(error, ForeignFileError) else [file]
-    return Reading(tuple(runs), tuple(skipped), tuple(damaged))
+    return Reading(tuple(runs), tuple(skipped), tuple(damaged), tuple(transfers))
 
 
-def read_runs(paths: Sequence[str | Path]) -> Reading:
+def read_runs(paths: Sequence[str | Path], *, transfers: bool = False) -> Reading:
     """Read results, of which there must be some.
+
+    Args:
+        paths: Files and folders.
+        transfers: Whether circuits of each task on all tasks are results enough.
 
     Raises:
         ResultFileError: A path does not exist, or no file is usable.
     """
     reading = read_results(paths)
-    if not reading.runs:
+    if not reading.runs and not (transfers and reading.transfers):
         raise ResultFileError(
             f"No results of --model circuit in {', '.join(shown(str(path), 100) for path in paths)}"
             f"{_why_none(reading)}. Write some with lm_eval --model circuit "
@@ -123,7 +136,11 @@ def read_results_file(path: Path) -> tuple[Run, ...]:
         ForeignFileError: It is not a results file of `--model circuit`.
         ResultFileError: It is damaged.
     """
-    data = read_log(path)
+    return _runs(path, read_log(path))
+
+
+def _runs(path: Path, data: Any) -> tuple[Run, ...]:
+    """The runs of a file's content."""
     in_log = is_log(data)
     if in_log:
         try:

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: the leaderboard, a circuit, and single figures.
+"""Self-contained HTML pages: the leaderboard, a circuit, and circuits of tasks on other tasks.
 
 Templates escape all text. Data for charts stands in blocks of JSON that no script runs. A content
 security policy allows the page's own scripts, by their hashes, and no network.
@@ -16,16 +16,14 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-import plotly.graph_objects as go
-import plotly.io
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from harness_circuits import __version__
 from harness_circuits.errors import CircuitError
 from harness_circuits.machine.outgoing import clean
 from harness_circuits.records.examples import example_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
+from harness_circuits.records.transfer import Transfer
 from harness_circuits.report.circuit_page import curves_data, page_data
 from harness_circuits.report.circuit_sources import folder_view
 from harness_circuits.report.matrix import matrices
@@ -38,46 +36,53 @@ from harness_circuits.report.table import (
     flat,
     whole_model_texts,
 )
+from harness_circuits.report.transfer import about, faithfulness_texts, title, transfer_view
 
 LEADERBOARD_PAIRS = 5  # of each size; a page of its own has more
 SCRIPTS = {
     "circuit": "circuit.js",
     "alone": "alone.js",
     "table": "table.js",
-    "charts": "charts.js",
+    "heatmap": "heatmap.js",
 }
-THEMES = {"light": "plotly_white", "dark": "plotly_dark"}
 
 
-def leaderboard_page(board: Leaderboard, left_out: Sequence[str] = ()) -> str:
+def leaderboard_page(
+    board: Leaderboard, left_out: Sequence[str] = (), transfers: Sequence[Transfer] = ()
+) -> str:
     """The whole leaderboard as one page.
 
     Args:
         board: Runs and marks.
         left_out: A line for each file or run that is not among them.
+        transfers: Circuits of each task on all tasks, shown behind the tables.
     """
     return _render(
         "leaderboard.html.jinja",
-        ("circuit", "table"),
+        ("circuit", *(["table"] if board.entries else []), *(["heatmap"] if transfers else [])),
         title="Circuit discovery leaderboard",
         board=board,
         matrices=lambda column: matrices(board, column),
         columns=TEXT,
         value_text=lambda value, digits: f"{value:.{digits}f}",
-        views=[_details(entry) for entry in board.entries],
+        views=[*map(_details, board.entries), *map(transfer_view, transfers)],
         left_out=left_out,
         tied_sign=TIED_SIGN,
+        **_of_transfers(transfers, len(board.entries)),
     )
 
 
-def figure_page(figure: go.Figure, title: str) -> str:
-    """One plotly figure as a page."""
-    themes = {
-        name: plotly.io.templates[theme].layout.to_plotly_json() for name, theme in THEMES.items()
-    }
-    charts = [{"drawing": _plain(figure)}]
-    scripts = ("plotly", "charts")
-    return _render("figure.html.jinja", scripts, title=title, charts=charts, themes=themes)
+def transfer_page(found: Transfer) -> str:
+    """Circuits of each task on all tasks, as a page of their own."""
+    values = {"title": "Circuits of each task on all tasks", **_of_transfers([found], 0)}
+    scripts = ("circuit", "heatmap")
+    return _render("transfer.html.jinja", scripts, views=[transfer_view(found)], **values)
+
+
+def _of_transfers(transfers: Sequence[Transfer], first: int) -> dict[str, Any]:
+    """What `transfers.html.jinja` needs; their views begin at number `first`."""
+    ways = {"about": about, "title_of": title, "texts": faithfulness_texts}
+    return {"transfers": transfers, "first": first, **ways}
 
 
 def page_of_circuit(data: Mapping[str, Any], title: str) -> str:
@@ -110,13 +115,6 @@ def _details(entry: Entry) -> dict[str, Any]:
         return curves_data(run.curves) | {"facts": facts, "why_not": why}
 
 
-def _plain(figure: go.Figure) -> dict[str, Any]:
-    """Traces and layout as JSON, without plotly's default template: the page brings its own two."""
-    figure.update_layout(template=None)
-    content: dict[str, Any] = json.loads(figure.to_json(validate=False))
-    return {"data": content["data"], "layout": content["layout"]}
-
-
 def _render(
     template: str, scripts: Sequence[str], *, views: Sequence[Any] = (), **values: Any
 ) -> str:
@@ -125,7 +123,7 @@ def _render(
     The scripts go into it in their order, ECharts and the views for `circuit.js` compressed; the policy
     allows these scripts alone.
     """
-    texts = [get_plotlyjs() if name == "plotly" else _text(SCRIPTS[name]) for name in scripts]
+    texts = [_text(SCRIPTS[name]) for name in scripts]
     packed, allowed = {}, list(texts)
     if views:
         library = _text("echarts/echarts.min.js")

@@ -1,20 +1,15 @@
-"""Transfer matrices as Markdown tables and as heatmaps."""
+"""Transfer matrices as Markdown tables, and as what pages draw heatmaps of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import size_name
-from harness_circuits.report.extras import needs_report
+from harness_circuits.records.transfer import Transfer, TransferMatrix
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
 from harness_circuits.statistics.bootstrap import Interval
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from harness_circuits.sweep.transfer import Transfer, TransferMatrix
 
 
 def transfer_markdown(found: Transfer) -> str:
@@ -39,16 +34,17 @@ def transfer_markdown(found: Transfer) -> str:
 
 
 def _faithfulness(found: Transfer, matrix: TransferMatrix) -> list[list[str]]:
-    rows = []
-    for at, name in enumerate(found.tasks):
-        cells = [escape(name)]
-        for on in range(len(found.tasks)):
-            ends = (side[at][on] for side in (matrix.ci95_low, matrix.ci95_high))
-            text = interval_text(Interval.of(matrix.faithfulness[at][on], *ends), digits=2)
-            random = "" if matrix.random is None else f" ({matrix.random[at][on]:.2f})"
-            cells.append(text + random)
-        rows.append(cells)
-    return rows
+    return [[escape(name), *faithfulness_texts(matrix, at)] for at, name in enumerate(found.tasks)]
+
+
+def faithfulness_texts(matrix: TransferMatrix, row: int) -> list[str]:
+    """One circuit's faithfulness on each task: `0.81 [0.76, 0.86] (0.10)`, random ones in brackets."""
+    texts = []
+    for on, value in enumerate(matrix.faithfulness[row]):
+        ends = (side[row][on] for side in (matrix.ci95_low, matrix.ci95_high))
+        random = "" if matrix.random is None else f" ({matrix.random[row][on]:.2f})"
+        texts.append(interval_text(Interval.of(value, *ends), digits=2) + random)
+    return texts
 
 
 def title(matrix: TransferMatrix) -> str:
@@ -56,46 +52,18 @@ def title(matrix: TransferMatrix) -> str:
     return f"ranked by {Ranking(matrix.ranking).symbol}, size {size_name(matrix.size)}"
 
 
-def transfer_figure(found: Transfer) -> go.Figure:
-    """Both matrices side by side; a menu chooses ranking and size.
+def transfer_view(found: Transfer) -> dict[str, Any]:
+    """What `heatmap.js` draws: matrices with their titles, and whether there are random circuits."""
+    return {
+        "tasks": list(found.tasks),
+        "matrices": [asdict(matrix) | {"title": title(matrix)} for matrix in found.matrices],
+        "null_circuits": found.settings.get("null_circuits", 0),
+    }
 
-    Raises:
-        OptionError: The extra `report` is not installed.
-    """
-    with needs_report():
-        from plotly.subplots import make_subplots
-    what = ("faithfulness", "overlap, corrected for chance")
-    figure = make_subplots(rows=1, cols=2, subplot_titles=what, horizontal_spacing=0.3)
-    for side, values in enumerate(_both(found.matrices[0]), start=1):
-        figure.add_heatmap(
-            z=values,
-            x=list(found.tasks),
-            y=list(found.tasks),
-            zmin=0,
-            zmax=1,
-            colorscale="Viridis",
-            texttemplate="%{z:.2f}",
-            hovertemplate="circuit of %{y}<br>on %{x}<br>%{z:.3f}<extra></extra>",
-            showscale=side == 2,
-            row=1,
-            col=side,
-        )
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(
-        height=320 + 40 * len(found.tasks),
-        margin={"l": 120, "r": 10, "t": 90, "b": 90},
-        updatemenus=[{"buttons": _buttons(found.matrices), "x": 0, "xanchor": "left", "y": 1.3}],
-        paper_bgcolor="rgba(0,0,0,0)",
+
+def about(found: Transfer) -> str:
+    """Model and method, for headings: `gpt2, EAP-IG-inputs, patching`."""
+    settings = (
+        str(found.settings[name]) for name in ("method", "ablation") if name in found.settings
     )
-    return figure
-
-
-def _both(matrix: TransferMatrix) -> tuple[list[list[float]], list[list[float]]]:
-    return matrix.faithfulness, matrix.corrected_jaccard
-
-
-def _buttons(matrices: Sequence[TransferMatrix]) -> list[dict[str, Any]]:
-    return [
-        {"label": title(matrix), "method": "restyle", "args": [{"z": list(_both(matrix))}]}
-        for matrix in matrices
-    ]
+    return ", ".join((found.model, *settings))

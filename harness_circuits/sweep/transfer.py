@@ -2,33 +2,41 @@
 
 A circuit that is as faithful on other tasks as on its own is no circuit of a task but of the model. So
 the circuit of task i is evaluated on the pairs of task j, for all i and j, beside random circuits of
-the same sizes, and beside how much the circuits overlap.
+the same sizes, and beside how much the circuits overlap. Discoveries, and values of the circuits of
+some tasks on one, are kept as they come (`sweep/kept.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from harness_circuits import __version__
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.overlap import corrected_jaccard
-from harness_circuits.errors import TaskDataError
+from harness_circuits.errors import OptionError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.gap import check_gap, gap_warnings
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.models.fingerprint import loaded_fingerprint
 from harness_circuits.pairs.pair import Pair
+from harness_circuits.records.transfer import Transfer, TransferMatrix
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.ratio import ratio_intervals
+from harness_circuits.studies.trials import Trials
+from harness_circuits.sweep.kept import Kept, Say, Values
 
-Matrix = list[list[float]]
-Say = Callable[[str], None]
+AT_ONCE = 20  # circuits that are run together, at least, before their values are kept
 
 
 @dataclass(frozen=True)
@@ -48,67 +56,12 @@ class TaskPairs:
     metric: str = "logit_diff"
 
 
-@dataclass(frozen=True)
-class TransferMatrix:
-    """The circuits of one ranking and size: rows are tasks they are of, columns tasks they are run on.
-
-    Attributes:
-        ranking: What they were ranked by.
-        size: The size that was asked for.
-        kept: Units that the circuit of each task keeps.
-        faithfulness: Faithfulness.
-        ci95_low: Lower ends of its 95% intervals over evaluation pairs; None where there are none.
-        ci95_high: Upper ends.
-        random: Mean faithfulness of random circuits of the row's size; None without any.
-        above_random: (f - random) / (1 - random): 0 as random ones, 1 as the model; None without any.
-        jaccard: Jaccard index of the circuits of two tasks.
-        corrected_jaccard: The same, corrected for chance (`circuits.overlap`).
-    """
-
-    ranking: str
-    size: float
-    kept: list[int]
-    faithfulness: Matrix
-    ci95_low: list[list[float | None]]
-    ci95_high: list[list[float | None]]
-    random: Matrix | None
-    above_random: Matrix | None
-    jaccard: Matrix
-    corrected_jaccard: Matrix
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """All matrices of some tasks.
-
-    Attributes:
-        model: Name of the model.
-        tasks: Names of the tasks, in the order of rows and columns.
-        n_discovery: Training pairs of each.
-        n_evaluation: Evaluation pairs of each.
-        settings: Settings in force.
-        matrices: One per ranking and size.
-        warnings: What makes the numbers say less than they seem to.
-    """
-
-    model: str
-    tasks: tuple[str, ...]
-    n_discovery: tuple[int, ...]
-    n_evaluation: tuple[int, ...]
-    settings: dict[str, Any]
-    matrices: tuple[TransferMatrix, ...]
-    warnings: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {"kind": "transfer", **asdict(self)}
-
-
 def transfer(
     model: CircuitModel,
     tasks: Sequence[TaskPairs],
     settings: Settings,
     say: Say = lambda text: None,
+    folder: Path | None = None,
 ) -> Transfer:
     """Discover a circuit for every task and evaluate all of them on all tasks.
 
@@ -117,6 +70,7 @@ def transfer(
         tasks: At least two tasks.
         settings: Settings of discovery and evaluation; `null_circuits` random circuits per circuit.
         say: Is told what each step costs, before it.
+        folder: Where discoveries and values are kept, so that the same call goes on from there.
 
     Raises:
         CircuitError: A task, or the settings, cannot be used; nothing has been run then.
@@ -124,22 +78,24 @@ def transfer(
     """
     if len(tasks) < 2 or len({task.name for task in tasks}) < len(tasks):
         raise TaskDataError("A transfer matrix needs two tasks or more, each once.")
+    _check(settings)
     runs = [
         Experiment(model, settings, t.training, t.evaluation, task_metric=t.metric, task=t.name)
         for t in tasks
     ]
+    kept, weights = Kept(folder, say), loaded_fingerprint(model.hf)
     say(
         f"{len(runs)} discoveries, then {len(settings.rankings) * len(settings.sizes) * len(runs)} "
         f"circuits and {settings.null_circuits} random ones for each, on {len(runs)} tasks"
     )
-    circuits = [_circuits(run, say) for run in runs]
-    shown = [(ranking, size) for ranking in settings.rankings for size in settings.sizes]
+    about = [_identity(run, weights) for run in runs]
+    circuits = [_circuits(run, kept, own) for run, own in zip(runs, about, strict=True)]
     columns, warnings = [], list[str]()
-    for run in runs:
-        say(f"all circuits on {run.setup.task}")
-        column, more = _column(run, [circuit for own in circuits for circuit in own])
+    for run, own in zip(runs, about, strict=True):
+        column, more = _column(run, circuits, kept, own)
         warnings += [*run.warnings, *more]
-        columns.append(column.reshape(4, len(runs), len(shown)))
+        columns.append(column)
+    shown = [(ranking, size) for ranking in settings.rankings for size in settings.sizes]
     matrices = [
         _matrix(str(ranking), size, [own[at] for own in circuits], [c[:, :, at] for c in columns])
         for at, (ranking, size) in enumerate(shown)
@@ -155,35 +111,94 @@ def transfer(
     )
 
 
-def _circuits(run: Experiment, say: Say) -> list[Circuit]:
+def _check(settings: Settings) -> None:
+    """Refuse what would be passed over.
+
+    Raises:
+        OptionError: It is asked for.
+    """
+    for name in ("evidence", "stability_resamples"):
+        if getattr(settings, name):
+            raise OptionError(
+                f"{name} is about the circuits of one task, and a transfer matrix has none of it. Leave "
+                "it out, or run the tasks with lm_eval."
+            )
+
+
+def _identity(run: Experiment, weights: str) -> str:
+    """Everything that the numbers of one task depend on, as text; intervals are made of the numbers."""
+    setup = run.setup
+    settings = {k: v for k, v in setup.settings.to_dict().items() if k != "bootstrap_iters"}
+    model = setup.model.name, str(setup.model.dtype), setup.model.graph.to_dict(), weights
+    facts = settings, model, setup.task, setup.metric_name, run.fingerprints, __version__
+    return json.dumps(facts, sort_keys=True, default=str)
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"|".join(parts)).hexdigest()[:16]
+
+
+def _circuits(run: Experiment, kept: Kept, about: str) -> Sequence[Circuit]:
     """One task's circuits, ranking by ranking and size by size."""
-    say(f"discovery on {run.setup.task}, {run.discovery.n_pairs} pairs")
-    by_ranking = run.circuits(Given.of(run.discovery.scores()))
-    return [circuit for chosen in by_ranking.values() for circuit in chosen]
+    task, identity = run.setup.task, _digest(about.encode())
+    kept.say(f"discovery on {task}, {run.discovery.n_pairs} pairs")
+
+    def select() -> list[Circuit]:
+        found = Given.of(kept.scores(task, identity, run.discovery.scores))
+        by_ranking = run.circuits(replace(found, measure=Trials(run.discovery)))
+        return [circuit for chosen in by_ranking.values() for circuit in chosen]
+
+    return kept.circuits(task, identity, select)
 
 
 def _column(
-    run: Experiment, circuits: Sequence[Circuit]
-) -> tuple[Float[np.ndarray, "number circuit"], list[str]]:
-    """Faithfulness on one task, both ends of its interval, and that of random circuits (NaN: none).
+    run: Experiment, circuits: Sequence[Sequence[Circuit]], kept: Kept, about: str
+) -> tuple[Float[np.ndarray, "number row circuit"], list[str]]:
+    """Faithfulness of all circuits on one task with its interval, and warnings about the task's gap.
 
-    And warnings about the task's gap.
+    The circuits of so many tasks are run together that running the model and the empty circuit anew for
+    each lot adds little.
     """
+    setup, null = run.setup, run.setup.settings.null_circuits
+    rows = -(-AT_ONCE // (len(circuits[0]) * (1 + null)))
+    lots = [circuits[first : first + rows] for first in range(0, len(circuits), rows)]
+    parts, warnings = [], list[str]()
+    for at, lot in enumerate(lots, 1):
+        kept.say(f"circuits of all tasks on {setup.task}, part {at} of {len(lots)}")
+        some = [circuit for own in lot for circuit in own]
+        identity = _digest(about.encode(), *(circuit.kept.tobytes() for circuit in some))
+        found = kept.values(setup.task, identity, partial(_values, run, some))
+        check_gap(found["full"], found["empty"], setup.task, found["rounding"])
+        parts.append(_numbers(run, found, len(some)).reshape(4, len(lot), -1))
+        accuracy = found["full_accuracy"], found["empty_accuracy"]
+        warnings = warnings or gap_warnings(found["full"], found["empty"], *accuracy, setup.task)
+    return np.concatenate(parts, axis=1), warnings
+
+
+def _values(run: Experiment, circuits: Sequence[Circuit]) -> Values:
+    """Circuits, then random ones of their sizes, on a task's pairs."""
     setup, settings = run.setup, run.setup.settings
     null = random_circuits(circuits, settings.null_circuits, settings.seed)
     how = setup.metric, run.discovery.ablation, setup.ranks
     found = evaluate_circuits(
         setup.model, run.evaluation, [*circuits, *null], *how, direction=settings.direction
     )
-    check_gap(found.full, found.empty, setup.task, found.rounding)
-    gap, above = found.full - found.empty, found.circuits - found.empty
-    own = ratio_intervals(above[: len(circuits)], gap, settings.bootstrap_iters, settings.seed)
-    random = np.full(len(circuits), np.nan)
-    if null:
-        f = above[len(circuits) :].mean(1) / gap.mean()
-        random = f.reshape(len(circuits), settings.null_circuits).mean(1)
-    values = found.full, found.empty, found.full_accuracy, found.empty_accuracy
-    return np.stack([own.value, own.low, own.high, random]), gap_warnings(*values, setup.task)
+    names = ("full", "empty", "rounding", "full_accuracy", "empty_accuracy", "circuits")
+    return {name: getattr(found, name) for name in names}
+
+
+def _numbers(
+    run: Experiment, found: Values, n_circuits: int
+) -> Float[np.ndarray, "number circuit"]:
+    """Faithfulness, both ends of its interval, and that of random circuits (NaN: none)."""
+    settings = run.setup.settings
+    gap, above = found["full"] - found["empty"], found["circuits"] - found["empty"]
+    own = ratio_intervals(above[:n_circuits], gap, settings.bootstrap_iters, settings.seed)
+    random = np.full(n_circuits, np.nan)
+    if settings.null_circuits:
+        f = above[n_circuits:].mean(1) / gap.mean()
+        random = f.reshape(n_circuits, settings.null_circuits).mean(1)
+    return np.stack([own.value, own.low, own.high, random])
 
 
 def _matrix(

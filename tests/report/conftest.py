@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from helpers.browser import ARGUMENTS, CHROMIUM, HOSTILE
 from helpers.result_files import examples, with_task, write_run
+from helpers.transfer_files import write_transfer
 
 from harness_circuits.commands.main import main
 
@@ -26,6 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "in" / "hostile", hostile, method="exact", model=HOSTILE, with_examples=False
     )
     (folder / "in" / f"{HOSTILE[:3].replace('/', '')}.json").write_text("{")
+    tasks = ["ioi_circuit", "sva_circuit", HOSTILE]
+    write_transfer(folder / "in" / "transfer" / "EAP.json", tasks, model=HOSTILE)
     main(["leaderboard", str(folder / "in"), "--output", str(folder)])
     artifacts = folder / "in" / "EAP" / "artifacts" / "ioi_circuit"
     main(["draw", str(artifacts), "--output", str(folder / "circuit.html")])

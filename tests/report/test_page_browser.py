@@ -163,3 +163,26 @@ def test_charts_follow_a_change_of_theme(tab: Any) -> None:
     before = tab.evaluate(TICK)
     tab.emulate_media(color_scheme="dark")
     assert eventually(tab, f"{TICK} !== '{before}'")
+
+
+def test_circuits_of_tasks_on_other_tasks_are_heatmaps(tab: Any) -> None:
+    section = tab.locator("section.transfer")
+    charts = section.locator(".heatmap")
+    charts.locator("svg text", has_text="0.75").first.wait_for()
+    assert charts.count() == 2 and not section.locator("details table").first.is_visible()
+    shown = charts.first.locator("svg text").all_text_contents()
+    assert {"faithfulness", "ioi_circuit", "sva_circuit"} <= set(shown)
+    assert (shown.count("0.75"), shown.count("0.25")) == (3, 6)
+    overlap = charts.last.locator("svg text").all_text_contents()
+    assert (overlap.count("1.00"), overlap.count("0.10")) == (3, 6)
+    section.locator("select").first.select_option("1")
+    charts.locator("svg text", has_text="0.88").first.wait_for()
+    section.locator("select").last.select_option("random")
+    charts.locator("svg text", has_text="0.05").first.wait_for()
+    section.locator("summary").click()
+    table = section.locator("details table").first
+    assert table.locator("tbody tr").first.locator("td").first.inner_text() == (
+        "0.75 [0.69, 0.81] (0.05)"
+    )
+    assert HOSTILE in table.locator("tbody th").all_text_contents()
+    section.locator("summary").click()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.browser import page_views
 from helpers.sweep_files import write_sweep
 from helpers.tiny_tasks import TASK, documents, write_task
 from helpers.tiny_tokenizer import save_tiny_model
@@ -23,7 +24,8 @@ from harness_circuits.commands.main import main
 from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
-from harness_circuits.report.transfer import transfer_figure, transfer_markdown
+from harness_circuits.records.transfer import read_transfer
+from harness_circuits.report.transfer import transfer_markdown
 
 OPTIONS: dict[str, Any] = {"method": "EAP", "sizes": (0.3, 0.7), "bootstrap_iters": 40}
 SPACE = ScoreSpace(Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=8), "edge")
@@ -72,7 +74,8 @@ def test_every_entry_is_a_circuit_of_the_row_on_the_pairs_of_the_column(
         assert matrix.above_random[0][1] == pytest.approx((f - random) / (1 - random))
     text = transfer_markdown(found)
     assert "## ranked by |score|, size 0.3" in text.replace("\\", "")
-    assert transfer_figure(found).data[0].z[0][0] == found.matrices[0].faithfulness[0][0]
+    data = json.loads(json.dumps(found.to_dict()))
+    assert read_transfer(data).to_dict() == found.to_dict() | {"tasks": ("a", "b")}
 
 
 def test_one_task_is_no_matrix(model: CircuitModel) -> None:
@@ -117,11 +120,20 @@ def test_the_command_writes_data_tables_and_a_page(
     assert main(["transfer", str(path)]) == 0
     shown = capsys.readouterr()
     assert "2 discoveries, then 6 circuits and 1 random ones for each, on 2 tasks" in shown.err
-    files = {p.suffix: p for p in (tmp_path / "results" / "transfer").iterdir()}
+    files = {p.suffix: p for p in (tmp_path / "results" / "transfer").iterdir() if p.is_file()}
     assert set(files) == {".json", ".md", ".html"}
     data = json.loads(files[".json"].read_text())
     assert data["tasks"] == [TASK, "tiny_other"]
     assert files[".md"].read_text().strip() in shown.out
     assert len(data["matrices"]) == 3
+    assert main(["transfer", str(path)]) == 0
+    again = capsys.readouterr()
+    assert again.out == shown.out and json.loads(files[".json"].read_text()) == data
+    assert again.err.count("found before: ") == 4  # two discoveries, their circuits on two tasks
+    out = tmp_path / "board"
+    assert main(["leaderboard", str(tmp_path / "results"), "--output", str(out)]) == 0
+    (view,) = page_views((out / "leaderboard.html").read_text())
+    assert view["matrices"][0]["faithfulness"] == data["matrices"][0]["faithfulness"]
+    assert "skipped" not in capsys.readouterr().err
     with pytest.raises(SystemExit, match="has one task; a transfer matrix needs two or more"):
         main(["transfer", str(write_sweep(tmp_path, methods=["EAP"]))])
