@@ -72,7 +72,7 @@ def test_commands_load_what_they_use(tmp_path: Path) -> None:
     (circuits,) = (tmp_path / "old").rglob("circuits.safetensors")
     for arguments, loaded in (
         (["compare", old, new], "LOADED scipy"),  # quantiles of differences
-        (["leaderboard", old, "--output", str(tmp_path / "board")], "LOADED jinja2 plotly scipy"),
+        (["leaderboard", old, "--output", str(tmp_path / "board")], "LOADED jinja2 scipy"),
         (["draw", f"{circuits}#absolute@0.1", "--output", str(tmp_path / "c.dot")], "LOADED"),
         (
             ["draw", f"{circuits}#absolute@0.1", "--output", str(tmp_path / "c.svg")],

@@ -76,25 +76,20 @@ def transfer(
         CircuitError: A task, or the settings, cannot be used; nothing has been run then.
         NumericalError: Faithfulness is not defined on a task.
     """
-    if len(tasks) < 2 or len({task.name for task in tasks}) < len(tasks):
-        raise TaskDataError("A transfer matrix needs two tasks or more, each once.")
-    _check(settings)
+    _check(tasks, settings)
     runs = [
         Experiment(model, settings, t.training, t.evaluation, task_metric=t.metric, task=t.name)
         for t in tasks
     ]
     kept, weights = Kept(folder, say), loaded_fingerprint(model.hf)
-    say(
-        f"{len(runs)} discoveries, then {len(settings.rankings) * len(settings.sizes) * len(runs)} "
-        f"circuits and {settings.null_circuits} random ones for each, on {len(runs)} tasks"
-    )
+    say(_cost(settings, len(runs)))
     about = [_identity(run, weights) for run in runs]
     circuits = [_circuits(run, kept, own) for run, own in zip(runs, about, strict=True)]
-    columns, warnings = [], list[str]()
-    for run, own in zip(runs, about, strict=True):
-        column, more = _column(run, circuits, kept, own)
-        warnings += [*run.warnings, *more]
-        columns.append(column)
+    found = [_column(run, circuits, kept, own) for run, own in zip(runs, about, strict=True)]
+    columns = [column for column, _ in found]
+    warnings = [
+        text for run, (_, own) in zip(runs, found, strict=True) for text in (*run.warnings, *own)
+    ]
     shown = [(ranking, size) for ranking in settings.rankings for size in settings.sizes]
     matrices = [
         _matrix(str(ranking), size, [own[at] for own in circuits], [c[:, :, at] for c in columns])
@@ -111,12 +106,22 @@ def transfer(
     )
 
 
-def _check(settings: Settings) -> None:
-    """Refuse what would be passed over.
+def _cost(settings: Settings, n: int) -> str:
+    circuits, null = len(settings.rankings) * len(settings.sizes) * n, settings.null_circuits
+    return (
+        f"{n} discoveries, then {circuits} circuits and {null} random ones for each, on {n} tasks"
+    )
+
+
+def _check(tasks: Sequence[TaskPairs], settings: Settings) -> None:
+    """Refuse tasks that make no matrix, and what would be passed over.
 
     Raises:
-        OptionError: It is asked for.
+        TaskDataError: There is one task, or one twice.
+        OptionError: Something is asked for that a matrix has none of.
     """
+    if len(tasks) < 2 or len({task.name for task in tasks}) < len(tasks):
+        raise TaskDataError("A transfer matrix needs two tasks or more, each once.")
     for name in ("evidence", "stability_resamples"):
         if getattr(settings, name):
             raise OptionError(
