@@ -101,6 +101,11 @@ class Settings(SettingsFields):
                 f"positions={self.positions}."
             )
         if self.positions == "none":
+            if self.crossing:
+                raise OptionError(
+                    "crossing=true is for circuits over positions: give positions=spans or "
+                    "positions=tokens too."
+                )
             return
         if self.level != "edge" or self.published:
             what = "compat=mib" if self.published else f"level={self.level}"
@@ -108,7 +113,7 @@ class Settings(SettingsFields):
                 f"positions={self.positions} is for edges (level=edge), and MIB's protocol has no "
                 f"positions: got {what}."
             )
-        check_positions(self.method)
+        check_positions(self.method, crossing=self.crossing)
         check_selects_positions(self.selection)
         lacking = [name for name in self.evidence if not EVIDENCE.get(name).positions]
         if lacking:
@@ -143,7 +148,8 @@ class Settings(SettingsFields):
     @property
     def prompt_positions(self) -> Positions:
         """How prompts are divided into spans."""
-        return Positions(self.positions, self.span_words or ())  # type: ignore[arg-type]
+        how = self.span_words or (), self.crossing
+        return Positions(self.positions, *how)  # type: ignore[arg-type]
 
     @property
     def published(self) -> bool:

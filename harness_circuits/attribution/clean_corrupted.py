@@ -24,6 +24,7 @@ METHODS.register("clean-corrupted")(
         function=clean_corrupted,
         only=("patching",),
         positions=True,
+        crossing=True,
         passes=lambda space, options: 7,
         needs=lambda level, options: Needs(runs=2),
         source="code of Hanna et al. 2024, arXiv 2403.17806",

@@ -22,6 +22,7 @@ METHODS.register("EAP", also=("AtP", "attribution-patching", "edge-attribution-p
         function=eap,
         clean_only=True,
         positions=True,
+        crossing=True,
         passes=lambda space, options: 4,
         source="Syed et al. 2023, arXiv 2310.10348",
     )

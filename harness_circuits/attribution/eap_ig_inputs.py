@@ -48,6 +48,7 @@ METHODS.register("EAP-IG-inputs", also=("EAP-IG", "integrated-gradients"))(
         function=eap_ig_inputs,
         options={"ig_steps": IG_STEPS, "ig_rule": ig_rule_option("left")},
         positions=True,
+        crossing=True,
         passes=lambda space, options: 2 + 3 * options["ig_steps"],
         needs=path_needs,
         without=("zero",),

@@ -24,7 +24,9 @@ from harness_circuits.attribution.job import Job
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.contract import Delta, delta_between
+from harness_circuits.passes.crossing_scores import CrossingSums
 from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass, RunType, run_with_gradients
 from harness_circuits.passes.native import (
@@ -65,11 +67,16 @@ def path_attribution(
 
 @dataclass(frozen=True)
 class _Clean:
-    """What a batch's clean run is needed for: where the path ends, and what is contracted."""
+    """What a batch's clean run is needed for: where the path ends, and what is contracted.
+
+    For crossing edges that is also what every layer's attention reads, in it and with all replaced.
+    """
 
     start: Residual
     change: Residual
     delta: Delta
+    block_in: dict[int, Residual]
+    replaced: list[Residual]
 
 
 class _PathBatch:
@@ -84,13 +91,23 @@ class _PathBatch:
         self.replacement: Outputs | None = job.ablation.replacement(self.model, batch)
         self.clean_logits: Float[Tensor, "batch read vocab"] | None = None
         self.clean: _Clean | None = None
+        self.crossing: CrossingSums | None = None
+        if job.space.crossing:
+            assert job.spans is not None
+            self.crossing = CrossingSums(self.model, batch.clean, len(job.spans))
 
     def add_to(self, total: Float[Tensor, "*units"]) -> None:
         """Add this batch's score sums."""
         if self.points[0].alpha != 1 or self.job.metric.needs_clean:
             seen, self.clean_logits = record(self.model, self.batch.clean)
             self._take_clean(seen)
-        self.sums.add(self._runs(), self._delta, total)
+        if self.crossing is None:
+            self.sums.add(self._runs(), self._delta, total)
+            return
+        n_src = self.model.graph.n_src
+        self.sums.add(self.crossing.watched(self._runs()), self._delta, total[:, :n_src])
+        assert self.clean is not None
+        self.crossing.add_to(total[:, n_src:], self.clean.block_in, self.clean.replaced)
 
     def _runs(self) -> Iterator[Weighted]:
         """Runs at all points: the clean one first, which is the clean run too, then side by side."""
@@ -117,10 +134,15 @@ class _PathBatch:
         """Keep what the clean run is needed for: differences, and where the path ends."""
         assert self.replacement is not None
         outputs = outputs_of(self.model, self.batch.clean, seen)
+        attention: tuple[dict[int, Residual], list[Residual]] = {}, []
+        if self.crossing is not None:
+            stream = AblatedStream(self.model, self.batch.clean, self.replacement)
+            attention = seen["block_in"], stream.block_in
         self.clean = _Clean(
             seen["block_in"][0],
             self.replacement.embedded - outputs.embedded,
             delta_between(outputs, self.replacement, self.model.sum_dtype),
+            *attention,
         )
         self.replacement = None  # large, and not needed any more
 

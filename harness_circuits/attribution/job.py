@@ -101,7 +101,9 @@ class Job:
 
     def prepared(self, batch: Batch) -> Batch:
         """A batch as methods get it: what its prompts share is run already, where that is enough."""
-        if self.whole_prompts or not ABLATIONS.get(self.ablation.name).follows_corrupted:
+        # A replaced query looks at shared tokens too.
+        whole = self.whole_prompts or self.space.crossing
+        if whole or not ABLATIONS.get(self.ablation.name).follows_corrupted:
             return batch
         return behind_shared_prefix(self.model, batch)
 
@@ -113,7 +115,7 @@ class Job:
     def gradient_sums(self, batch: Batch) -> GradientSums:
         """What turns runs with gradients of a batch into scores of this job's units."""
         spans = None if self.spans is None else batch.clean.spans
-        return GradientSums(self.model, self.level, self.raw_heads, spans)
+        return GradientSums(self.model, self.level, self.raw_heads, spans, self.space.crossing)
 
     def zeros(self) -> Float[Tensor, "*units"]:
         """Score sums, in float64."""
@@ -171,7 +173,7 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     method.check(**chosen)
     check_method(name, job.level, job.ablation.name, job.metric, given)
     if job.spans is not None:
-        check_positions(name)
+        check_positions(name, crossing=job.spans.crossing)
     before = job.model.counts.copy()
     if method.whole_prompts:
         job = replace(job, whole_prompts=True)

@@ -56,6 +56,7 @@ class Method:
         learned: Whether its scores are learned in steps of some pairs each, so that which pairs share
             a step matters.
         positions: Whether it scores edges at each span of the prompts (`positions=`).
+        crossing: Whether it scores crossing edges between spans too (`crossing=`).
         passes: (units, options): what it runs per pair, in forward passes; a backward pass
             counts as two.
         passes_in_all: (units, options): what it runs beside that however many pairs there are, in
@@ -77,6 +78,7 @@ class Method:
     whole_prompts: bool = False
     learned: bool = False
     positions: bool = False
+    crossing: bool = False
     passes: Callable[[ScoreSpace, Mapping[str, Any]], float]
     passes_in_all: Callable[[ScoreSpace, Mapping[str, Any]], float] = _none
     needs: Callable[[str, Mapping[str, Any]], Needs] = _nothing_more
@@ -148,12 +150,18 @@ def check_method(
     return method
 
 
-def check_positions(name: str) -> None:
-    """Make sure that a method scores edges at each span of the prompts.
+def check_positions(name: str, *, crossing: bool = False) -> None:
+    """Make sure that a method scores edges at each span of the prompts, and crossing edges if wanted.
 
     Raises:
         OptionError: It does not.
     """
+    if crossing and not METHODS.get(name).crossing:
+        able = ", ".join(other for other in METHODS if METHODS.get(other).crossing)
+        raise OptionError(
+            f"method={name} does not score crossing edges between spans; with crossing=true there "
+            f"are {able}."
+        )
     if not METHODS.get(name).positions:
         able = ", ".join(other for other in METHODS if METHODS.get(other).positions)
         raise OptionError(

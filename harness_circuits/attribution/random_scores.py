@@ -25,6 +25,7 @@ METHODS.register("random")(
         gradients=False,
         samples=False,
         positions=True,
+        crossing=True,
         passes=lambda space, options: 0,
         source="floor",
     )

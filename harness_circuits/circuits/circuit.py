@@ -103,11 +103,23 @@ class Circuit:
         Of a circuit over spans, the edges that are kept at some span.
         """
         if self.space.spans is not None:
-            return np.asarray(self.kept.any(axis=0))
+            return np.asarray(self.edges_at_spans.any(axis=0))
         if self.space.level == "edge":
             return self.kept
         edges: np.ndarray = self.nodes[:, None] & self.space.graph.edge_mask
         return edges
+
+    @property
+    def edges_at_spans(self) -> Bool[np.ndarray, "span src dst"]:
+        """Kept edges at each span; without spans, those of all tokens as if these were one."""
+        if self.space.spans is None:
+            return self.edges[None]
+        return self.space.edges_in(self.kept)
+
+    @property
+    def crossings(self) -> Bool[np.ndarray, "query key dst"] | None:
+        """Kept crossing edges, by query span, key span and destination; None where they are no units."""
+        return self.kept[:, self.space.graph.n_src :] if self.space.crossing else None
 
     @cached_property
     def nodes(self) -> Bool[np.ndarray, "src"]:
@@ -120,11 +132,12 @@ class Circuit:
 
         MIB's weighted edge count (Mueller et al. 2025, arXiv 2504.13151), over existing edges only.
         A node that is not kept receives nothing, so edges into it do not count. An edge that is kept
-        at k of n spans counts k / n, of those at which it exists.
+        at k of n spans counts k / n, of those at which it exists; crossing edges do not count.
         """
         graph = self.space.graph
         if self.space.spans is not None:
-            shares = self.kept.sum(axis=0) / np.maximum(1, self.space.real.sum(axis=0))
+            real = self.space.edges_in(self.space.real)
+            shares = self.edges_at_spans.sum(axis=0) / np.maximum(1, real.sum(axis=0))
             return float(shares.sum())
         if self.space.level == "edge":
             return float(self.n_kept)
@@ -132,7 +145,7 @@ class Circuit:
         return float((share[:, None] * (graph.edge_mask & self.into_kept)).sum())
 
     def at_all_spans(self, spans: Spans) -> Circuit:
-        """This circuit of edges as one over spans, kept at every one.
+        """This circuit of edges as one over spans, kept at every one, with all crossing edges.
 
         Raises:
             MismatchError: It has spans already.
@@ -140,7 +153,9 @@ class Circuit:
         if self.space.spans is not None:
             raise MismatchError("The circuit is over spans already.")
         space = replace(self.space, spans=spans)
-        return Circuit(space, space.real & self.kept)
+        kept = space.real.copy()
+        kept[:, : self.space.graph.n_src] &= self.kept
+        return Circuit(space, kept)
 
     @property
     def into_kept(self) -> Bool[np.ndarray, "dst"]:

@@ -95,6 +95,13 @@ def unit_columns(space: ScoreSpace, places: np.ndarray) -> dict[str, list[Any]]:
     if space.spans is not None:
         spans = {"span": [space.spans.names[at] for at in places[:, 0]]}
         places = places[:, 1:]
+        if space.crossing:  # what a crossing edge reads is a span
+            names = [*graph.source_names, *(f"@{name}" for name in space.spans.names)]
+            return {
+                **spans,
+                "source": [names[at] for at in places[:, 0]],
+                "destination": [graph.destination_names[at] for at in places[:, 1]],
+            }
     sources = np.array(graph.source_names)[space.scored_sources][places[:, 0]].tolist()
     if space.level == "edge":
         destinations = [graph.destination_names[at] for at in places[:, 1]]

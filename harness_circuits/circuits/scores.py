@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, Int
 from harness_circuits.circuits.display import frame, scores_html, unit_columns
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
-from harness_circuits.circuits.span_paths import on_paths
+from harness_circuits.circuits.span_paths import units_on_paths
 from harness_circuits.circuits.spans import Spans
-from harness_circuits.circuits.unit_names import index_of
+from harness_circuits.circuits.unit_names import crossing_name, index_of
 from harness_circuits.errors import MismatchError, NumericalError, OptionError, shown
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ScoreSpace:
             nodes' outputs; `mlp-neuron` [layer, d_mlp]: the hidden units of MLPs, beside which
             everything else is always kept.
         spans: Where in prompts the units are, which makes edges [span, src, dst]; None for units
-            that are the same at all tokens.
+            that are the same at all tokens. Crossing edges are [query span, n_src + key span, dst].
         shape: Shape of an array with one entry per unit.
     """
 
@@ -66,8 +66,15 @@ class ScoreSpace:
             HIDDEN_UNITS: (graph.n_layers, graph.d_mlp or 0),
         }
         shape = shapes[self.level]
-        whole = shape if self.spans is None else (len(self.spans), *shape)
-        object.__setattr__(self, "shape", whole)
+        if self.spans is not None:
+            further = len(self.spans) if self.spans.crossing else 0
+            shape = (len(self.spans), graph.n_src + further, graph.n_dst)
+        object.__setattr__(self, "shape", shape)
+
+    @property
+    def crossing(self) -> bool:
+        """Whether crossing edges are units."""
+        return self.spans is not None and self.spans.crossing
 
     @property
     def everywhere(self) -> ScoreSpace:
@@ -78,9 +85,7 @@ class ScoreSpace:
     def real(self) -> Bool[np.ndarray, "*units"]:
         """True for units that exist: with spans, where a path leads to logits that are read."""
         if self.spans is not None:
-            everywhere = np.repeat(self.graph.edge_mask[None], len(self.spans), axis=0)
-            everywhere[~np.array(self.spans.read), :, -1] = False
-            return on_paths(self.graph, self.spans, everywhere)
+            return units_on_paths(self.graph, self.spans)
         return self.graph.edge_mask if self.level == "edge" else np.ones(self.shape, dtype=bool)
 
     @property
@@ -112,10 +117,12 @@ class ScoreSpace:
     def unit_name(self, *at: int) -> str:
         """Name of the unit at an index.
 
-        `a0.h1->m0`, `a0.h1`, `a0.h1[5]` for its neuron 5, or `m0.h[5]` for hidden unit 5; with
-        spans `a0.h1->m0@S2`.
+        `a0.h1->m0`, `a0.h1`, `a0.h1[5]` for its neuron 5, or `m0.h[5]` for hidden unit 5; with spans
+        `a0.h1->m0@S2`, and `a0.h1<v>@S1->S2` for a crossing edge from key span to query span.
         """
         if self.spans is not None:
+            if at[1] >= self.graph.n_src:
+                return crossing_name(self, *at)
             return f"{self.graph.edge_name(*at[1:])}@{self.spans.names[at[0]]}"
         if self.level == "edge":
             return self.graph.edge_name(*at)
@@ -147,10 +154,14 @@ class ScoreSpace:
 
     def shares(self, kept: Bool[np.ndarray, "*units"]) -> Float[np.ndarray, "src"]:
         """Which share of each source a circuit keeps; of edges, whether any leaves the source."""
-        kept = kept if self.spans is None else np.asarray(kept.any(axis=0))
+        kept = kept if self.spans is None else np.asarray(self.edges_in(kept).any(axis=0))
         shares, rows = np.ones(self.graph.n_src), kept.reshape(len(kept), -1)
         shares[self.scored_sources] = rows.any(1) if self.level == "edge" else rows.mean(1)
         return shares
+
+    def edges_in(self, units: np.ndarray) -> np.ndarray:
+        """Those of an array [..., span, row, dst] that are edges and no crossing edges, as a view."""
+        return units[..., : self.graph.n_src, :]
 
     def units_of(self, sources: Bool[np.ndarray, "src"]) -> Bool[np.ndarray, "*units"]:
         """The units that belong to some sources; edges belong to the source that they leave."""
@@ -214,13 +225,14 @@ class Scores:
             )
 
     def everywhere(self) -> Scores:
-        """The scores without spans: each edge's sum over its spans, as the method alone gives it."""
+        """The scores of edges without spans: sums over these, as the method alone gives them."""
         if self.space.spans is None:
             return self
         samples = self.samples
         if samples is not None:
-            samples = Samples(samples.sums.sum(axis=1), samples.sizes)
-        return Scores(self.space.everywhere, self.values.sum(axis=0), self.provenance, samples)
+            samples = Samples(self.space.edges_in(samples.sums).sum(axis=1), samples.sizes)
+        values = self.space.edges_in(self.values).sum(axis=0)
+        return Scores(self.space.everywhere, values, self.provenance, samples)
 
     def describe(self, **facts: Any) -> Scores:
         """Return the same scores with more provenance."""
@@ -276,7 +288,7 @@ class Scores:
         nodes = ScoreSpace(self.space.graph, "node")
         values = np.zeros(nodes.shape)
         units = np.where(self.space.real, self.values, 0.0)
-        units = units if self.space.spans is None else units.sum(axis=0)
+        units = units if self.space.spans is None else self.space.edges_in(units).sum(axis=0)
         values[self.space.scored_sources] = units.reshape(len(units), -1).sum(axis=1)
         return Scores(nodes, values, self.provenance)
 

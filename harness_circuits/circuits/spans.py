@@ -30,11 +30,14 @@ class Spans:
         sees: For each, which spans its tokens attend to in some prompt: those with a token before
             one of its own, and itself.
         read: For each, whether logits are read in it: it has some prompt's last token.
+        crossing: Whether what a head's query, key or value does between two spans is a unit too:
+            a crossing edge (Haklay et al. 2025, arXiv 2502.04577).
     """
 
     names: tuple[str, ...]
     sees: tuple[tuple[bool, ...], ...]
     read: tuple[bool, ...]
+    crossing: bool = False
 
     @classmethod
     def of(cls, labels: Iterable[Sequence[str]]) -> Spans:
@@ -107,6 +110,7 @@ class Spans:
             "names": list(self.names),
             "sees": [list(row) for row in self.sees],
             "read": list(self.read),
+            **({"crossing": True} if self.crossing else {}),
         }
 
     @classmethod
@@ -116,11 +120,14 @@ class Spans:
         Raises:
             CircuitFileError: They are no spans.
         """
-        if not isinstance(data, dict) or set(data) != {"names", "sees", "read"}:
+        parts = {"names", "sees", "read"}
+        if not isinstance(data, dict) or set(data) - {"crossing"} != parts:
             raise CircuitFileError(
                 f"Expected spans with names, sees and read, got {shown(data, 80)}."
             )
         names, sees, read = (data[key] for key in ("names", "sees", "read"))
+        if type(data.get("crossing", False)) is not bool:
+            raise CircuitFileError(f"The spans' crossing is no boolean: {shown(data['crossing'])}.")
         n = len(names) if isinstance(names, list) else 0
         named = 0 < n <= MOST_SPANS and all(
             isinstance(name, str) and _NAME.fullmatch(name) for name in names
@@ -131,7 +138,8 @@ class Spans:
             raise CircuitFileError("The spans' sees and read do not fit their names.")
         if not all(_flags(row, n) for row in sees):
             raise CircuitFileError("The spans' sees does not fit their names.")
-        return cls(tuple(names), tuple(map(tuple, sees)), tuple(read))
+        rows = tuple(map(tuple, sees))
+        return cls(tuple(names), rows, tuple(read), bool(data.get("crossing", False)))
 
 
 def _flags(values: object, n: int) -> bool:

@@ -22,6 +22,8 @@ def index_of(space: ScoreSpace, name: str) -> tuple[int, ...]:
     """
     if space.spans is not None:
         edge, _, span = name.partition("@")
+        if space.crossing and "->" not in edge:
+            return _of_crossing(space, edge, span)
         if span not in space.spans.names:
             raise UnknownNameError(unknown_name("span", span, space.spans.names))
         return (list(space.spans.names).index(span), *space.graph.edge_index(edge))
@@ -30,6 +32,29 @@ def index_of(space: ScoreSpace, name: str) -> tuple[int, ...]:
     if space.level == "node":
         return (space.graph.source_index(name),)
     return _of_part(space, name)
+
+
+def crossing_name(space: ScoreSpace, query: int, row: int, dst: int) -> str:
+    """Name of a crossing edge: `a0.h1<v>@S1->S2`, from the key span to the query span."""
+    assert space.spans is not None
+    names, key = space.spans.names, row - space.graph.n_src
+    return f"{space.graph.destination_names[dst]}@{names[key]}->{names[query]}"
+
+
+def _of_crossing(space: ScoreSpace, destination: str, spans: str) -> tuple[int, int, int]:
+    """Index of a crossing edge."""
+    assert space.spans is not None
+    names, (key, _, query) = space.spans.names, spans.partition("->")
+    for span in (key, query):
+        if span not in names:
+            raise UnknownNameError(unknown_name("span", span, names))
+    dst = space.graph.destination_index(destination)
+    at = names.index(query), space.graph.n_src + names.index(key), dst
+    if not destination.endswith(">"):
+        raise UnknownNameError(
+            f"Crossing edges are those of heads' queries, keys and values, got {shown(destination)}."
+        )
+    return at
 
 
 def _of_part(space: ScoreSpace, name: str) -> tuple[int, int]:

@@ -212,7 +212,9 @@ def _evaluate_batch(
     ablations: Sequence[Ablation],
     direction: str,
 ) -> _Part:
-    if ABLATIONS.get(ablations[0].name).follows_corrupted:
+    # A replaced query looks at shared tokens too.
+    from_start = any(circuit.space.crossing for circuit in distinct)
+    if ABLATIONS.get(ablations[0].name).follows_corrupted and not from_start:
         batch = behind_shared_prefix(model, batch)
     clean = model.forward(batch.clean)
     run = batch_to_run(batch, direction)

@@ -2,7 +2,8 @@
 
 A kept edge contributes once at every token: an edge kept at some spans as often as these have tokens,
 an edge of a circuit without spans at every token of the prompt. Beside each circuit over spans stands
-the circuit of the same scores, summed over spans, that has as many contributions per prompt.
+the circuit of the same scores, summed over spans, that has as many contributions per prompt. Crossing
+edges are not counted: without spans a circuit has all of them.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def everywhere(
     tokens = tokens_of_spans(batches, len(spans))
     found = {}
     for ranking, chosen in circuits.items():
-        contributions = [float(c.kept.sum(axis=(1, 2)) @ tokens) for c in chosen]
+        contributions = [float(c.edges_at_spans.sum(axis=(1, 2)) @ tokens) for c in chosen]
         counts = [min(plain.space.n_units, round(n / tokens.sum())) for n in contributions]
         beside = select(plain, counts, selection, ranking=ranking, **options)
         own = tuple(circuit.n_kept * float(tokens.sum()) for circuit in beside)

@@ -11,6 +11,7 @@ the argument did, so that passes work on the device of the embeddings (`CircuitM
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -67,6 +68,11 @@ class Layer:
         """Repeat each key or value head for the query heads that share it."""
         group = self.graph.n_heads // x.shape[2]
         return x if group == 1 else x.repeat_interleave(group, dim=2)
+
+    def ungrouped(self, qkv: Iterable[PerHead]) -> tuple[PerHead, PerHead, PerHead]:
+        """Queries, keys and values, one per destination, with one entry per query head each."""
+        q, k, v = qkv
+        return q, self.ungroup(k), self.ungroup(v)
 
     def attention_sum(self, mixed: PerHead) -> Float[Tensor, "batch pos model"]:
         """The heads' results added up, with the output bias, before any post-norm."""

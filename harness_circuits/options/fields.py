@@ -21,6 +21,7 @@ from harness_circuits.options.kinds import (
     Name,
     Names,
     Sizes,
+    Switch,
     Whole,
     mapping,
 )
@@ -57,6 +58,12 @@ class SettingsFields:
     )
     span_words: tuple[str, ...] | None = setting(
         Words(30), None, "words at which spans begin, in place of the pairs' own spans", none=True
+    )
+    crossing: bool = setting(
+        Switch(),
+        False,
+        "with positions, crossing edges of heads between spans as units too",
+        names_the_run=True,
     )
     ablation: str = setting(
         Name("an ablation's name"), "patching", "what replaces removed units", names_the_run=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.circuits.spans import MOST_SPANS, Spans
@@ -53,8 +54,12 @@ def spans_of(
     if len(found) > MOST_SPANS:
         raise TaskDataError(f"{where} has {len(found)} spans; at most {MOST_SPANS} can be used.")
     if given is None or given.spans is None:
-        return found
+        return replace(found, crossing=positions.crossing)
     given.spans.check_holds(found)
+    if positions.crossing and not given.spans.crossing:
+        raise OptionError(
+            "crossing=true has no effect on a circuit without crossing edges: leave it out."
+        )
     return given.spans
 
 

@@ -54,10 +54,12 @@ class Positions:
     Attributes:
         mode: `none`; `spans`, those that pairs name; `tokens`, every token by itself.
         words: Spans begin at these words, whatever the pairs name.
+        crossing: Whether crossing edges between spans are units too.
     """
 
     mode: Mode = "none"
     words: tuple[str, ...] = ()
+    crossing: bool = False
 
     def of(
         self,

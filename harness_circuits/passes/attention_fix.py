@@ -14,17 +14,14 @@ a row of the pattern depends on no other query; the paper's nodes for keys are s
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.layer import Layer
+from harness_circuits.passes.block_arguments import Arguments, block_arguments
 from harness_circuits.passes.native import Tapped
-
-Arguments = dict[int, dict[str, Any]]
 
 
 class QueryKeyFix:
@@ -85,7 +82,7 @@ class QueryKeyFix:
     def _of_size(self, n_units: int) -> Arguments:
         """The arguments of every block's attention, for the inputs repeated some times."""
         if n_units not in self._arguments:
-            self._arguments[n_units] = _arguments(self.model, self.inputs.repeated(n_units))
+            self._arguments[n_units] = block_arguments(self.model, self.inputs.repeated(n_units))
         return self._arguments[n_units]
 
 
@@ -103,16 +100,3 @@ def _with_one(old: Tensor, new: Tensor, dst: int, n_dst: int) -> Tensor:
     patched = old.clone()
     patched[:, :, heads] = new[:, :, heads]
     return patched
-
-
-@torch.no_grad()
-def _arguments(model: CircuitModel, inputs: Inputs) -> Arguments:
-    """What the model passes to its blocks beside the hidden states."""
-    found: Arguments = {}
-
-    def function(index: int, x: Tensor, arguments: dict[str, Any]) -> Tensor:
-        found[index] = arguments
-        return x
-
-    model.forward(inputs, function)
-    return found

@@ -23,6 +23,8 @@ from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.layer import Layer
 from harness_circuits.passes.ablated import AblatedStream
+from harness_circuits.passes.block_arguments import rows_of
+from harness_circuits.passes.crossing_run import attend_crossing, kept_blocks
 from harness_circuits.passes.hidden_run import run_hidden
 from harness_circuits.passes.mixers import EdgeMixer, NodeMixer
 from harness_circuits.passes.native import Residual
@@ -139,11 +141,7 @@ def run_block(
         run.mixer.enter(index)
     active = [run for run in runs if len(run.mixer.heads_needed(index))]
     if active:
-        columns = zip(*(run.projected(index, layer) for run in active), strict=True)
-        q, k, v = (_together(list(column)) for column in columns)
-        own = arguments if len(active) == len(runs) else _rows(arguments, len(q), x.shape[0])
-        mixed = layer.core(q, layer.ungroup(k), layer.ungroup(v), own)
-        for run, part in zip(active, mixed.split(n_rows), strict=True):
+        for run, part in _attended(active, index, layer, x.shape[0], n_rows, arguments):
             run.mixer.add_heads(index, part)
     active = [run for run in runs if run.mixer.mlp_needed(index)]
     if active:
@@ -155,6 +153,30 @@ def run_block(
     return logits_inputs(runs)
 
 
+def _attended(
+    active: Sequence[CircuitRun],
+    index: int,
+    layer: Layer,
+    n_all: int,
+    n_rows: int,
+    arguments: dict[str, Any],
+) -> Iterator[tuple[CircuitRun, PerHead]]:
+    """Runs and the mixed values of their heads; those with kept crossing edges one by one."""
+    together = [run for run in active if run.blocks[index] is None]
+    for run in active:
+        if (kept := run.blocks[index]) is not None:
+            current = layer.ungrouped(run.projected(index, layer))
+            replaced = layer.ungrouped(run.replaced(index))
+            assert run.inputs.spans is not None
+            where = kept, run.inputs.spans, rows_of(arguments, slice(n_rows), n_all)
+            yield run, attend_crossing(run.model, index, current, replaced, *where)
+    if together:
+        columns = zip(*(run.projected(index, layer) for run in together), strict=True)
+        qkv = layer.ungrouped(_together(list(column)) for column in columns)
+        own = rows_of(arguments, slice(len(qkv[0])), n_all) if len(qkv[0]) < n_all else arguments
+        yield from zip(together, layer.core(*qkv, own).split(n_rows), strict=True)
+
+
 def logits_inputs(runs: Sequence[CircuitRun]) -> Residual:
     """What the logits read in each run, one after the other."""
     return _together([run.mixer.final() for run in runs])
@@ -162,15 +184,6 @@ def logits_inputs(runs: Sequence[CircuitRun]) -> Residual:
 
 def _together(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _rows(value: Any, n: int, of: int) -> Any:
-    """Arguments of an attention module for the first rows: all circuits have the same prompts."""
-    if isinstance(value, Tensor):
-        return value[:n] if value.ndim > 1 and value.shape[0] == of else value
-    if type(value) in (tuple, list):
-        return type(value)(_rows(part, n, of) for part in value)
-    return {k: _rows(v, n, of) for k, v in value.items()} if type(value) is dict else value
 
 
 class CircuitRun:
@@ -181,6 +194,7 @@ class CircuitRun:
         self.model = stream.model
         self.inputs = inputs
         self.stream = stream
+        self.blocks = [kept_blocks(circuit, layer) for layer in range(self.model.graph.n_layers)]
         self.mixer: EdgeMixer | NodeMixer
         if circuit.space.level == "edge":
             self.mixer = EdgeMixer(circuit, stream, inputs.spans)
@@ -202,6 +216,11 @@ class CircuitRun:
                 if reading.parts:
                     out = _project_parts(layer, rows, scale, kind, reading, out)
             yield out.to(stream.final.device)
+
+    def replaced(self, index: int) -> Iterator[PerHead]:
+        """Queries, keys and values of the run in which everything is replaced."""
+        for kind in QKV:
+            yield self.stream.batched(self.stream.projected(index, kind))
 
 
 def _project_all(layer: Layer, x: Residual, scale: Scale | None, kind: str, n: int) -> PerHead:

@@ -122,7 +122,7 @@ class EdgePlan:
             for layer in range(graph.n_layers):
                 self._linear[self.head_slots(layer)] = False
         self._totals = totals and not post_norm
-        edges = circuit.kept.reshape(-1, graph.n_src, graph.n_dst)[:, self.needed]
+        edges = circuit.edges_at_spans[:, self.needed]
         n_before = np.searchsorted(self.needed, graph.n_visible)
         self.attention, self.mlp = [], []
         for layer in range(graph.n_layers):

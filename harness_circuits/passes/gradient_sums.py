@@ -50,19 +50,22 @@ class GradientSums:
         level: Units that are scored.
         raw_heads: In post-norm models, take heads' outputs as they are before the post-norm.
         spans: The span of each of the runs' tokens, where edges are scored at every span.
+        crossing: Whether runs also keep what the scores of crossing edges need.
     """
 
     model: CircuitModel
     level: Level
     raw_heads: bool = False
     spans: Int[Tensor, "batch pos"] | None = None
+    crossing: bool = False
 
     @property
     def points(self) -> tuple[str, ...]:
         """The points that a run has to take gradients at."""
         if self.level != "edge":
             return (HIDDEN,) if self.level == HIDDEN_UNITS else OUTPUT_POINTS
-        return (*DESTINATION_POINTS, "attention") if self._run_by_run else DESTINATION_POINTS
+        further = ("attention",) if self._run_by_run else ()
+        return (*DESTINATION_POINTS, *further, *(("mixed",) if self.crossing else ()))
 
     @property
     def _run_by_run(self) -> bool:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -23,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from harness_circuits.errors import UnsupportedModelError
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.passes.attention_weights import SOFTMAXES, attention_logits
 from harness_circuits.passes.native import NativeRun, Residual
 from harness_circuits.passes.relevance import with_gradient_of
 
@@ -96,7 +96,7 @@ class _TemperedSoftmaxes(TorchFunctionMode):
             with torch.no_grad():
                 value = func(*args, **kwargs)
             return with_gradient_of(value, _attention(self.temperature, *args, **kwargs))
-        if func in (functional.softmax, torch.softmax, Tensor.softmax):
+        if func in SOFTMAXES:
             self.n += 1
             return _softmax(self.temperature, func, *args, **kwargs)
         return func(*args, **kwargs)
@@ -116,28 +116,10 @@ def _softmax(
     return _tempered(scores.to(value.dtype), value, temperature, dim)
 
 
-def _attention(
-    temperature: float,
-    q: Float[Tensor, "batch head pos d_head"],
-    k: Float[Tensor, "batch head key d_head"],
-    v: Float[Tensor, "batch head key d_head"],
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    **_: Any,
-) -> Float[Tensor, "batch head pos d_head"]:
+def _attention(temperature: float, *args: Any, **kwargs: Any) -> PerHead:
     """What the fused kernel computes, step by step, with the changed softmax."""
-    assert dropout_p == 0 and k.shape[1] == q.shape[1]
-    scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        scores = scores.masked_fill(~seen, -torch.inf)
-    elif attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    return _tempered(scores, scores.detach().softmax(-1), temperature, -1) @ v
+    logits, v = attention_logits(*args, **kwargs)
+    return _tempered(logits, logits.detach().softmax(-1), temperature, -1) @ v
 
 
 class _Tempered(torch.autograd.Function):

@@ -10,7 +10,9 @@ Where heads pass a post-norm, it is applied to the mixture of the heads, for eve
 Sources are ordered input, then per layer its heads and its MLP; destinations per layer the queries,
 keys and values of its heads and its MLP, then the logits. A gate is 0 for kept and 1 for replaced;
 gates have the shape of the level: edge [src, dst], node [src], neuron [src, model]. With `spans`, the
-span of every token, an edge has a gate per span: [span, src, dst].
+span of every token, an edge has a gate per span: [span, src, dst]; and `run` takes gates of crossing
+edges [query span, key span, dst], which say whether a block of a head's attention has the query, key or
+value that the destination has where everything is replaced.
 """
 
 from __future__ import annotations
@@ -108,6 +110,7 @@ class Reference:
         *,
         delta: Tensor | None = None,
         embedded: Tensor | None = None,
+        crossings: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Logits at the last position [batch, vocab] and source outputs [src, batch, pos, model].
 
@@ -117,6 +120,7 @@ class Reference:
             replacement: What replaces each source's output, [src, batch or 1, pos or 1, model].
             delta: Instead of a replacement, what a gate of 1 adds to each source's output.
             embedded: The input node's output, where it is not that of the prompts.
+            crossings: Gates of crossing edges; `replacement` says what is replaced by what.
         """
         if gates is None:
             gates, delta = self.gates("node"), torch.zeros(self.n_src, 1, 1, 1)
@@ -127,8 +131,16 @@ class Reference:
         for index, layer in enumerate(self.layers):
             start = index * self.block_dst
             n_in = len(current)
-            inputs = self._inputs(current, constant, gate, range(start, start + self.block_dst - 1))
-            current += self._heads(layer, inputs)
+            columns = range(start, start + self.block_dst - 1)
+            qkv = self._qkv(layer, self._inputs(current, constant, gate, columns))
+            if crossings is None:
+                current += self._heads(layer, qkv)
+            else:
+                ones = torch.ones(self.n_src, dtype=torch.float64)
+                replaced = _Gates(self, ones, replacement, None)
+                other = self._qkv(layer, self._inputs(current, constant, replaced, columns))
+                own = crossings[:, :, columns.start : columns.stop]
+                current += self._heads(layer, qkv, other, own)
             seen = current[:n_in] if self.parallel else current
             mlp = start + self.block_dst - 1
             current.append(
@@ -159,8 +171,8 @@ class Reference:
                 total = total + mixed[(index + 1) * step]
         return total
 
-    def _heads(self, layer: ReferenceLayer, inputs: Tensor) -> list[Tensor]:
-        """Every head's output, [batch, pos, model], from the inputs of its query, key and value."""
+    def _qkv(self, layer: ReferenceLayer, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values as the softmax and the mixture take them."""
         normed = layer.norm(inputs)
         parts = torch.split(normed, [self.n_heads, self.n_kv, self.n_kv], dim=2)
         values = []
@@ -172,17 +184,52 @@ class Reference:
         q, k, v = values
         q, k = self._rotate(layer.norm_q(q)), self._rotate(layer.norm_k(k))
         k, v = (x.repeat_interleave(self.n_heads // self.n_kv, dim=2) for x in (k, v))
+        return q, k, v
+
+    def _heads(
+        self,
+        layer: ReferenceLayer,
+        qkv: tuple[Tensor, Tensor, Tensor],
+        other: tuple[Tensor, Tensor, Tensor] | None = None,
+        crossings: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Every head's output, [batch, pos, model]; with crossings, of blocks that may be `other`."""
+        q, k, v = qkv
+        if other is None:
+            pattern = self._logits(layer, q, k).softmax(-1)
+            return self._mixed(layer, pattern, v)
+        assert crossings is not None and self.spans is not None
+        group = self.n_heads // self.n_kv
+        parts = torch.split(crossings, [self.n_heads, self.n_kv, self.n_kv], dim=2)
+        wide = (parts[0], *(part.repeat_interleave(group, dim=2) for part in parts[1:]))
+        at = self.spans[:, :, None], self.spans[:, None, :]
+        gate_q, gate_k, gate_v = (part[at].movedim(-1, 1) for part in wide)  # [batch, head, q, k]
+        logits = torch.zeros_like(gate_q)
+        for one, weight_q in ((q, 1 - gate_q), (other[0], gate_q)):
+            for two, weight_k in ((k, 1 - gate_k), (other[1], gate_k)):
+                logits = logits + weight_q * weight_k * self._logits(layer, one, two, hidden=0.0)
+        pattern = (logits + self._logits(layer, q * 0, k * 0)).softmax(-1)
+        replaced = self._mixed(layer, pattern * gate_v, other[2])
+        kept = self._mixed(layer, pattern * (1 - gate_v), v)
+        return [a + b for a, b in zip(kept, replaced, strict=True)]
+
+    def _mixed(self, layer: ReferenceLayer, pattern: Tensor, v: Tensor) -> list[Tensor]:
+        out = torch.einsum("bhqk,bkhd,hdm->hbqm", pattern, v, layer.w_o)
+        return list(out.unbind(0))
+
+    def _logits(
+        self, layer: ReferenceLayer, q: Tensor, k: Tensor, hidden: float = -torch.inf
+    ) -> Tensor:
+        """Logits [batch, head, query, key], with a number where no key is seen."""
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * layer.scale
         if layer.softcap:
             scores = layer.softcap * torch.tanh(scores / layer.softcap)
-        at = torch.arange(inputs.shape[1])
+        at = torch.arange(q.shape[1])
         distance = at[:, None] - at[None, :]
-        hidden = distance < 0
+        unseen = distance < 0
         if layer.window is not None:
-            hidden = hidden | (distance >= layer.window)
-        pattern = scores.masked_fill(hidden, -torch.inf).softmax(-1)
-        out = torch.einsum("bhqk,bkhd,hdm->hbqm", pattern, v, layer.w_o)
-        return list(out.unbind(0))
+            unseen = unseen | (distance >= layer.window)
+        return scores.masked_fill(unseen, hidden)
 
     def _rotate(self, x: Tensor) -> Tensor:
         """Rotary embedding of [batch, pos, head, d_head], or of its first part only."""
