@@ -151,7 +151,7 @@ class Setup:
         Raises:
             OptionError: Not even one pair fits.
         """
-        needs = replace(needs, fixed=scores_bytes(self.space))
+        needs = replace(needs, fixed=scores_bytes(self.space), crossing=self.space.crossing)
         bound = self.settings.max_memory, self.ranks.sharing, needs
         size = self.settings.pairs_per_pass or pairs_per_pass(self.model, pairs, *bound)
         return min(self.ranks.gather(size))

@@ -143,6 +143,11 @@ def _scores(path: Path) -> Scores:
         raise CircuitFileError(
             f"{file} is one binary circuit; MIB takes importances or nine circuits (--circuits)."
         )
+    if item.space.crossing:
+        raise CircuitFileError(
+            f"{file} has scores of crossing edges between spans, which MIB's layout has no room for. "
+            "Discover without crossing=true."
+        )
     return item.everywhere()  # MIB has no spans: an edge's importance is its sum over them
 
 

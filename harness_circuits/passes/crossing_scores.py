@@ -163,5 +163,9 @@ def _replaced(old: tuple[Changes, Changes], new: tuple[Changes, Changes]) -> Cha
 
 def rows_per_chunk(model: CircuitModel, n_pos: int) -> int:
     """How many prompts' logits of a layer are held at once."""
-    per_row = HELD * model.graph.n_heads * n_pos**2 * torch.finfo(model.sum_dtype).bits // 8
-    return max(1, CHUNK_BYTES // per_row)
+    return max(1, CHUNK_BYTES // bytes_per_row(model, n_pos))
+
+
+def bytes_per_row(model: CircuitModel, n_pos: int) -> int:
+    """What one prompt's logits of a layer, and what is made of them, hold."""
+    return HELD * model.graph.n_heads * n_pos**2 * torch.finfo(model.sum_dtype).bits // 8

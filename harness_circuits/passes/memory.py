@@ -17,6 +17,7 @@ from harness_circuits.models.hidden import mlp_width
 from harness_circuits.pairs.answer_tree import answer_tree
 from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes.contract import CHUNK_BYTES
+from harness_circuits.passes.crossing_scores import bytes_per_row
 
 SHARE_OF_FREE = 0.25
 SHARE_USED = 0.8  # of the bound: the rest is what allocators lose and hold back
@@ -32,6 +33,7 @@ class Needs:
         runs: Runs with gradients per batch whose norm corrections are kept together, as scores of
             edges need. (Models with post-norms keep one at a time, and are not told apart.)
         patched: Units are patched one by one, `PATCHED_TOKENS` a pass whatever the batch.
+        crossing: Crossing edges between spans are units.
         more: What else it keeps: each gives, for a model, bytes per token and bytes whatever the
             batch.
         fixed: Bytes whatever the batch and the model.
@@ -39,6 +41,7 @@ class Needs:
 
     runs: int = 1
     patched: bool = False
+    crossing: bool = False
     more: tuple[Callable[[CircuitModel], tuple[int, int]], ...] = ()
     fixed: int = 0
 
@@ -49,6 +52,7 @@ class Needs:
         return Needs(
             runs=max(needs.runs for needs in found),
             patched=any(needs.patched for needs in found),
+            crossing=any(needs.crossing for needs in found),
             more=tuple(dict.fromkeys(one for needs in found for one in needs.more)),
             fixed=max(needs.fixed for needs in found),
         )
@@ -82,6 +86,9 @@ def pairs_per_pass(
     contracted = longest * _contracted(model)
     fixed = PATCHED_TOKENS * patched_bytes_per_token(model, longest) if needs.patched else 0
     fixed += needs.fixed
+    if needs.crossing:
+        per_pair += longest * _crossing(model)
+        fixed += max(CHUNK_BYTES, bytes_per_row(model, longest))
     for more in needs.more:
         per_token, whatever = more(model)
         per_pair += longest * per_token
@@ -171,6 +178,17 @@ def patched_bytes_per_token(model: CircuitModel, length: int) -> int:
     """Estimated peak use per token of a pass without gradients in which units are patched."""
     graph = model.graph
     return _bytes(model) * (32 * _width(model) + 3 * graph.n_heads * length)
+
+
+def _crossing(model: CircuitModel) -> int:
+    """Bytes per token of what the scores of crossing edges keep of all layers.
+
+    Gradients at heads' mixed values and their sums, what attention reads in the clean run, and the
+    run in which everything is replaced.
+    """
+    graph = model.graph
+    heads = graph.n_heads * model.layers[0].d_head * (_bytes(model) + _sum_bytes(model))
+    return graph.n_layers * (heads + 5 * graph.d_model * _bytes(model))
 
 
 def _contracted(model: CircuitModel) -> int:

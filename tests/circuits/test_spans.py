@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,12 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.samples import Samples
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.spans import Spans
-from harness_circuits.errors import CircuitFileError, MismatchError, OptionError
+from harness_circuits.errors import (
+    CircuitFileError,
+    MismatchError,
+    OptionError,
+    UnknownNameError,
+)
 from harness_circuits.evaluation.agreement import agreement
 from harness_circuits.evaluation.null_circuits import random_circuit
 from harness_circuits.formats import expressible, load_circuit_file, save_circuit_file
@@ -91,12 +97,13 @@ def test_one_span_is_no_span() -> None:
 def test_random_circuits_over_spans_have_no_dead_ends(
     graph: Graph, prompts: list[list[str]], share: float, seed: int
 ) -> None:
-    space = ScoreSpace(graph, "edge", Spans.of(prompts))
-    wanted = round(share * space.n_units)
-    circuit = random_circuit(space, wanted, seed)
-    assert wanted - 2 * graph.n_layers - 2 <= circuit.n_kept <= wanted
-    assert np.array_equal(circuit.prune().kept, circuit.kept)
-    assert np.array_equal(random_circuit(space, wanted, seed).kept, circuit.kept)
+    for crossing, longest in ((False, 2 * graph.n_layers + 2), (True, 3 * graph.n_layers + 3)):
+        space = ScoreSpace(graph, "edge", replace(Spans.of(prompts), crossing=crossing))
+        wanted = round(share * space.n_units)
+        circuit = random_circuit(space, wanted, seed)
+        assert wanted - longest <= circuit.n_kept <= wanted
+        assert np.array_equal(circuit.prune().kept, circuit.kept)
+        assert np.array_equal(random_circuit(space, wanted, seed).kept, circuit.kept)
 
 
 def scores() -> Scores:
@@ -132,3 +139,50 @@ def test_sums_over_spans_are_scores_and_samples_of_edges() -> None:
     np.testing.assert_allclose(plain.samples.sums[0], whole.values.sum(0), atol=1e-6)
     truth = Circuit.of_edges(GRAPH, ["input->m0", "m0->logits"])
     assert agreement(whole, truth) == agreement(plain, truth)
+
+
+CROSSING = ScoreSpace(GRAPH, "edge", replace(Spans.of(LABELS), crossing=True))
+
+
+def test_crossing_edges_lie_behind_the_edges() -> None:
+    """Between spans that see each other, into heads that are of use."""
+    spans, n_src = CROSSING.spans, GRAPH.n_src
+    assert spans is not None
+    np.testing.assert_array_equal(CROSSING.edges_in(CROSSING.real), SPACE.real)
+    crossing = CROSSING.real[:, n_src:]
+    useful = SPACE.real[:, :n_src].any(axis=2)
+    for query, key, dst in np.argwhere(spans.seen[:, :, None] & np.ones(GRAPH.n_dst, dtype=bool)):
+        name = GRAPH.destination_names[dst]
+        wanted = name.endswith(">") and useful[query, GRAPH.destination_owner[dst]]
+        assert crossing[query, key, dst] == wanted
+    assert not crossing[~spans.seen].any()
+    assert CROSSING.n_units == SPACE.n_units + crossing.sum()
+    for at in np.argwhere(CROSSING.real)[::7]:
+        assert CROSSING.unit_index(CROSSING.unit_name(*at)) == tuple(at)
+    assert CROSSING.unit_name(1, n_src, GRAPH.head_destination(1, "v")) == (
+        f"a1.h0<v>@{spans.names[0]}->{spans.names[1]}"
+    )
+    for name in ("a1.h0<v>@A->C", "a1.h0<v>@A", "m0@A->END", "a5.h0<v>@A->END"):
+        with pytest.raises(UnknownNameError):
+            CROSSING.unit_index(name)
+
+
+def test_files_hold_crossing_edges_and_tables_show_them(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=CROSSING.shape) * CROSSING.real
+    samples = Samples(np.stack([values, values]).astype(np.float32), np.array([1, 1]))
+    whole = Scores(CROSSING, values, {}, samples)
+    found = load_circuit_file(save_circuit_file(tmp_path / "s.safetensors", whole), GRAPH)
+    assert isinstance(found, Scores) and found.space == CROSSING != SPACE
+    np.testing.assert_array_equal(found.values, values)
+    circuit = random_circuit(CROSSING, 30, 0)
+    back = load_circuit_file(save_circuit_file(tmp_path / "c.safetensors", circuit))
+    assert isinstance(back, Circuit) and np.array_equal(back.kept, circuit.kept)
+    assert circuit.crossings is not None and circuit.crossings.any()
+    assert circuit.edges_at_spans.sum() + circuit.crossings.sum() == 30 == len(circuit.to_frame())
+    assert set(circuit.to_frame()["source"]) & {"@A", "@B", "@END"}
+    with pytest.raises(CircuitFileError, match="no room for spans"):
+        save_circuit_file(tmp_path / "c.json", circuit)
+    plain = whole.everywhere()
+    np.testing.assert_allclose(plain.values, values[:, : GRAPH.n_src].sum(0))
+    assert plain.samples is not None and whole.by_node().values.shape == (GRAPH.n_src,)
+    assert Circuit.full(CROSSING).weighted_edges == Circuit.full(SPACE).weighted_edges

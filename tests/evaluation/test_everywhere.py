@@ -12,6 +12,8 @@ from helpers.tiny_tokenizer import word_tokenizer
 
 import harness_circuits as hc
 from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.commands.export_mib import read_source
+from harness_circuits.errors import CircuitFileError
 from harness_circuits.evaluation.everywhere import tokens_of_spans
 from harness_circuits.evaluation.result import Result, example_records
 from harness_circuits.evaluation.summary import summarise, table
@@ -103,3 +105,31 @@ def test_what_is_printed_and_filed(result: Result, tmp_path: Path) -> None:
     }
     rows = [json.loads(row) for row in (tmp_path / "ioi/examples.jsonl").read_text().splitlines()]
     assert [len(row["everywhere"]["absolute"]) for row in rows] == [3] * 6
+
+
+def test_a_run_over_crossing_edges(model: CircuitModel, result: Result, tmp_path: Path) -> None:
+    """The same run with them: edges keep their scores, and files, tables and random circuits hold."""
+    arguments = {"positions": "spans", "crossing": True, "method": "EAP", "sizes": SIZES}
+    how = {"null_circuits": 1, "evidence": "necessity:incompleteness", "evidence_draws": 2}
+    settings = Settings.from_arguments({**arguments, **how})
+    found = Experiment(model, settings, pairs()[:6], pairs()[6:]).run()
+    assert found.scores is not None and result.scores is not None
+    space, n_src = found.scores.space, model.graph.n_src
+    assert space.crossing and space.n_units > result.scores.space.n_units
+    np.testing.assert_allclose(found.scores.values[:, :n_src], result.scores.values, atol=1e-12)
+    for curve in found.curves:
+        assert curve.circuits[-1].n_kept == space.n_units
+        np.testing.assert_allclose(curve.values.circuits[-1], curve.values.full, atol=1e-12)
+        assert curve.everywhere is not None
+    records = example_records(found, range(6), iters=0, seed=0)
+    assert "as many, no spans" in table(summarise(list(records.values())))
+    write_artifacts(tmp_path, "ioi", found, records.values(), pairs()[6:])
+    given = hc.load_circuit_file(tmp_path / "ioi/circuits.safetensors#absolute@0.3")
+    alone = hc.faithfulness(model, pairs()[6:], {0.3: given}, positions="spans", bootstrap_iters=0)
+    (again,) = alone.curves.values()
+    (curve,) = (each for each in found.curves if each.ranking is Ranking.ABSOLUTE)
+    full, empty = curve.values.full.mean(), curve.values.empty.mean()
+    f = (curve.values.circuits[1].mean() - empty) / (full - empty)
+    assert again.points[0].value == pytest.approx(f, abs=1e-9)
+    with pytest.raises(CircuitFileError, match="crossing edges between spans, which MIB's layout"):
+        read_source(f"ioi_gpt2={tmp_path}/ioi")

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.reference_attention import blocks, crossed_heads, heads
 from helpers.reference_layers import LayerReader, ReferenceLayer
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -132,15 +133,17 @@ class Reference:
             start = index * self.block_dst
             n_in = len(current)
             columns = range(start, start + self.block_dst - 1)
-            qkv = self._qkv(layer, self._inputs(current, constant, gate, columns))
+            inputs = self._inputs(current, constant, gate, columns)
             if crossings is None:
-                current += self._heads(layer, qkv)
+                current += self._heads(layer, inputs)
             else:
                 ones = torch.ones(self.n_src, dtype=torch.float64)
                 replaced = _Gates(self, ones, replacement, None)
                 other = self._qkv(layer, self._inputs(current, constant, replaced, columns))
-                own = crossings[:, :, columns.start : columns.stop]
-                current += self._heads(layer, qkv, other, own)
+                assert self.spans is not None
+                gates_of_blocks = blocks(crossings[:, :, columns.start : columns.stop], self)
+                own = self._qkv(layer, inputs)
+                current += crossed_heads(layer, own, other, gates_of_blocks)
             seen = current[:n_in] if self.parallel else current
             mlp = start + self.block_dst - 1
             current.append(
@@ -171,6 +174,10 @@ class Reference:
                 total = total + mixed[(index + 1) * step]
         return total
 
+    def _heads(self, layer: ReferenceLayer, inputs: Tensor) -> list[Tensor]:
+        """Every head's output, [batch, pos, model], from the inputs of its query, key and value."""
+        return heads(layer, *self._qkv(layer, inputs))
+
     def _qkv(self, layer: ReferenceLayer, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values as the softmax and the mixture take them."""
         normed = layer.norm(inputs)
@@ -185,51 +192,6 @@ class Reference:
         q, k = self._rotate(layer.norm_q(q)), self._rotate(layer.norm_k(k))
         k, v = (x.repeat_interleave(self.n_heads // self.n_kv, dim=2) for x in (k, v))
         return q, k, v
-
-    def _heads(
-        self,
-        layer: ReferenceLayer,
-        qkv: tuple[Tensor, Tensor, Tensor],
-        other: tuple[Tensor, Tensor, Tensor] | None = None,
-        crossings: Tensor | None = None,
-    ) -> list[Tensor]:
-        """Every head's output, [batch, pos, model]; with crossings, of blocks that may be `other`."""
-        q, k, v = qkv
-        if other is None:
-            pattern = self._logits(layer, q, k).softmax(-1)
-            return self._mixed(layer, pattern, v)
-        assert crossings is not None and self.spans is not None
-        group = self.n_heads // self.n_kv
-        parts = torch.split(crossings, [self.n_heads, self.n_kv, self.n_kv], dim=2)
-        wide = (parts[0], *(part.repeat_interleave(group, dim=2) for part in parts[1:]))
-        at = self.spans[:, :, None], self.spans[:, None, :]
-        gate_q, gate_k, gate_v = (part[at].movedim(-1, 1) for part in wide)  # [batch, head, q, k]
-        logits = torch.zeros_like(gate_q)
-        for one, weight_q in ((q, 1 - gate_q), (other[0], gate_q)):
-            for two, weight_k in ((k, 1 - gate_k), (other[1], gate_k)):
-                logits = logits + weight_q * weight_k * self._logits(layer, one, two, hidden=0.0)
-        pattern = (logits + self._logits(layer, q * 0, k * 0)).softmax(-1)
-        replaced = self._mixed(layer, pattern * gate_v, other[2])
-        kept = self._mixed(layer, pattern * (1 - gate_v), v)
-        return [a + b for a, b in zip(kept, replaced, strict=True)]
-
-    def _mixed(self, layer: ReferenceLayer, pattern: Tensor, v: Tensor) -> list[Tensor]:
-        out = torch.einsum("bhqk,bkhd,hdm->hbqm", pattern, v, layer.w_o)
-        return list(out.unbind(0))
-
-    def _logits(
-        self, layer: ReferenceLayer, q: Tensor, k: Tensor, hidden: float = -torch.inf
-    ) -> Tensor:
-        """Logits [batch, head, query, key], with a number where no key is seen."""
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * layer.scale
-        if layer.softcap:
-            scores = layer.softcap * torch.tanh(scores / layer.softcap)
-        at = torch.arange(q.shape[1])
-        distance = at[:, None] - at[None, :]
-        unseen = distance < 0
-        if layer.window is not None:
-            unseen = unseen | (distance >= layer.window)
-        return scores.masked_fill(unseen, hidden)
 
     def _rotate(self, x: Tensor) -> Tensor:
         """Rotary embedding of [batch, pos, head, d_head], or of its first part only."""

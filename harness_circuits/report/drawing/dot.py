@@ -24,7 +24,8 @@ def draw_dot(drawing: Drawing, title: str = "") -> str:
         lines.append(
             f"  {_quoted(edge.source.full_name)} -> {_quoted(edge.target.full_name)} "
             f'[color="{EDGE_COLOURS[edge.kind]}", penwidth={width(edge.strength, drawing.scored):.2f}, '
-            f"style={'dashed' if edge.is_negative else 'solid'}, tooltip={_quoted(edge.label)}];"
+            f"style={'dashed' if edge.is_negative else 'solid'}, tooltip={_quoted(edge.label)}"
+            f"{f', label={edge.kind}, constraint=false' if edge.is_crossing else ''}];"
         )
     return "\n".join([*lines, "}"]) + "\n"
 

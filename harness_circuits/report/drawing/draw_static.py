@@ -7,7 +7,7 @@ import io
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, PathPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path as Curve
 
 from harness_circuits.report.drawing.colours import (
@@ -18,11 +18,17 @@ from harness_circuits.report.drawing.colours import (
     alpha,
     width,
 )
-from harness_circuits.report.drawing.layout import KINDS, Drawing, DrawnEdge, DrawnNode
+from harness_circuits.report.drawing.layout import (
+    KINDS,
+    NODE_TOP,
+    Drawing,
+    DrawnEdge,
+    DrawnNode,
+)
 
 COLUMN, ROW = 0.72, 0.62  # inches
 MARGIN = 0.6
-BOX = (0.36, 0.17)  # half width and half height of a node, in columns and rows
+BOX = (0.36, NODE_TOP)  # half width and half height of a node, in columns and rows
 _CUBIC = [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4]
 
 
@@ -50,6 +56,9 @@ def draw_static(drawing: Drawing, kind: str, title: str = "", dpi: int = 150) ->
         axes.set_axis_off()
         for edge in drawing.edges:
             axes.add_patch(_line(edge, drawing.scored))
+            if edge.is_crossing:
+                x, y = edge.path()[1:3].mean(0) - (0, 0.05)
+                axes.text(x, y, edge.kind, ha="center", color=EDGE_COLOURS[edge.kind], zorder=4)
         for node in drawing.nodes:
             axes.add_patch(_box(node))
             axes.text(node.x, node.y, node.name, ha="center", va="center", color=INK, zorder=4)
@@ -64,16 +73,20 @@ def draw_static(drawing: Drawing, kind: str, title: str = "", dpi: int = 150) ->
     return file.getvalue()
 
 
-def _line(edge: DrawnEdge, scored: bool) -> PathPatch:
-    return PathPatch(
-        Curve(edge.path(), _CUBIC),
-        facecolor="none",
-        edgecolor=EDGE_COLOURS[edge.kind],
+def _line(edge: DrawnEdge, scored: bool) -> Patch:
+    curve, colour = Curve(edge.path(), _CUBIC), EDGE_COLOURS[edge.kind]
+    line: Patch
+    if edge.is_crossing:
+        line = FancyArrowPatch(path=curve, arrowstyle="-|>", mutation_scale=9, color=colour)
+    else:
+        line = PathPatch(curve, facecolor="none", edgecolor=colour)
+    line.set(
         linewidth=width(edge.strength, scored),
         alpha=alpha(edge.strength, scored),
         linestyle=(0, (3, 1.5)) if edge.is_negative else "solid",
         zorder=1 + edge.strength,
     )
+    return line
 
 
 def _box(node: DrawnNode) -> FancyBboxPatch:

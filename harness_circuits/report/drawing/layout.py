@@ -23,6 +23,7 @@ from harness_circuits.errors import OptionError
 MERGE_ABOVE = 100  # edges
 MOST_EDGES = 2000
 SWEEPS = 8
+NODE_TOP = 0.17  # half the height of a node's box
 KINDS = (*QKV, "qkv", "mlp", "logits")
 
 
@@ -77,6 +78,11 @@ class DrawnEdge:
         return self.score is not None and self.score < 0
 
     @property
+    def is_crossing(self) -> bool:
+        """Whether it is a crossing edge: within one head, from span to span."""
+        return self.source.name == self.target.name
+
+    @property
     def label(self) -> str:
         """Names and score for a tooltip."""
         names = ", ".join(self.names)
@@ -86,8 +92,12 @@ class DrawnEdge:
         """Control points of a cubic Bezier curve that leaves and arrives upward.
 
         Edges within a column bow aside, the more the longer they are, so that none hides another.
+        Crossing edges are arcs from the top of one box to the other's, a height for each kind.
         """
         a, b = self.source, self.target
+        if self.is_crossing:
+            top, lift = a.y + NODE_TOP, 0.3 + 0.15 * QKV.index(self.kind)
+            return np.array([(a.x, top), (a.x, top + lift), (b.x, top + lift), (b.x, top)])
         rise = b.y - a.y
         bow = 0.35 * (rise - 1) ** 0.8 if abs(a.x - b.x) < 0.6 and rise > 1 else 0.0
         bend = min(0.5 * rise, 2.0)

@@ -4,11 +4,16 @@ A node stands in the column of every span at which the circuit keeps something t
 into queries and MLPs stay within their column. A head reads keys and values of earlier spans: an edge
 into its key or value at a span goes to the head wherever it stands in a column that sees that span, so
 that lines between columns are what attention carries from span to span.
+
+Where crossing edges are units of their own, every edge stays within its column, and a head that reads or
+is read at several spans has a box in each: arrows between these are its crossing edges. That of a span
+with itself is the box.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import product
 
 import numpy as np
 
@@ -74,9 +79,10 @@ def _collect(
     """Score and name of the edges of every line, by its ends and kind."""
     graph, seen = circuit.space.graph, spans.seen
     sends = np.concatenate(
-        [circuit.kept.any(axis=2), np.array(spans.read)[:, None]], axis=1
+        [circuit.edges_at_spans.any(axis=2), np.array(spans.read)[:, None]], axis=1
     )  # the logits stand behind all sources
     group = graph.n_heads // graph.n_kv_heads
+    crossings = circuit.crossings
     lines: dict[Key, list[tuple[float, str]]] = defaultdict(list)
     for span, src, dst in np.argwhere(circuit.kept).tolist():
         score = 0.0 if scores is None else float(scores.values[span, src, dst])
@@ -85,8 +91,18 @@ def _collect(
         crosses = kind in ("k", "v")
         owners = range(owner, owner + group) if crosses else [owner]
         at = np.flatnonzero(seen[:, span]).tolist() if crosses else [span]
-        for head in owners:
-            for place in at:
+        if src >= graph.n_src:
+            key = src - graph.n_src
+            for head in owners if key != span else ():
+                if sends[span, head]:
+                    lines[(key, head), (span, head), kind].append(member)
+        elif crossings is not None and crosses:
+            queries = np.flatnonzero(crossings[:, span, dst])
+            for head in owners:
+                if sends[queries, head].any():
+                    lines[(span, src), (span, head), kind].append(member)
+        else:
+            for place, head in product(at, owners):
                 if sends[place, head]:
                     lines[(span, src), (place, head), kind].append(member)
     return lines

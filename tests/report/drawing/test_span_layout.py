@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,28 @@ def test_keys_lead_from_column_to_column() -> None:
         assert abs(node.x - middles[node.span]) < 0.5
     assert all(edge.source.y < edge.target.y for edge in drawing.edges)
     assert n_drawn(circuit()) == drawing.n_edges == 4
+
+
+def test_crossing_edges_are_arrows_from_key_to_query_column() -> None:
+    space = ScoreSpace(GRAPH, "edge", replace(Spans.of([["S1", "S2", "END"]]), crossing=True))
+    names = (*NAMES, "a1.h0<k>@S1->END", "a1.h0<q>@END->END")
+    kept = np.zeros(space.shape, dtype=bool)
+    for name in names:
+        kept[space.unit_index(name)] = True
+    drawing = lay_out_any(Circuit(space, kept), Scores(space, kept * 1.0))
+    ends = {(e.source.full_name, e.target.full_name, e.kind) for e in drawing.edges}
+    assert ends == {
+        ("input@S1", "m0@S1", "mlp"),
+        ("m0@S1", "a1.h0@S1", "k"),
+        ("a1.h0@S1", "a1.h0@END", "k"),
+        ("input@END", "a1.h0@END", "q"),
+        ("a1.h0@END", "logits@END", "logits"),
+    }
+    (arrow,) = (edge for edge in drawing.edges if edge.is_crossing)
+    assert arrow.names == ("a1.h0<k>@S1->END",)
+    assert drawing.n_edges == len(names)
+    assert "label=k" in draw(drawing, ".dot").decode()
+    assert draw(drawing, ".png")[:4] == b"\x89PNG"
 
 
 def test_every_kind_of_file_has_the_columns() -> None:
