@@ -16,12 +16,14 @@ from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import Known, differences_of, run_circuits
 
+KEPT_BYTES = 2**28  # of what batches need for every circuit
+
 
 class CircuitLosses:
     """Minus a metric of circuits, mean over all pairs of the job, on all ranks.
 
-    What a batch needs for every circuit is worked out once where there is one batch, and anew for every
-    call where there are several, so that memory does not grow with the pairs.
+    What a batch needs for every circuit is worked out once, and kept of as many batches as there is room
+    for; of the others, anew for every call, so that memory does not grow with the pairs.
 
     Attributes:
         base: The circuit that the others keep edges of, from `first` on.
@@ -40,7 +42,7 @@ class CircuitLosses:
     def start_from(self, base: Circuit) -> None:
         """Take another base."""
         self.base = base
-        self._last: tuple[int, _Batch] | None = None
+        self._kept: dict[int, _Batch] = {}
 
     def __call__(self, circuits: Sequence[Circuit], first: int = 0) -> list[float]:
         """The loss of each circuit.
@@ -52,13 +54,17 @@ class CircuitLosses:
         """
         total = torch.zeros(len(circuits), dtype=torch.float64)
         for at in self.job.own:
-            if self._last is None or self._last[0] != at:
-                self._last = None  # let it go before the next one is made
-                batch = self.job.prepared(self.job.batches[at])
-                self._last = at, _Batch(self.job, batch, self.base)
-            total -= self._last[1].metrics(circuits, first, self.metric)
+            total -= self._batch(at).metrics(circuits, first, self.metric)
         losses: list[float] = (self.job.ranks.sum_(total) / self.job.n_examples).tolist()
         return losses
+
+    def _batch(self, at: int) -> _Batch:
+        if at in self._kept:
+            return self._kept[at]
+        found = _Batch(self.job, self.job.prepared(self.job.batches[at]), self.base)
+        if sum(kept.n_bytes for kept in self._kept.values()) + found.n_bytes <= KEPT_BYTES:
+            self._kept[at] = found
+        return found
 
 
 class _Batch:
@@ -71,6 +77,12 @@ class _Batch:
         self.clean = self.model.forward(batch.clean)
         self.stream = AblatedStream(self.model, batch.clean, replacement)
         self.known = differences_of(self.model, base, batch.clean, self.stream)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the differences of all sources take."""
+        numbers, _ = known_bytes(self.model)
+        return numbers * self.batch.clean.ids.numel()
 
     @torch.no_grad()
     def metrics(
@@ -87,6 +99,6 @@ class _Batch:
 
 
 def known_bytes(model: CircuitModel) -> tuple[int, int]:
-    """What the differences of all sources take, per token, and nothing whatever the batch."""
+    """What the differences of all sources take, per token, and those that are kept."""
     numbers = model.graph.n_src * model.graph.d_model
-    return numbers * torch.finfo(model.dtype).bits // 8, 0
+    return numbers * torch.finfo(model.dtype).bits // 8, KEPT_BYTES

@@ -135,3 +135,17 @@ def test_what_cannot_be_swept_is_refused() -> None:
     same = Metric(function=lambda logits, *_: logits[:, 0, 0] * 0, description="zero")
     with pytest.raises(NumericalError, match="nothing is lost"):
         attribute(Job(job.model, job.batches, same), "ACDC", loss="metric")
+
+
+def test_what_batches_need_is_kept_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batches = tiny_model("gpt2"), token_batches(4, size=3)
+    space = Job(model, batches, LOGIT_DIFF).space
+    circuits, found = [Circuit.empty(space)], []
+    for room, runs in ((2**28, 0), (0, 6)):  # of 2 batches: model, replaced outputs, base
+        monkeypatch.setattr("harness_circuits.attribution.circuit_losses.KEPT_BYTES", room)
+        losses = CircuitLosses(Job(model, batches, LOGIT_DIFF), LOGIT_DIFF)
+        found.append(losses(circuits))
+        before = model.counts["forward"]
+        assert losses(circuits) == found[-1]
+        assert model.counts["forward"] - before == runs + 2
+    assert found[0] == found[1]
