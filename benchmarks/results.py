@@ -15,14 +15,17 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.gemma import gemma
 from harness_circuits.commands.main import main as harness_circuits
-from harness_circuits.machine.files import write_checksums
+from harness_circuits.machine.files import write_atomically, write_checksums
+from harness_circuits.machine.packed import SUFFIX, pack
 from harness_circuits.records.checksum import sign
 from harness_circuits.records.circuit_view import VIEW_FILE
 from harness_circuits.records.results_file import EXAMPLES_FILE, read_results
@@ -46,7 +49,9 @@ PAGE_METHOD = "EAP-IG-inputs"
 AREA_NAMES = ("cpr", "cmd", "cmd_log")
 PAGE_TASKS = ("ioi_circuit", "greater_than_circuit")
 PAGE_MODEL = "SmolLM2-135M-Instruct"
-BEGIN, END = "<!-- table of methods: python -m benchmarks.results -->\n", "<!-- end of table -->\n"
+README = KEPT / "README.md"
+UNTIMED = ("discovery_seconds", "seconds", "peak_mib")  # other work ran on the machine
+BEGIN, END = "<!-- by python -m benchmarks.results -->\n", "<!-- end -->\n"
 KEPT_FILES = (EXAMPLES_FILE, VIEW_FILE)
 
 
@@ -94,34 +99,63 @@ def _runs_of(cell: Cell, runs: Sequence[Run]) -> list[Run]:
 
 
 def copy_results(files: Iterable[Path], made: Path, kept: Path) -> None:
-    """Put results in the place of all kept ones, without scores and circuits."""
+    """Put results in the place of all kept ones, without scores and circuits.
+
+    Raises:
+        SystemExit: A result names a path of the machine that it was made on.
+    """
     for folder in kept.glob("*/*_circuit"):
         shutil.rmtree(folder)
     for file in files:
-        _copy(file, made, kept)
+        copy = kept / file.relative_to(made)
+        write_atomically(copy, without_paths(file, made).encode())
         for folder in sorted(path for path in file.with_suffix("").glob("*") if path.is_dir()):
-            names = [name for name in KEPT_FILES if (folder / name).is_file()]
-            for name in names:
-                _copy(folder / name, made, kept)
-            write_checksums(kept / folder.relative_to(made), names)
+            texts = {
+                name: (folder / name).read_text()
+                for name in KEPT_FILES
+                if (folder / name).is_file()
+            }
+            if EXAMPLES_FILE in texts:
+                texts[EXAMPLES_FILE] = shorter(texts[EXAMPLES_FILE])
+            target = kept / folder.relative_to(made)
+            for name, text in texts.items():
+                write_atomically(target / f"{name}{SUFFIX}", pack(text))
+            if texts:
+                write_checksums(target, [f"{name}{SUFFIX}" for name in texts])
 
 
-def _copy(file: Path, made: Path, kept: Path) -> None:
-    copy = kept / file.relative_to(made)
-    copy.parent.mkdir(parents=True, exist_ok=True)
+def without_paths(file: Path, made: Path) -> str:
+    """A result as the repository has it: its artifacts and its task's file are named from there."""
     text = file.read_text()
-    for absolute, relative in ((f"{made}/", "results/"), (f"{ROOT}/", "")):
-        text = text.replace(json.dumps(absolute)[1:-1], relative)
-    copy.write_text(text if file.name in KEPT_FILES else signed_again(text))
-
-
-def signed_again(text: str) -> str:
-    """A result whose paths were changed, with the checksum that it has now, if it had one."""
+    data = json.loads(text)
+    cell = file.with_suffix("").relative_to(made).as_posix()
+    roots = {str(data["config"]["circuit"].get("artifacts") or "").removesuffix(cell): "results/"}
+    for task in data.get("configs", {}).values():
+        source = str(task.get("metadata", {}).get("config_source", ""))
+        roots[source.rpartition("tasks/")[0]] = ""
+    for absolute, relative in roots.items():
+        text = text.replace(json.dumps(absolute)[1:-1], relative) if absolute else text
+    if found := sorted({path for path in re.findall(r'"(/[^"\s]+/[^"\s]*)"', text)}):
+        raise SystemExit(f"{file} would tell paths of this machine: {', '.join(found)}.")
     data = json.loads(text)
     if "checksum" not in data["config"]["circuit"]:
         return text
     sign(data)
     return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def shorter(text: str) -> str:
+    """Values per example to nine digits, which tell every number of single precision."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: short(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [short(item) for item in value]
+        return float(f"{value:.9g}") if isinstance(value, float) else value
+
+    rows = (short(json.loads(line)) for line in text.splitlines())
+    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
 
 
 def against(base: Run, runs: Sequence[Run]) -> str:
@@ -155,36 +189,39 @@ def write_page(runs: Sequence[Run], of: int, page: Path) -> None:
         of: How many cells there are.
         page: The page.
     """
+    text = f"""
+SmolLM2-135M-Instruct-Q4_1, patching, {PAIRS} training and {PAIRS} test pairs. CMD and log-axis CMD
+rank by |score|, CPR by score. Made by `make results`: {so_far(len(runs), of)}
+"""
     chosen = [
         run for run in runs if run.task in PAGE_TASKS and run.file.parent.parent.name == PAGE_MODEL
     ]
-    tables = f"\n{about(len(runs), of)}\n"
     if chosen:
-        board = make_leaderboard(newest(tell_apart(chosen), []))
-        tables += leaderboard_markdown(board).partition("\n")[2].replace("\n## ", "\n### ")
+        board = make_leaderboard(newest(tell_apart(chosen), []), without=UNTIMED)
+        text += leaderboard_markdown(board).partition("\n")[2].replace("\n## ", "\n### ")
         for task in PAGE_TASKS:
             own = [entry.run for entry in board.entries if entry.run.task == task]
-            tables += "".join(f"\n{against(base, own)}" for base in own if _is_base(base))
+            text += "".join(f"\n{against(base, own)}" for base in own if _is_base(base))
+    put_between(page, f"{text}\n")
+
+
+def put_between(page: Path, text: str) -> None:
+    """Put a text between the marks of a page.
+
+    Raises:
+        SystemExit: It has no marks.
+    """
     before, found, rest = page.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:
         raise SystemExit(f"{page} lacks {BEGIN.strip()} or {END.strip()}.")
-    page.write_text(f"{before}{BEGIN}{tables}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}{text}{END}{after}")
 
 
 def so_far(n: int, of: int) -> str:
     """How much of the results is there, for people."""
     left = "" if n == of else "; the others have not been run yet"
-    return f"{n} of the {of} cells of `benchmarks/sweeps/` are here{left}.\n"
-
-
-def about(n: int, of: int) -> str:
-    """What stands above the page's tables."""
-    return (
-        f"SmolLM2-135M-Instruct-Q4_1, patching, {PAIRS} training and {PAIRS} test pairs where the task "
-        "has as many (the tables say how many there were). CMD and log-axis CMD rank by |score|, CPR by "
-        f"score. Made by `make results`: {so_far(n, of)}"
-    )
+    return f"{n} of the {of} cells of `benchmarks/sweeps/` are here{left}."
 
 
 def _is_base(run: Run) -> bool:
@@ -201,11 +238,16 @@ def publish(made: Path) -> int:
         print(f"{made} has no cell of {', '.join(SWEEPS)} yet: nothing changed.", file=sys.stderr)
         return 1
     copy_results([run.file for run in runs], made, KEPT)
+    said = so_far(len(runs), len(cells))
     write_page(runs, len(cells), PAGE)
+    put_between(README, f"{said}\n")
     with contextlib.chdir(ROOT):  # so that the tables name files as the repository does
         files = sorted(map(str, Path("results").glob("*/*_circuit")))
-        code = harness_circuits(["leaderboard", *files, "--output", "results"])
-    print(so_far(len(runs), len(cells)), end="")
+        note = f"{PAIRS} training and {PAIRS} test pairs. {said}"
+        code = harness_circuits(
+            ["leaderboard", *files, "--output", "results", "--note", note, "--without", *UNTIMED]
+        )
+    print(said)
     return code
 
 

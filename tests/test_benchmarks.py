@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.browser import page_views
 from helpers.environments import ROOT
 from helpers.result_files import examples, write_run
 
+from harness_circuits.commands.main import main
 from harness_circuits.records.checksum import sign
 from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
@@ -102,7 +104,7 @@ def test_kept_results_have_drawings_and_pairs_but_no_scores_and_no_paths_of_the_
     left = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
     folder = "tiny/ioi_circuit"
     artifacts = f"{folder}/EAP/ioi_circuit"
-    names = ("examples.jsonl", "view.json", "SHA256SUMS")
+    names = ("examples.jsonl.gz", "view.json.gz", "SHA256SUMS")
     assert left == {f"{folder}/EAP.json", *(f"{artifacts}/{name}" for name in names)}
     (run,) = read_results_file(kept / folder / "EAP.json")
     assert run.artifacts is not None and str(tmp_path) not in run.artifacts
@@ -110,6 +112,26 @@ def test_kept_results_have_drawings_and_pairs_but_no_scores_and_no_paths_of_the_
     assert str(tmp_path) not in text and f"results/{folder}/EAP" in text
     (run,) = read_results([kept]).runs
     assert len(read_examples(run).curves) == 2
+    page = tmp_path / "page"
+    main(
+        [
+            "leaderboard",
+            str(kept),
+            "--output",
+            str(page),
+            "--note",
+            "1 of 2.",
+            "--without",
+            "seconds",
+        ]
+    )
+    text = (page / "leaderboard.html").read_text()
+    assert "1 of 2." in text and "panel-cpr" in text and "panel-seconds" not in text
+    (view,) = page_views(text)
+    assert view["edges"] and view["pairs"]["rows"] and "seconds" not in view["facts"]
+    main(["draw", str(kept / artifacts), "--output", str(page / "circuit.html")])
+    (view,) = page_views((page / "circuit.html").read_text())
+    assert view["edges"] and view["pairs"]["rows"] and view["curves"]
 
 
 def test_an_interrupted_sweep_has_whole_methods_first() -> None:

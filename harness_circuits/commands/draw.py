@@ -52,13 +52,13 @@ def draw_command(arguments: Sequence[str]) -> None:
             from harness_circuits.report.page import page_of_circuit
         title = clean(f"Circuit: {Path(options.file).name}")
         write_atomically(output, page_of_circuit(data, title).encode())
-        print(clean(f"{output}: {len(data['nodes'])} nodes, {len(data['edges'])} edges"))
+        print(clean(f"{output}: {len(data['nodes'])} nodes, {len(data['edges'])} {data['units']}"))
         return
     drawing = read_drawing(options.file, options.scores, options.keep, options.merge)
-    title = clean(f"{Path(options.file).name}: {drawing.n_edges} edges")
+    title = clean(f"{Path(options.file).name}: {drawing.n_edges} {drawing.units}")
     write_atomically(output, draw(drawing, output.suffix, title))
     merged = f", drawn as {len(drawing.edges)} between nodes" if drawing.merged else ""
-    print(clean(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} edges{merged}"))
+    print(clean(f"{output}: {len(drawing.nodes)} nodes, {drawing.n_edges} {drawing.units}{merged}"))
     if drawing.note:
         print(clean(drawing.note))
 

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness_circuits.commands.parser import CommandParser, path_argument
+from harness_circuits.commands.parser import CommandParser, path_argument, text_argument
 from harness_circuits.machine.files import write_together
 from harness_circuits.machine.outgoing import clean, clean_lines
 from harness_circuits.records.results_file import read_runs
 from harness_circuits.records.run import tell_apart
 from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.extras import needs_report
+from harness_circuits.report.scoring import COLUMNS
+
+COLUMN_NAMES = tuple(column.name for column in COLUMNS)
 
 
 def leaderboard_command(arguments: Sequence[str]) -> None:
@@ -32,7 +35,9 @@ def leaderboard_command(arguments: Sequence[str]) -> None:
         )
     reading = read_runs(options.results, transfers=True)
     notes: list[str] = []
-    board = make_leaderboard(newest(tell_apart(reading.runs), notes))
+    board = make_leaderboard(
+        newest(tell_apart(reading.runs), notes), options.note or "", options.without
+    )
     for line in (*reading.left_out, *(f"left out {note}" for note in notes)):
         print(clean(line), file=sys.stderr)
     left_out = [*(f"{path}: {reason}" for path, reason in reading.skipped), *notes]
@@ -60,5 +65,14 @@ def _parser() -> CommandParser:
         type=path_argument,
         default=Path("leaderboard"),
         help="folder to write to (leaderboard)",
+    )
+    parser.add_argument("--note", type=text_argument, help="a sentence above the tables")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        choices=COLUMN_NAMES,
+        metavar="COLUMN",
+        help=f"columns to leave out: of {', '.join(COLUMN_NAMES)}",
     )
     return parser

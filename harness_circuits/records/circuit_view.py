@@ -2,14 +2,14 @@
 
 The strongest edges of the circuit of every size, or of a circuit of hidden units these, each with its
 score and the sizes whose circuit keeps it. Written beside scores and circuits (`view.json`), which are
-a hundred times larger.
+a hundred times larger; published results keep it gzipped.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from harness_circuits.circuits.scores import HIDDEN_UNITS, LEVELS, Scores, Score
 from harness_circuits.circuits.sizes import MOST_SIZES
 from harness_circuits.circuits.spans import MOST_SPANS
 from harness_circuits.errors import CircuitFileError, shown
-from harness_circuits.machine.files import ChecksumError, check_checksum
+from harness_circuits.machine.files import ChecksumError
+from harness_circuits.machine.packed import read_stored
 
 VIEW_FILE = "view.json"
 FORMAT = "harness_circuits circuit view 1"
@@ -105,6 +106,26 @@ class CircuitView:
         }
         return cls(graph, space.level, counts, tuple(edges), nodes, spans)
 
+    def strongest(self, most: int) -> CircuitView:
+        """The same view with fewer edges of each circuit.
+
+        Args:
+            most: Edges of one circuit.
+        """
+        order = sorted(self.edges, key=lambda edge: -abs(edge.score or 0.0))
+        left = {(name, at): most for name, sizes in self.series.items() for at in range(len(sizes))}
+        kept = []
+        for edge in order:
+            own: dict[str, list[int]] = {}
+            for name, places in edge.sizes.items():
+                for at in places:
+                    left[name, at] -= 1
+                    if left[name, at] >= 0:
+                        own.setdefault(name, []).append(at)
+            kept += [replace(edge, sizes=own)] if own else []
+        kept.sort(key=lambda edge: (edge.source, edge.destination))
+        return replace(self, edges=tuple(kept))
+
     def to_json(self) -> str:
         """The file's text; scores to four digits, which is more than a line's width tells."""
         return json.dumps(
@@ -142,16 +163,13 @@ def _rounded(score: float | None) -> float | None:
 
 
 def read_view(path: Path) -> CircuitView:
-    """Read a view that a run has left, trusting nothing in it.
+    """Read a view that a run has left, as it is or gzipped, trusting nothing in it.
 
     Raises:
         CircuitFileError: It is not there, too large, changed, or no such file.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise CircuitFileError(f"{path} is larger than {MOST_BYTES} bytes.")
-        check_checksum(path)
-        return _view(json.loads(path.read_text(encoding="utf-8")))
+        return _view(json.loads(read_stored(path, MOST_BYTES)))
     except ChecksumError as error:
         raise CircuitFileError(str(error)) from error
     except OSError as error:

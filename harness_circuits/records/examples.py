@@ -8,6 +8,7 @@ the same folder. A log of Inspect's has them in its samples.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,9 @@ from jaxtyping import Float
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError, shown
 from harness_circuits.evaluation.curve import CurveValues
-from harness_circuits.machine.files import ChecksumError, check_checksum
+from harness_circuits.machine.files import ChecksumError
 from harness_circuits.machine.outgoing import path_part
+from harness_circuits.machine.packed import read_stored
 from harness_circuits.records.fields import ResultFileError
 from harness_circuits.records.inspect_log import pair_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
@@ -93,21 +95,21 @@ def _of_artifacts(run: Run) -> Examples:
 
 
 def example_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of values per example, by the number of the example.
+    """The rows of a file of values per example, as it is or gzipped, by the number of the example.
 
     Raises:
+        ChecksumError: It was changed.
         OSError: It cannot be read.
-        jsonlines.Error: A line is no JSON object.
+        ValueError: It is no text, or a line is no JSON object (`jsonlines.Error`).
         KeyError: A row has no number.
     """
-    with jsonlines.open(path) as reader:
+    with jsonlines.Reader(io.StringIO(read_stored(path))) as reader:
         rows = list(reader.iter(type=dict))
     return sorted(rows, key=lambda row: int(row["index"]))
 
 
 def _read(path: Path, run: Run) -> Examples:
     try:
-        check_checksum(path)
         rows = example_rows(path)
     except ChecksumError as error:
         raise NoExamplesError(str(error)) from error

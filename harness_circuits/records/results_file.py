@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_circuits.errors import one_line, shown
+from harness_circuits.machine.packed import is_stored
 from harness_circuits.records import checksum
 from harness_circuits.records.circuit_section import read_run
 from harness_circuits.records.fields import Fields, ResultFileError
@@ -126,7 +127,7 @@ def _below(folder: Path) -> list[Path]:
         for name in names
         if name.endswith((".json", SUFFIX))
     )
-    return [file for file in files if not (file.parent / EXAMPLES_FILE).exists()]
+    return [file for file in files if not is_stored(file.parent / EXAMPLES_FILE)]
 
 
 def read_results_file(path: Path) -> tuple[Run, ...]:

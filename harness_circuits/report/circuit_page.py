@@ -86,8 +86,12 @@ def _line(view: CircuitView, edge: ViewEdge) -> tuple[int, int, str, str]:
     return edge.source, int(graph.destination_owner[edge.destination]), kind, name
 
 
-def _placed(view: CircuitView) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Nodes with their places, and edges between them by their numbers."""
+def _placed(view: CircuitView) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+    """Nodes with their places, and edges between them.
+
+    Of an edge: its ends by number, kind, score, by series the places of its sizes, and its name where
+    ends and kind do not tell it.
+    """
     graph = view.graph
     lines = [_line(view, edge) for edge in view.edges]
     placed = place(graph, {(a, b) for a, b, _, _ in lines})
@@ -103,17 +107,13 @@ def _placed(view: CircuitView) -> tuple[list[dict[str, Any]], list[dict[str, Any
         }
         for at in index
     ]
-    edges = [
-        {
-            "a": index[a],
-            "b": index[b],
-            "kind": kind,
-            "name": name,
-            "score": edge.score,
-            "sizes": dict(edge.sizes),
-        }
-        for edge, (a, b, kind, name) in zip(view.edges, lines, strict=True)
-    ]
+    edges: list[list[Any]] = []
+    for edge, (a, b, kind, name) in zip(view.edges, lines, strict=True):
+        sizes = [list(edge.sizes.get(series, ())) for series in view.series]
+        told = f"{placed[a].name}->{placed[b].name}" + (f"<{kind}>" if kind in "qkv" else "")
+        score = None if edge.score is None else float(f"{edge.score:.4g}")
+        row = [index[a], index[b], kind, score, sizes]
+        edges.append(row if name == told else [*row, name])
     return nodes, edges
 
 
@@ -179,15 +179,17 @@ def _pairs(rows: Sequence[Mapping[str, Any]], rankings: list[str], n: int) -> di
     kept = [
         {
             **{name: _text(rows[at].get(name)) for name in texts if name in rows[at]},
-            "full": round(float(rows[at]["full"]), 4),
-            "empty": round(float(rows[at]["empty"]), 4),
-            "circuits": {
-                name: [round(float(v), 4) for v in rows[at]["circuits"][name]] for name in rankings
-            },
+            "full": _short(rows[at]["full"]),
+            "empty": _short(rows[at]["empty"]),
+            "circuits": {name: list(map(_short, rows[at]["circuits"][name])) for name in rankings},
         }
         for at in sorted(wanted)
     ]
     return {"n": len(rows), "shown": n, "rows": kept}
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.4g}")
 
 
 def _text(value: object) -> str:

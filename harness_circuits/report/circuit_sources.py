@@ -16,7 +16,8 @@ from harness_circuits.errors import CircuitFileError
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.evaluation.uncertainty import curve_intervals
 from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_file, read_circuits
-from harness_circuits.machine.files import ChecksumError, check_checksum
+from harness_circuits.machine.files import ChecksumError
+from harness_circuits.machine.packed import is_stored
 from harness_circuits.records.circuit_view import MOST_EDGES, VIEW_FILE, CircuitView, read_view
 from harness_circuits.records.examples import example_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
@@ -41,7 +42,7 @@ def folder_view(folder: Path, most: int | None = None) -> CircuitView:
         CircuitFileError: There is neither, or it cannot be read.
     """
     circuits = folder / CIRCUITS_FILE
-    if circuits.is_file() and (most is not None or not (folder / VIEW_FILE).is_file()):
+    if circuits.is_file() and (most is not None or not is_stored(folder / VIEW_FILE)):
         named: dict[str, dict[str, Circuit]] = {}
         for name, circuit in read_circuits(circuits).items():
             series, _, size = name.partition("@")
@@ -55,7 +56,7 @@ def folder_view(folder: Path, most: int | None = None) -> CircuitView:
         return CircuitView.of(
             ascending, found if isinstance(found, Scores) else None, most or MOST_EDGES
         )
-    if not (folder / VIEW_FILE).is_file():
+    if not is_stored(folder / VIEW_FILE):
         raise CircuitFileError(f"{folder} has no circuits: neither {VIEW_FILE} nor {CIRCUITS_FILE}")
     return read_view(folder / VIEW_FILE)
 
@@ -67,10 +68,9 @@ def folder_data(folder: Path) -> dict[str, Any]:
         CircuitError: They cannot be read.
     """
     view = folder_view(folder, PAGE_EDGES)
-    if not (folder / EXAMPLES_FILE).is_file():
+    if not is_stored(folder / EXAMPLES_FILE):
         return page_data(view, most=PAGE_EDGES)
     try:
-        check_checksum(folder / EXAMPLES_FILE)
         rows = example_rows(folder / EXAMPLES_FILE)
         curves = _curves(view, rows)
     except (ChecksumError, OSError, jsonlines.Error, ValueError, KeyError, TypeError) as error:

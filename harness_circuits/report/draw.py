@@ -11,7 +11,9 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_file
+from harness_circuits.machine.packed import is_stored
 from harness_circuits.options.paths import read_path
+from harness_circuits.records.circuit_view import VIEW_FILE
 from harness_circuits.report.drawing.any_level import drawable, lay_out_any
 from harness_circuits.report.drawing.layout import Drawing
 from harness_circuits.report.extras import needs_report
@@ -92,20 +94,35 @@ def find_files(file: str, scores_file: str | None = None) -> tuple[str, str | No
     folder = read_path(path, "FILE")
     if not folder.is_dir():
         return file, scores_file
-    wanted = CIRCUITS_FILE if sign else SCORES_FILE
-    places = [folder] if (folder / wanted).is_file() else _tasks_with(folder, wanted)
-    if len(places) != 1:
-        found = f"several: {', '.join(p.name for p in places[:10])}" if places else f"no {wanted}"
-        raise OptionError(f"{path}: name the folder of one task's artifacts; it has {found}.")
-    scores = places[0] / SCORES_FILE
+    place = _only_task(folder, CIRCUITS_FILE if sign else SCORES_FILE)
+    scores = place / SCORES_FILE
     if not sign:
         return str(scores), scores_file
     beside = str(scores) if scores.is_file() and scores_file is None else scores_file
-    return f"{places[0] / CIRCUITS_FILE}#{name}", beside
+    return f"{place / CIRCUITS_FILE}#{name}", beside
 
 
-def _tasks_with(folder: Path, wanted: str) -> list[Path]:
-    return sorted(file.parent for file in folder.glob(f"*/{wanted}"))
+def _only_task(folder: Path, *wanted: str) -> Path:
+    """The folder itself, or the one below it, that has one of some files.
+
+    Raises:
+        OptionError: There is none, or several.
+    """
+
+    def has(place: Path) -> bool:
+        return any(is_stored(place / name) for name in wanted)
+
+    places = (
+        [folder] if has(folder) else [place for place in sorted(folder.iterdir()) if has(place)]
+    )
+    if len(places) == 1:
+        return places[0]
+    names = " or ".join(wanted)
+    found = f"several: {', '.join(p.name for p in places[:10])}" if places else f"no {names}"
+    more = (
+        "" if VIEW_FILE in wanted or places else "; a page (--output X.html) can do with view.json"
+    )
+    raise OptionError(f"{folder}: name the folder of one task's artifacts; it has {found}{more}.")
 
 
 def scores_of(file: str | None, circuit: Circuit) -> Scores | None:
@@ -151,9 +168,9 @@ def read_page(file: str, scores_file: str | None = None, keep: int | None = None
     """
     with needs_report():
         from harness_circuits.report.circuit_sources import file_data, folder_data
+    if keep is None and "#" not in file and (folder := read_path(file, "FILE")).is_dir():
+        return folder_data(_only_task(folder, CIRCUITS_FILE, VIEW_FILE))
     found, scores_file = find_files(file, scores_file)
-    if keep is None and "#" not in file and read_path(file, "FILE").is_dir():
-        return folder_data(Path(found).parent)
     item, keep = read_item(found, scores_file, keep)
     scores = scores_of(scores_file, item) if isinstance(item, Circuit) else None
     return file_data(item, scores, keep)

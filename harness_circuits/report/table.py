@@ -28,11 +28,15 @@ class Leaderboard:
         entries: Sorted by model, task and CMD.
         marks: By name of the column, one for each entry.
         given: For each entry, names and values of the settings that set it apart beyond `SETTINGS`.
+        note: What people read above all tables.
+        without: Names of columns that are not shown.
     """
 
     entries: tuple[Entry, ...]
     marks: dict[str, tuple[str, ...]]
     given: tuple[tuple[tuple[str, str], ...], ...]
+    note: str = ""
+    without: tuple[str, ...] = ()
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -41,8 +45,9 @@ class Leaderboard:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Columns that at least one run has."""
-        return tuple(m for m in COLUMNS if any(m.name in entry.values for entry in self.entries))
+        """Columns that are shown and that at least one run has."""
+        shown = (column for column in COLUMNS if column.name not in self.without)
+        return tuple(m for m in shown if any(m.name in entry.values for entry in self.entries))
 
     def order(self, column: Column) -> list[int]:
         """Places of entries as the table of a column has them: by model and task, best first."""
@@ -61,8 +66,16 @@ class Leaderboard:
         return (run.model, run.task, str(run.n_evaluation), *settings, self.options[at])
 
 
-def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
-    """Rank runs within each task on each model; one that may be guessing is neither best nor tied."""
+def make_leaderboard(
+    runs: Sequence[Run], note: str = "", without: Sequence[str] = ()
+) -> Leaderboard:
+    """Rank runs within each task on each model; one that may be guessing is neither best nor tied.
+
+    Args:
+        runs: Runs.
+        note: What people read above all tables.
+        without: Names of columns that are not shown.
+    """
     entries = [make_entry(run) for run in tell_apart(runs)]
     entries.sort(key=lambda entry: (comparable(entry.run), _order(entry)))
     marks = {column.name: [""] * len(entries) for column in COLUMNS}
@@ -73,7 +86,11 @@ def make_leaderboard(runs: Sequence[Run]) -> Leaderboard:
                 marks[column.name][at] = sign
     options = _options([entry.run for entry in entries])
     return Leaderboard(
-        tuple(entries), {name: tuple(column) for name, column in marks.items()}, options
+        tuple(entries),
+        {name: tuple(column) for name, column in marks.items()},
+        options,
+        note,
+        tuple(without),
     )
 
 
@@ -140,6 +157,7 @@ def leaderboard_markdown(board: Leaderboard, left_out: Sequence[str] = ()) -> st
         left_out: A line for each file or run that is not among them.
     """
     parts = ["# Circuit discovery leaderboard\n"]
+    parts += [f"{escape(board.note)}\n"] if board.note else []
     for heading, members in _cells(board.entries):
         parts.append(f"## {escape(heading)}\n")
         told = dict.fromkeys(accuracy_text(board.entries[at].run) for at in members)

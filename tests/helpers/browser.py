@@ -30,5 +30,5 @@ ARGUMENTS = (
 def page_views(page: str) -> list[dict[str, Any]]:
     """The data that a page holds for `circuit.js`."""
     (packed,) = re.findall(r'id="views">([^<]*)<', page)
-    found: list[dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    found: list[dict[str, Any]] = json.loads(gzip.decompress(base64.b64decode(packed)))["views"]
     return found

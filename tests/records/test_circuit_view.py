@@ -54,6 +54,12 @@ def test_of_large_circuits_the_strongest_edges_are_kept() -> None:
     assert sorted(abs(e.score or 0) for e in last) == pytest.approx(strongest)
 
 
+def test_a_view_with_fewer_edges_is_what_was_kept_in_the_first_place() -> None:
+    for most in (1, 4, 7, 150):
+        thinned = made()[2].strongest(most)
+        assert thinned == made(most)[2]
+
+
 @pytest.mark.parametrize("level", ["node", "mlp-neuron"])
 def test_other_levels(level: Any, tmp_path: Path) -> None:
     graph = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=8, d_mlp=6)

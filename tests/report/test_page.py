@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -14,8 +16,11 @@ from helpers.result_files import examples, write_run
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
+from harness_circuits.records.results_file import read_results
 from harness_circuits.report.circuit_sources import file_data
 from harness_circuits.report.page import page_of_circuit
+from harness_circuits.report.page_views import STEPS, fitting, opened, packed_views
+from harness_circuits.report.table import make_leaderboard
 
 ECHARTS = ROOT / "harness_circuits" / "report" / "templates" / "echarts" / "echarts.min.js"
 
@@ -40,6 +45,19 @@ def test_hidden_units_lead_from_their_mlp_to_the_logits() -> None:
     scores = Scores(space, np.array([[1.0, -2.0, 0.5], [0.1, 0.2, 3.0]]))
     data = file_data(scores, None, 3)
     assert data["units"] == "hidden units"
-    assert {edge["name"] for edge in data["edges"]} == {"m0.h[0]", "m0.h[1]", "m1.h[2]"}
+    assert {edge[-1] for edge in data["edges"]} == {"m0.h[0]", "m0.h[1]", "m1.h[2]"}
     (read,) = page_views(page_of_circuit(data, "hidden"))
     assert read == json.loads(json.dumps(data))
+
+
+def test_the_more_runs_the_fewer_edges_and_pairs_of_each(tmp_path: Path) -> None:
+    write_run(tmp_path, examples(0, 30))
+    (entry,) = make_leaderboard(read_results([tmp_path]).runs).entries
+    run = opened(entry)
+    whole = packed_views([run.data(*STEPS[0])])
+    assert fitting([run], len(whole)) == whole
+    assert len(fitting([run], len(whole) - 1)) < len(whole)
+    least = fitting([run] * 3, 0)
+    assert least == packed_views([run.data(*STEPS[-1])] * 3)
+    texts = json.loads(gzip.decompress(base64.b64decode(least)))["texts"]
+    assert len(texts) == len({text["clean"] for text in texts})

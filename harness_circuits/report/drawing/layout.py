@@ -116,6 +116,7 @@ class Drawing:
         scored: Whether widths and signs are known.
         note: What was asked for and is not drawn, and why.
         columns: Of a circuit over spans, where the column of each span is, with its name.
+        units: What `n_edges` counts: `edges`, or `hidden units`.
     """
 
     nodes: tuple[DrawnNode, ...]
@@ -125,6 +126,7 @@ class Drawing:
     scored: bool
     note: str = ""
     columns: tuple[tuple[float, str], ...] = ()
+    units: str = "edges"
 
 
 @dataclass

@@ -59,7 +59,8 @@ def lay_out_hidden(circuit: Circuit, scores: Scores | None = None) -> Drawing:
         "a layer's units together"
     )
     every = (ends[0], *nodes, ends[1])
-    return Drawing(every, tuple(edges), circuit.n_kept, True, scores is not None, note)
+    scored = scores is not None
+    return Drawing(every, tuple(edges), circuit.n_kept, True, scored, note, units="hidden units")
 
 
 def _names(circuit: Circuit, values: np.ndarray, layer: int) -> tuple[str, ...]:

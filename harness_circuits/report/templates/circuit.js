@@ -239,17 +239,29 @@ const unpack = async (id) => {
   const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 };
-const views = (async () => {
+const packed = (async () => {
   const [code, data] = await Promise.all([unpack("echarts"), unpack("views")]);
   document.head.append(make("script", { textContent: code }));
   return JSON.parse(data);
 })();
+// Edges and pairs stand in the data as rows, to be short.
+const unfold = (data, texts) => {
+  const names = Object.keys(data.series);
+  const bySeries = (values) => Object.fromEntries(names.map((name, at) => [name, values[at]]));
+  const told = (a, b, kind) => `${data.nodes[a].name}->${data.nodes[b].name}${"qkv".includes(kind) ? `<${kind}>` : ""}`;
+  const edges = data.edges.map(([a, b, kind, score, sizes, name]) =>
+    ({ a, b, kind, score, sizes: bySeries(sizes), name: name ?? told(a, b, kind) }));
+  const rows = data.pairs?.rows.map(([text, full, empty, circuits]) =>
+    ({ ...texts[text], full, empty, circuits: bySeries(circuits) }));
+  return { ...data, edges, pairs: data.pairs && { ...data.pairs, rows } };
+};
 const showFacts = (facts) => make("dl", {}, ...Object.entries(facts).map(([name, value]) =>
   make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
 const showCircuit = async (element) => {
   if (element.dataset.shown) return;
   element.dataset.shown = "true";
-  const data = (await views)[element.dataset.view];
+  const { texts, views } = await packed;
+  const data = unfold(views[element.dataset.view], texts);
   if (data.why_not) element.append(make("p", { textContent: data.why_not }));
   element.view = new CircuitView(element, data);
   if (data.facts) element.append(showFacts(data.facts));

@@ -73,6 +73,6 @@ class TransferView {
 }
 
 document.querySelectorAll(".heatmaps").forEach(async (element) => {
-  const data = (await views)[element.dataset.view];
+  const data = (await packed).views[element.dataset.view];
   element.view = new TransferView(element, data);
 });
