@@ -51,7 +51,8 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     """Write files all or none: the first gets its name when the last is on the disk, under another.
 
     Only a process that is killed between the renames, which follow one another at once, leaves some of
-    them new and some old.
+    them new and some old. What is no file but a device or a pipe (`/dev/stdout`) is written to, never
+    replaced.
 
     Args:
         files: What each holds; folders above them are made.
@@ -59,17 +60,29 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     Raises:
         WriteError: One cannot be written. What was there before is as it was.
     """
+    streams = [path for path in files if _is_stream(path)]
     with ExitStack() as ready:
-        temporaries = {path: _ready(path, data, ready) for path, data in files.items()}
+        temporaries = {
+            path: _ready(path, data, ready) for path, data in files.items() if path not in streams
+        }
         for path in files:
             with writing(path):
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        for path in streams:
+            with writing(path), path.open("wb") as stream:
+                stream.write(files[path])
         for path, temporary in temporaries.items():
             with writing(path):
                 os.replace(temporary, path)
-    for folder in {path.parent for path in files}:
+    for folder in {path.parent for path in temporaries}:
         sync_folder(folder)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether there is something of this name that is neither a file nor a folder."""
+    with writing(path):
+        return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def _ready(path: Path, data: bytes, stack: ExitStack) -> str:

@@ -63,6 +63,21 @@ def test_a_device_that_takes_no_more_leaves_the_file_as_it_was(tmp_path: Path) -
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_pipes_and_devices_are_written_to_and_stay_what_they_are(tmp_path: Path) -> None:
+    """A rename would put a file in their place, as root even in that of `/dev/null`."""
+    pipe, beside = tmp_path / "pipe", tmp_path / "beside"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_together({beside: b"file", pipe: b"stream"})
+        assert os.read(reader, 100) == b"stream"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert beside.read_bytes() == b"file"
+    assert sorted(os.listdir(tmp_path)) == ["beside", "pipe"]
+
+
 def test_files_that_belong_together_are_all_new_or_all_old(tmp_path: Path) -> None:
     """The first fits, the second does not, or cannot have its name: neither is new."""
     first, second = tmp_path / "first", tmp_path / "second"
