@@ -19,7 +19,7 @@ import numpy as np
 
 import harness_circuits as hc
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.commands.check_task import build_task
+from harness_circuits.commands.check_task import build_task, find_task
 from harness_circuits.evaluation.curve import area_statistics, columns, curve_statistics
 from harness_circuits.evaluation.result import Curve, Result, example_records
 from harness_circuits.evaluation.summary import summarise, table
@@ -45,7 +45,7 @@ def run(
     settings = Settings.from_arguments(arguments)
     counts = {"n_train": n_pairs, "n_validation": 0, "n_test": n_pairs}
     metadata = {**counts, **({"corruption": "random-names"} if name == "ioi_circuit" else {})}
-    task = build_task(name, (), metadata)
+    task = build_task(name, find_task(name, (), metadata))
     task.score_by(scorer_in_force(model, settings))
     train = pairs_from_docs(task.training_docs(), name)
     test = pairs_from_docs(task.eval_docs, name)

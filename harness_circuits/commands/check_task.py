@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,6 +15,7 @@ from harness_circuits.commands.parser import CommandParser, of_kind, text_argume
 from harness_circuits.discovery import reader_in_force, tokenise
 from harness_circuits.errors import OptionError, TaskDataError, shown
 from harness_circuits.evaluation.chance import Accuracy, accuracy_and_chance, near_chance_warning
+from harness_circuits.harness.before_loading import check_metadata, circuit_tasks
 from harness_circuits.harness.options import read_options
 from harness_circuits.harness.plugin import tasks_folder
 from harness_circuits.harness.task import CircuitTask
@@ -31,6 +32,9 @@ from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pa
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.pair_file import KINDS
 from harness_circuits.task_data.scorer import Scorer
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
 
 BATCH = 20
 OF_SETTINGS = ("compat", "metric", "attribution_metric", "positions", "span_words")
@@ -53,13 +57,14 @@ def check_task_command(arguments: Sequence[str]) -> None:
     options = _parser().parse_args(arguments)
     metadata = _metadata(options.metadata)
     run = read_options(_as_in_model_args(options))
-    model = load_model(**run.model)
-    model.reader = reader_in_force(model, run.settings)
     metadata = {**run.model, **metadata}
     name = options.task
     if Path(name).suffix.lower() in KINDS:  # a file of pairs
         name, metadata["pairs"] = "custom_circuit", options.task
-    task = build_task(name, options.include_path, metadata)
+    manager = find_task(name, options.include_path, metadata)
+    model = load_model(**run.model)
+    model.reader = reader_in_force(model, run.settings)
+    task = build_task(name, manager)
     positions = run.settings.prompt_positions
     task.score_by(Scorer(model.reader, run.settings.metric_names, positions=positions))
     metric = options.metric or task.metric
@@ -75,11 +80,14 @@ def _as_in_model_args(options: Any) -> dict[str, Any]:
     return {name: handle_arg_string(text) for name, text in given.items() if text is not None}
 
 
-def build_task(name: str, include_path: Sequence[str], metadata: Mapping[str, Any]) -> CircuitTask:
-    """Build a task.
+def find_task(name: str, include_path: Sequence[str], metadata: Mapping[str, Any]) -> TaskManager:
+    """Find a task, and check what its data are made of, as far as that needs no model.
+
+    Returns:
+        What builds it.
 
     Raises:
-        TaskDataError: There is no circuit task of this name.
+        CircuitError: There is no circuit task of this name, or its options or its file cannot be used.
     """
     from lm_eval.tasks import TaskManager
 
@@ -88,6 +96,17 @@ def build_task(name: str, include_path: Sequence[str], metadata: Mapping[str, An
     if name not in manager.all_subtasks:
         what = f"circuit task in {' or '.join(folders)} (of a group, name one of its tasks)"
         raise TaskDataError(unknown_name(what, name, manager.all_subtasks))
+    for found, config in circuit_tasks([name], manager):
+        check_metadata(found, config, metadata)
+    return manager
+
+
+def build_task(name: str, manager: TaskManager) -> CircuitTask:
+    """Build a task.
+
+    Raises:
+        TaskDataError: It is no circuit task.
+    """
     task = manager.load([name])["tasks"][name]
     if not isinstance(task, CircuitTask):
         raise TaskDataError(f"{name} is an ordinary task: it has no clean and corrupted pairs.")

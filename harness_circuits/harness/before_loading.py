@@ -80,14 +80,18 @@ def check_run(run: dict[str, Any]) -> None:
         )
     if run.get("use_cache"):
         raise OptionError(NO_CACHE)
-    configs = dict(circuit_tasks(run["tasks"] or (), run["task_manager"]))
+    if not run["tasks"]:
+        raise OptionError(
+            "--tasks names the tasks to run, such as ioi_circuit; `harness-circuits tasks` lists them."
+        )
+    configs = dict(circuit_tasks(run["tasks"], run["task_manager"]))
     for name, config in configs.items():
         check_with_pairs(options, name)
         check_harness_options(name, run)
         check_metadata(name, config, {**told, **metadata})
         check_phrasing(options, name, config)
     check_samples(run.get("samples"), configs)
-    check_ordinary(run["tasks"] or (), run["task_manager"], options)
+    check_ordinary(run["tasks"], run["task_manager"], options)
     if configs and len(configs) == len(run["tasks"]):
         _check_names(configs, set(metadata) - set(arguments))
         _check_tasks_of_samples(run.get("samples") or {}, configs)

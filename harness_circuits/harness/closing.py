@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness_circuits.machine.files import WriteError, check_writable, remove
 from harness_circuits.machine.outgoing import clean, clean_lines, path_part
 
 if TYPE_CHECKING:
@@ -34,12 +36,14 @@ class Saved:
         file: The results file.
         folder: The folder that it is in, as it was given.
         artifacts: The folder of artifacts, as it was given.
+        lost: Why the results were to be saved and are not; else empty.
     """
 
     tasks: tuple[str, ...]
     file: Path | None
     folder: Path | None
     artifacts: Path | None
+    lost: str = ""
 
 
 _last: list[Saved] = []  # of this process; lm-eval's command line prints what it returns
@@ -48,18 +52,43 @@ _last: list[Saved] = []  # of this process; lm-eval's command line prints what i
 def save_and_note(
     original: Callable[..., None], tracker: EvaluationTracker, results: Any, *args: Any, **kw: Any
 ) -> None:
-    """lm-eval's saving of results, which then is known to have happened, and where."""
+    """lm-eval's saving of results, which then is known to have happened, and where.
+
+    lm-eval logs what goes wrong and goes on; a cut-off file is removed.
+    """
     original(tracker, results, *args, **kw)
     circuit = results.get("config", {}).get("circuit")
     if circuit is None:
         return
     path = Path(tracker.output_path) if tracker.output_path else None
-    file = folder = None
+    file, folder, lost = None, None, ""
     if path is not None:
         folder = path.parent if path.suffix == ".json" else path
-        file = next(folder.rglob(f"*_{tracker.date_id}.json"), None)
+        date = getattr(tracker, "date_id", None)  # given when it begins to write
+        file = next(folder.rglob(f"*_{date}.json"), None) if date else None
+        file, lost = _whole(file, folder)
     artifacts = Path(circuit["artifacts"]) if circuit["artifacts"] else None
-    _last[:] = [Saved(tuple(circuit["tasks"]), file, folder, artifacts)]
+    _last[:] = [Saved(tuple(circuit["tasks"]), file, folder, artifacts, lost)]
+
+
+def _whole(file: Path | None, folder: Path) -> tuple[Path | None, str]:
+    """A results file, if it holds all it should; else why not."""
+    if file is not None:
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+            return file, ""
+        except (OSError, ValueError):
+            remove(file)
+    try:
+        check_writable(folder)
+    except WriteError as error:
+        return None, str(error)
+    return None, f"The results could not be saved in {folder}: lm-eval's warning above says why."
+
+
+def why_lost() -> str:
+    """Why the last run's results are not where they were to be; empty where they are."""
+    return _last[-1].lost if _last else ""
 
 
 def table_of_our_own(
@@ -93,6 +122,8 @@ def closing_lines() -> list[str]:
         return []
     saved = _last.pop()
     lines = [] if saved.file is None else [f"results    {saved.file}"]
+    if saved.lost:
+        lines.append(f"results    not saved in {saved.folder}")
     if saved.artifacts is not None and saved.tasks:
         where = _of(saved) if len(saved.tasks) == 1 else saved.artifacts
         lines.append(f"artifacts  {where}: scores, circuits, values per pair")
@@ -111,7 +142,7 @@ def _next(saved: Saved) -> list[str]:
     commands = []
     if saved.artifacts is not None and saved.tasks:
         commands.append(f"draw {shlex.quote(str(_of(saved)))} --output circuit.html")
-    if saved.folder is not None:
+    if saved.file is not None:
         commands.append(f"leaderboard {shlex.quote(str(saved.folder))}")
     return [f"{'next' if not at else '':<11}{_program()} {x}" for at, x in enumerate(commands)]
 

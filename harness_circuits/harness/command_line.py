@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from argparse import ArgumentError
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from harness_circuits.errors import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -69,7 +72,10 @@ def keep_texts(
     from lm_eval._cli.utils import split_top_level
 
     before = getattr(namespace, action.dest, None)
-    original(action, parser, namespace, values, option_string)
+    try:
+        original(action, parser, namespace, values, option_string)
+    except ValueError as error:  # no JSON: argparse then says so in one line
+        raise ArgumentError(action, one_line(error)) from error
     read = getattr(namespace, action.dest, None)
     if action.dest not in TYPED or not isinstance(read, dict):
         return

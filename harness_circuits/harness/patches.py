@@ -11,6 +11,7 @@ torch or transformers. What would make each unnecessary:
   one; until then lm-eval finds our tasks only by this, whatever its version.
 - `read_command_line`: none so far; lm-eval has no door for a model's errors, and does not hand on what
   was typed (`command_line`).
+- `read_arguments`: lm-eval's own mistakes of a command line as one line, in place of a traceback.
 - `shorten_output`: none so far; lm-eval prints every metric of a task, and says where nothing is.
 - `check_runs`: none so far; lm-eval asks a model nothing before it makes it.
 - `tell_tasks_their_model`: none so far; lm-eval tells a task nothing of the model that is run on it, and
@@ -32,10 +33,17 @@ from harness_circuits.harness.before_loading import (
     check_and_evaluate,
     warn_of_unread_tasks,
 )
-from harness_circuits.harness.closing import closing_lines, save_and_note, table_of_our_own
+from harness_circuits.harness.closing import (
+    closing_lines,
+    save_and_note,
+    table_of_our_own,
+    why_lost,
+)
 from harness_circuits.harness.command_line import config_file, keep_texts, say_what_was_typed
+from harness_circuits.harness.lm_eval_errors import check_folders, find_tasks, read_config
 from harness_circuits.harness.plugin import readable_errors, tasks_folder
 from harness_circuits.harness.run_in_use import note_manager
+from harness_circuits.machine.files import WriteError
 
 if TYPE_CHECKING:
     import argparse
@@ -141,11 +149,24 @@ def _execute(
         config = config_file(arguments)
         if (getattr(arguments, "model", None) or config.get("model")) == MODEL_NAME:
             check_runs()
+            read_arguments()
             shorten_output()
             say_what_was_typed(arguments, config)
+            check_folders(arguments, config)
             warn_of_unread_tasks(arguments.include_path or config.get("include_path"))
         original(command, arguments)
+        lost = why_lost()
         sys.stdout.writelines(f"{line}\n" for line in closing_lines())
+        if lost:
+            raise WriteError(lost)
+
+
+def read_arguments() -> None:
+    """Have lm-eval's command line refuse what it cannot use in one line (`lm_eval_errors`)."""
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    wrap_once(EvaluatorConfig, "from_cli", read_config)
+    wrap_once(EvaluatorConfig, "process_tasks", find_tasks)
 
 
 def shorten_output() -> None:

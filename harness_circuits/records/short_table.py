@@ -107,12 +107,18 @@ def _points(curves: Mapping[str, Any]) -> list[Row]:
 
 
 def _metrics(task: str, rows: Sequence[Row]) -> str:
-    width = max(len(row.name) for row in rows) + 3
-    lines = [f"{task:<{width + 2}}{'value':>9}   95% interval"]
-    for row in rows:
-        name = f"  {row.name:<{width - 2}}{ARROWS[row.better]} "
-        lines.append(f"{name}{row.value:>9.3f}   {row.interval}".rstrip())
-    return "\n".join(lines)
+    """Markdown, as lm-eval's tables are."""
+    cells = [(row.name, ARROWS[row.better], f"{row.value:.3f}", row.interval) for row in rows]
+    head = (task, "", "value", "95% interval")
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    marks = ("<", "^", ">", "<")  # how columns are set
+    lines = [
+        "|" + "|".join(f"{x:{m}{w}}" for x, m, w in zip(row, marks, widths, strict=True)) + "|"
+        for row in (head, *cells)
+    ]
+    ends = ("-", "-", ":", "-")
+    rule = "|".join("-" * (w - 1) + end for w, end in zip(widths, ends, strict=True))
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
 def side_by_side(rows: Mapping[str, Sequence[Row]]) -> str:

@@ -46,11 +46,17 @@ def test_check_task_shows_pairs_tokens_and_what_the_model_does(
         (("circuit_suite",), "of a group, name one of its tasks"),
         ((TASK, "--metadata", "{"), "--metadata is JSON such as"),
         ((TASK, "--metadata", "[]"), "--metadata is a JSON object"),
+        (("greater_than_circuit", "--metadata", '{"variant": "x"}'), "Unknown variant of task"),
+        (("TMP/bad.jsonl",), "bad.jsonl has 1 row that is no pair: line 1: it lacks clean"),
+        (("TMP/none.csv",), "There is no file of pairs .*none.csv"),
+        (("ioi_circuit",), "model does not exist"),
     ],
 )
 def test_check_task_refuses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
-    model = str(save_tiny_model(tmp_path / "model"))
+    """Before a model is loaded: there is none here."""
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    arguments = tuple(x.replace("TMP", str(tmp_path)) for x in arguments)
     with pytest.raises(SystemExit, match=message):
-        check(capsys, *arguments, "--pretrained", model)
+        check(capsys, *arguments, "--pretrained", str(tmp_path / "model"))

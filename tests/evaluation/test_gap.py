@@ -129,6 +129,7 @@ def test_gaps_that_say_little(full: Any, empty: Any, right: Any, still: Any, wan
         assert text in warning and warning.startswith("ioi: ") and "\n" not in warning
 
 
+@pytest.mark.case("corruption-without-effect")
 def test_a_corruption_without_effect_is_said_on_screen_and_in_the_results(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

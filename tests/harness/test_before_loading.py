@@ -45,6 +45,10 @@ def test_a_run_with_nothing_wrong_gets_to_the_model() -> None:
     assert refused(["ioi_circuit"]).startswith("pretrained=/there/is/no/such/model")
 
 
+def test_a_run_names_its_tasks() -> None:
+    assert refused([]).startswith("--tasks names the tasks to run, such as ioi_circuit")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

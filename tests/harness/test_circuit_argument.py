@@ -43,6 +43,7 @@ def scores_of(folder: Path) -> Scores:
     return found
 
 
+@pytest.mark.case("eapig-saved-circuit")
 @pytest.mark.parametrize("suffix", [".json", ".pt"])
 def test_what_was_read_of_both_is_said_and_can_be_chosen(
     folder: Path, suffix: str, caplog: pytest.LogCaptureFixture

@@ -18,6 +18,7 @@ from harness_circuits.harness.closing import (
     closing_lines,
     save_and_note,
     table_of_our_own,
+    why_lost,
 )
 from harness_circuits.harness.lm import CircuitLM
 
@@ -73,7 +74,7 @@ def test_the_strongest_units_come_after_the_curve_and_into_the_results(run) -> N
 def test_circuit_tasks_have_our_table_and_others_lm_evals(run) -> None:
     results, _, _ = run
     text = table_of_our_own(plain_table, results)
-    assert len(text.splitlines()) == 7 and TASK in text and "results:" not in text
+    assert len(text.splitlines()) == 8 and TASK in text and "results:" not in text
     mixed = {**results, "results": {**results["results"], "arc_easy": {"acc,none": 0.5}}}
     text = table_of_our_own(plain_table, mixed)
     assert text.endswith("results: ['arc_easy']") and "cmd_log" in text
@@ -112,6 +113,31 @@ def test_where_nothing_is_saved_it_is_said_how(run) -> None:
     assert closing_lines() == [NOTHING_SAVED]
     save({**results, "config": {"model": "hf"}}, None)
     assert closing_lines() == []
+
+
+@pytest.mark.parametrize("what", ["no folder", "cut off"])
+def test_results_that_could_not_be_saved_are_not_passed_over(
+    run, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lm-eval logs a warning and ends with exit code 0."""
+    results, _, _ = run
+    where = tmp_path / "out"
+    if what == "no folder":
+        where.write_text("a file")
+        reason = f"{where} cannot be written: "
+    else:
+        whole = Path.write_text
+        monkeypatch.setattr(Path, "write_text", lambda path, text, **kw: whole(path, text[:99]))
+        reason = f"The results could not be saved in {where}: "
+    save(results, where)
+    assert why_lost().startswith(reason)
+    lines = closing_lines()
+    assert lines[0] == f"results    not saved in {where}"
+    assert not any("leaderboard" in line for line in lines)
+    assert not list(tmp_path.rglob("*.json"))
+    monkeypatch.undo()
+    save(results, tmp_path / "elsewhere")
+    assert why_lost() == "" and "not saved" not in closing_lines()[0]
 
 
 def test_paths_with_spaces_are_quoted_and_the_program_is_found(monkeypatch, tmp_path) -> None:

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reading_folder(tmp_path_factory.mktemp("reading"))
 
 
+@pytest.mark.case("add-bos-token-ignored")
 @pytest.mark.parametrize(("model", "task"), [("gpt2", "animals"), ("bos", TASK)])
 def test_the_first_token_is_that_of_hf(folder: Path, model: str, task: str) -> None:
     found = {}
@@ -59,6 +60,7 @@ def test_compat_mib_puts_a_first_token_before_every_prompt(folder: Path) -> None
         evaluate(circuit(folder, "gpt2", compat="mib", add_bos_token=False), ["animals"], folder)
 
 
+@pytest.mark.case("answer-gets-a-space")
 def test_an_answer_gets_no_space_that_it_does_not_have() -> None:
     tokenizer = llama_tokenizer()
     prompt = "The dog went in 17"
@@ -70,6 +72,7 @@ def test_an_answer_gets_no_space_that_it_does_not_have() -> None:
     assert [kept for _, kept in found] == [False, True]
 
 
+@pytest.mark.case("chat-prompt-newline")
 def test_only_spaces_move_to_the_answer() -> None:
     tokenizer = word_tokenizer()
     pair = Pair("The cat is\n", "The dog is\n", ("red", "blue"), (0,), (1,))
@@ -141,6 +144,7 @@ def test_discovery_and_means_are_in_the_format_of_the_run(folder: Path) -> None:
     assert all(one != other for one, other in zip(found[0], found[1], strict=True))
 
 
+@pytest.mark.case("prompt-longer-than-context")
 def test_a_pair_longer_than_the_model_takes_is_left_out_or_named(folder: Path) -> None:
     long = {**animals_doc("dog", "shop")}
     for name in ("clean", "corrupted"):

@@ -45,6 +45,7 @@ def pairs_of(folder: Path, task: str, model: Path, **metadata: Any) -> str:
     return str(facts["discovery_pairs"])
 
 
+@pytest.mark.case("discover-ignores-metadata")
 def test_a_variant_and_the_size_of_a_split_are_the_runs(folder: Path) -> None:
     manager(folder)
     model = lm(folder, "optional")
@@ -60,6 +61,7 @@ def test_a_variant_and_the_size_of_a_split_are_the_runs(folder: Path) -> None:
     assert len(hashes) == 3
 
 
+@pytest.mark.case("discover-ignores-metadata")
 def test_pairs_of_ones_own_are_discovered_on(folder: Path) -> None:
     from harness_circuits.harness.plugin import tasks_folder
 

@@ -41,6 +41,7 @@ def lora(base: Path) -> torch.nn.Module:
     return model
 
 
+@pytest.mark.case("lora-adapter")
 def test_an_adapter_is_merged(base: Path, adapter: Path) -> None:
     from peft import PeftModel
 
@@ -63,6 +64,7 @@ def test_the_results_say_which_adapter(base: Path, adapter: Path) -> None:
     assert merged["fingerprint"].startswith(plain["fingerprint"] + "+")
 
 
+@pytest.mark.case("lora-adapter")
 def test_an_adapter_given_as_a_model_is_named_with_the_way_out(base: Path, adapter: Path) -> None:
     with pytest.raises(OptionError) as error:
         load_model(str(adapter))

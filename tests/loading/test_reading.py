@@ -32,6 +32,7 @@ def refusal(kind: type[CircuitError], source: Path | str, **options: Any) -> str
     return str(error.value)
 
 
+@pytest.mark.case("gpt-neo")
 @pytest.mark.parametrize("architecture", ["gpt_neo", "gptj", "phi3", "falcon", "opt", "olmo"])
 def test_the_kernel_is_one_the_model_has(architecture: str, tmp_path: Path) -> None:
     """GPT-Neo and GPT-J have no fused one."""
@@ -41,6 +42,7 @@ def test_the_kernel_is_one_the_model_has(architecture: str, tmp_path: Path) -> N
         assert torch.equal(model.forward(inputs), model.hf(inputs.ids, use_cache=False).logits)
 
 
+@pytest.mark.case("quantised-checkpoint")
 @pytest.mark.parametrize(
     "how",
     [

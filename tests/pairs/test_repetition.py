@@ -53,6 +53,7 @@ def warnings(folder: Path, tasks: Path, **how: Any) -> list[str]:
     return found
 
 
+@pytest.mark.case("duplicate-pairs")
 def test_a_run_says_so_on_screen_and_in_its_results(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

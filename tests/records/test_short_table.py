@@ -32,7 +32,9 @@ def results(lm: CircuitLM, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+    """Cells by their row's name; of a table as of one task, whose second line is a rule."""
+    lines = [line.replace("|", " ").split() for line in text.splitlines() if "---" not in line]
+    return {name: cells for name, *cells in filter(None, lines)}
 
 
 def test_one_task_has_a_row_per_metric_with_its_interval(results: dict[str, Any]) -> None:
@@ -50,6 +52,8 @@ def test_one_task_has_a_row_per_metric_with_its_interval(results: dict[str, Any]
     accuracy = results["config"]["circuit"]["tasks"][TASK]["accuracy"]
     assert found["acc,none"] == accuracy["value"]
     assert table["acc"][2] == f"{accuracy['low']:.3f}"
+    lines = short_table(results, [TASK]).splitlines()
+    assert {line.count("|") for line in lines} == {5} and len(set(map(len, lines))) == 1
 
 
 def test_several_tasks_have_a_row_each(results: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ def two_checkpoints(folder: Path) -> list[Path]:
     ]
 
 
+@pytest.mark.case("leaderboard-merges-checkpoints")
 def test_two_checkpoints_of_one_name_are_two_models(tmp_path: Path) -> None:
     two_checkpoints(tmp_path)
     board = board_of(tmp_path)

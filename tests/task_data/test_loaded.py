@@ -45,6 +45,7 @@ def facts(results: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.case("dataset-path-misaligned")
 def test_pairs_that_do_not_align_are_left_out_and_counted(
     model_folder: Path, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_pairs_that_do_not_align_are_left_out_and_counted(
     assert counts["original"] == 4
 
 
+@pytest.mark.case("metric-prob-diff-filter")
 def test_the_metric_in_force_decides_and_not_the_tasks_own(
     model_folder: Path, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_lines_of_json_may_have_a_mark(tmp_path: Path, encoding: str) -> None:
     assert read_pairs(path) == wanted
 
 
+@pytest.mark.case("excel-csv", "pandas-index-csv")
 @pytest.mark.parametrize("name", ["bom.csv", "pandas_index.csv"])
 def test_what_excel_and_pandas_write_is_read(name: str) -> None:
     docs = read_pairs(FILES / name)
@@ -68,6 +69,7 @@ def test_what_excel_and_pandas_write_is_read(name: str) -> None:
     assert docs[0]["choices"] == [" Paris", " Rome"]
 
 
+@pytest.mark.case("excel-csv")
 def test_another_encoding_is_named_and_not_guessed(tmp_path: Path) -> None:
     path = FILES / "ansi.csv"
     with pytest.raises(TaskDataError) as caught:
