@@ -31,6 +31,7 @@ from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import read_options
 from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.passes.crossing_scores import check_crossing
 from harness_circuits.passes.gradient_sums import GradientSums
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
@@ -174,6 +175,8 @@ def attribute(job: Job, name: str = "EAP-IG-inputs", **options: Any) -> Scores:
     check_method(name, job.level, job.ablation.name, job.metric, given)
     if job.spans is not None:
         check_positions(name, crossing=job.spans.crossing)
+        if job.spans.crossing:
+            check_crossing(job.model)
     before = job.model.counts.copy()
     if method.whole_prompts:
         job = replace(job, whole_prompts=True)

@@ -74,8 +74,10 @@ class _Weighted(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is functional.scaled_dot_product_attention:
-            logits, v = attention_logits(*args, **kwargs)
-            return self._of(logits) @ v
+            wide = torch.promote_types(args[0].dtype, torch.float32)
+            q, k = (each.to(wide) for each in args[:2])
+            logits, v = attention_logits(q, k, *args[2:], **kwargs)
+            return self._of(logits).to(v.dtype) @ v
         if func in SOFTMAXES:
             given, dtype = args[0], kwargs.get("dtype")
             return self._of(given if dtype is None else given.to(dtype))

@@ -94,7 +94,7 @@ def _mixed(
     n = len(q)
 
     def weights(logits: Logits) -> Logits:
-        neither, of_q, of_k, both = logits.chunk(4)
+        neither, of_q, of_k, both = logits.to(model.sum_dtype).chunk(4)
         with_q, without = torch.where(kept[1], neither, of_k), torch.where(kept[1], of_q, both)
         pattern = softmax(torch.where(kept[0], with_q, without))
         shares = torch.zeros_like(logits)

@@ -161,6 +161,20 @@ def _replaced(old: tuple[Changes, Changes], new: tuple[Changes, Changes]) -> Cha
     return change
 
 
+@torch.no_grad()
+def check_crossing(model: CircuitModel) -> None:
+    """Make sure that the logits of a model's attention can be had.
+
+    Raises:
+        UnsupportedModelError: They cannot.
+    """
+    inputs = Inputs(torch.zeros((1, 2), dtype=torch.long), torch.ones(1, dtype=torch.long))
+    arguments = block_arguments(model, inputs)
+    for index, layer in enumerate(model.layers):
+        x = torch.zeros((1, 2, model.graph.d_model), dtype=model.dtype, device=model.device)
+        attend_by(model, index, layer.project(x), arguments[index], softmax)
+
+
 def rows_per_chunk(model: CircuitModel, n_pos: int) -> int:
     """How many prompts' logits of a layer are held at once."""
     return max(1, CHUNK_BYTES // bytes_per_row(model, n_pos))

@@ -10,17 +10,19 @@ import torch
 from attribution.test_positions import LOGIT_DIFF, SPANNED, random_circuits, spanned_case
 from attribution.test_positions import SPANS as WITHOUT
 from helpers.reference import Reference, exact_float64, logit_diff
-from helpers.reference_cases import CASES, PAIRS, answers, clean, corrupted
-from helpers.tiny_models import ARCHITECTURES, tiny_model
+from helpers.reference_cases import CASES, PAIRS, TRAINING, answers, clean, corrupted
+from helpers.tiny_models import ARCHITECTURES, GROUPED, random_hf_of, tiny_model
 
+from harness_circuits.ablation import make_ablation
 from harness_circuits.ablation.patching import Patching
 from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.attribution.gradient import run_side_by_side
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.spans import Spans
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, UnsupportedModelError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
+from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes import crossing_scores
@@ -202,6 +204,48 @@ def test_pruning_changes_no_run(kv_heads: str) -> None:
     with exact_float64():
         got = logits(model, pruned)
         torch.testing.assert_close(got, logits(model, circuits), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("ablation", ["zero", "mean"])
+def test_other_ablations_replace_by_the_run_in_which_all_is_replaced(ablation: str) -> None:
+    with spanned_case("llama-grouped") as (model, reference), torch.no_grad():
+        space, n_src = ScoreSpace(model.graph, "edge", SPANS), model.graph.n_src
+        circuits = random_circuits(space)
+        replaces = make_ablation(ablation, model, make_batches(TRAINING, 2))
+        batch = one_batch()
+        stream = AblatedStream(model, batch.clean, replaces.replacement(model, batch))
+        got = run_circuits(model, circuits, batch.clean, stream)[:, :, 0]
+        replacement = reference.replacement(ablation, corrupted(PAIRS), clean(TRAINING))
+        for circuit, found in zip(circuits, got, strict=True):
+            gates = torch.from_numpy(~circuit.kept).double()
+            how = {"crossings": gates[:, n_src:]}
+            wanted = reference.run(clean(PAIRS), gates[:, :n_src], replacement, **how)[0]
+            torch.testing.assert_close(found, wanted, rtol=0, atol=1e-9)
+
+
+def test_denoising_gives_the_clean_blocks_to_the_corrupted_prompt() -> None:
+    with spanned_case("gpt2-ungrouped") as (model, reference), torch.no_grad():
+        space, n_src = ScoreSpace(model.graph, "edge", SPANS), model.graph.n_src
+        (circuit, *_) = random_circuits(space)
+        found = evaluate_circuits(
+            model, [one_batch()], [circuit], LOGIT_DIFF, Patching(), direction="denoising"
+        )
+        gates = torch.from_numpy(circuit.kept).double()
+        how = {"crossings": gates[:, n_src:]}
+        replacement = reference.outputs(clean(PAIRS))
+        wanted = reference.run(corrupted(PAIRS), gates[:, :n_src], replacement, **how)[0]
+        wanted = logit_diff(answers(PAIRS))(wanted).numpy()
+        np.testing.assert_allclose(found.circuits[0], wanted, rtol=0, atol=1e-9)
+
+
+def test_half_precision_is_near_and_sinks_are_refused() -> None:
+    wide, half = (tiny_model("qwen2", dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    wanted, got = (scores(model, "EAP").values for model in (wide, half))
+    assert np.abs(got - wanted).max() < 0.1 * np.abs(wanted).max()
+    sizes = {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}
+    sinks = take_apart(random_hf_of("gpt_oss", **sizes), name="tiny-gpt-oss")
+    with pytest.raises(UnsupportedModelError, match=r"of tiny-gpt-oss: .* layer 0 does not"):
+        scores(sinks, "EAP")
 
 
 def test_masked_logits_stay_masked_and_rows_that_see_nothing_are_zero() -> None:
