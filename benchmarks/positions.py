@@ -1,6 +1,6 @@
 """What spans are worth: circuits over spans against circuits without, of as many kept contributions.
 
-    python -m benchmarks.positions [--pairs 24] [--tasks ioi_circuit sva_circuit] [--artifacts out]
+    python -m benchmarks.positions [--pairs 24] [--tasks ioi_circuit] [--artifacts out] [--crossing]
 
 Circuits are found on training pairs and evaluated by patching on as many test pairs of the default model;
 both kinds come from the same scores, summed over spans for the second. Areas are over the sizes shown, by
@@ -86,11 +86,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=24, help="training and test pairs (24)")
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--method", default="EAP-IG-inputs")
+    parser.add_argument("--crossing", action="store_true", help="crossing edges as units too")
     parser.add_argument("--artifacts", type=Path, help="folder for scores and circuits")
     options = parser.parse_args()
     model, lines = hc.load_model(device="cpu"), list[tuple[str, ...]]()
     for name in options.tasks:
-        result, pairs = run(model, name, options.pairs, {"method": options.method})
+        chosen = {"method": options.method, "crossing": options.crossing}
+        result, pairs = run(model, name, options.pairs, chosen)
         records = example_records(result, range(len(result.examples.indices)), iters=1000, seed=0)
         print(name, table(summarise(list(records.values()))), "", sep="\n", flush=True)
         if options.artifacts is not None:
