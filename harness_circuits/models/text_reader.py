@@ -79,7 +79,14 @@ class TextReader:
 
     def begins_with_first_token(self, text: str) -> bool:
         """Whether a text brings the first token along, so that it gets no second one."""
-        return self.prefix is not None and text.startswith(str(self.tokenizer.decode(self.prefix)))
+        return self._begin_with_first_token([text])[0]
+
+    def _begin_with_first_token(self, texts: Sequence[str]) -> list[bool]:
+        prefix = self.prefix
+        if prefix is None:
+            return [False] * len(texts)
+        first = str(self.tokenizer.decode(prefix))
+        return [text.startswith(first) for text in texts]
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text that stands at the beginning."""
@@ -87,7 +94,7 @@ class TextReader:
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of texts that stand at the beginning, each on its own."""
-        begun = [self.begins_with_first_token(text) for text in texts]
+        begun = self._begin_with_first_token(texts)
         if len(set(begun)) > 1:
             return [self.encode(text) for text in texts]
         special = self.add_bos_token is not False and not any(begun)

@@ -45,9 +45,8 @@ def encode_answers(
     reader = TextReader.of(tokenizer)
     text = prompt.rstrip(moved)
     tail = prompt[len(text) :]
-    before = reader.encode(text)
+    before, *whole = reader.encode_all([text, *(text + tail + answer for answer in answers)])
     encoded = []
-    whole = reader.encode_all([text + tail + answer for answer in answers])
     for answer, both in zip(answers, whole, strict=True):
         kept = both[: len(before)] == before
         own = both[len(before) :] if kept else _encode_behind(reader, tail + answer)

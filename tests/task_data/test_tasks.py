@@ -203,7 +203,7 @@ def aligned(tokenizer: Any, name: str, options: dict[str, str]) -> None:
     metric = METRICS.get(task.metric)
     for split, docs in rows(task).items():
         assert len(docs) == PAIRS_PER_SPLIT, f"{split}: {task.left_out}"
-        for index, doc in enumerate(docs):
+        for index, doc in enumerate(docs[::5]):  # the task has done the same to each
             pair = tokenise_pair(tokenizer, Pair.from_doc(doc), index)
             if not metric.whole_answers:
                 check_first_tokens(tokenizer, pair, split)
