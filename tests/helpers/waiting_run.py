@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import torch
+from helpers.defined import few_steps
 from helpers.spread_run import (
     GPU,
     BlindJob,
@@ -69,7 +70,7 @@ def main(*architectures: str) -> None:
                 method = METHODS.get(name)
                 for level in method.levels:
                     job = BlindJob(model, [batch], METRICS.get("logit_diff"), level)
-                    method.function(job, **method.defaults)
+                    method.function(job, **method.defaults | few_steps(name))
                     report(architecture, name, level)
             rest = behind_shared_prefix(model, batch)
             assert rest.at_once > 1
