@@ -100,11 +100,7 @@ class Experiment:
         self.given = given
         self.sizes = settings.sizes if given is None else given.sizes(settings.sizes)
         self._check_combination()
-        if not evaluation:
-            raise TaskDataError(f"{task} has no evaluation pairs.")
-        tries = SELECTORS.get(settings.selection).trials is not None
-        if given is None or tries or ABLATIONS.get(settings.ablation).needs_training:
-            check_training(self.setup, training)
+        self._check_pairs(training, evaluation)
         training = training[: settings.n_discovery]
         self.templates = Templates(*(tuple(p.template for p in s) for s in (training, evaluation)))
         check_phrasings(self.setup, self.templates)
@@ -131,6 +127,15 @@ class Experiment:
             check_resampling(given.scores)
         if given.scores is not None:
             setup.check_selection(given.space)
+
+    def _check_pairs(self, training: Sequence[Pair], evaluation: Sequence[Pair]) -> None:
+        """Check that there are pairs to evaluate on, and to discover on where anything needs them."""
+        setup = self.setup
+        if not evaluation:
+            raise TaskDataError(f"{setup.task} has no evaluation pairs.")
+        tries = SELECTORS.get(setup.settings.selection).trials is not None
+        if self.given is None or tries or ABLATIONS.get(setup.settings.ablation).needs_training:
+            check_training(setup, training)
 
     def _batch(self, training: Sequence[Pair], evaluation: Sequence[Pair]) -> None:
         """Encode all pairs and put them into batches that fit the memory."""

@@ -16,6 +16,7 @@ from harness_circuits.statistics.ratio import student_quantile
 
 Values = Float[np.ndarray, "example"]
 LEAST_ERRORS = 4  # standard errors that a gap is larger than, where nothing needs to be said
+STILL_RIGHT = 0.9  # of the full model's right answers, where the corrupted run has that many
 ROUNDING_ERRORS = 3  # a gap of fewer is not told from none
 
 
@@ -64,6 +65,11 @@ class Gap:
     low: float
     high: float
 
+    @property
+    def in_errors(self) -> float | None:
+        """The gap in its standard errors; None for a single example, or one without any error."""
+        return self.value / self.error if self.error > 0 else None
+
     def to_dict(self) -> dict[str, float | None]:
         """As JSON has it, which knows no NaN."""
         return {name: None if np.isnan(x) else x for name, x in asdict(self).items()}
@@ -109,9 +115,10 @@ def gap_warnings(
             f"than {LEAST_ERRORS} standard errors; {so}. Take more pairs, or a stronger corruption."
         )
     right, still = float(full_accuracy.mean()), float(empty_accuracy.mean())
-    if 0 < right <= still:
+    if 0 < right * STILL_RIGHT <= still:
+        how = "as" if right <= still else "nearly as"
         found.append(
-            f"{where}: with everything corrupted the answer is right as often as in the full model "
+            f"{where}: with everything corrupted the answer is right {how} often as in the full model "
             f"({still:.2f} and {right:.2f}): the corruption does not take away what the task needs."
         )
     return found

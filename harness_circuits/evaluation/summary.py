@@ -243,10 +243,10 @@ def table(summary: Summary) -> str:
         if not lines:
             lines.append(_row("size", [size_name(size) for size in curve["sizes"]]))
         label = Ranking(ranking).symbol
-        lines.append(_row(f"faithfulness by {label}", [f"{f:.2f}" for f in curve["faithfulness"]]))
+        lines.append(_row(f"faithfulness by {label}", [f"{f:z.2f}" for f in curve["faithfulness"]]))
         if curve["ci95_low"][0] is not None:
             for name, end in (("from", "low"), ("to", "high")):
-                lines.append(_row(f"  95%: {name}", [f"{x:.2f}" for x in curve[f"ci95_{end}"]]))
+                lines.append(_row(f"  95%: {name}", [f"{x:z.2f}" for x in curve[f"ci95_{end}"]]))
         lines.append(_row("  edges kept", [f"{edges:.0f}" for edges in curve["edges"]]))
         lines += _everywhere_lines(curve, Ranking(ranking), summary)
     lines += [line for ranking in summary.curves for line in _above(summary, Ranking(ranking))]
@@ -266,7 +266,7 @@ def _everywhere_lines(curve: Mapping[str, Any], ranking: Ranking, summary: Summa
     counts = [f"{n:.0f}" for n in plain["contributions"]]
     lines = [
         _row("  edges x tokens", counts),
-        _row("  as many, no spans", [f"{f:.2f}" for f in plain["faithfulness"]]),
+        _row("  as many, no spans", [f"{f:z.2f}" for f in plain["faithfulness"]]),
     ]
     own = [name for name in areas_of(ranking) if name in plain]
     told = ", ".join(f"{name} {summary.metrics[name]:.3f} and {plain[name]:.3f}" for name in own)

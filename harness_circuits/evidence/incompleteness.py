@@ -65,7 +65,7 @@ def random_half(circuit: Circuit, generator: np.random.Generator) -> Circuit:
 def _lines(found: Mapping[str, Any]) -> list[str]:
     return [
         f"incompleteness by {one['ranking']} at {one['size']:g}: "
-        f"{interval(one['mean'], one['ci95_low'], one['ci95_high'])}, at most {one['largest']:.2f} "
+        f"{interval(one['mean'], one['ci95_low'], one['ci95_high'])}, at most {one['largest']:z.2f} "
         f"of {found['subsets']} halves"
         for one in found["circuits"]
     ]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness_circuits.evidence.subject import Subject
 from harness_circuits.registry import Registry
+
+logger = logging.getLogger("lm_eval.circuit")
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ def summary_lines(evidence: Mapping[str, Any]) -> list[str]:
 
 
 def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
-    """Evidence of some kinds, as plain JSON by kind, each with its `summary` lines.
+    """Evidence of some kinds, as plain JSON by kind, each with its `summary` lines and `seconds`.
+
+    What kinds share is run once, in the time of the first that asks for it.
 
     Args:
         names: Kinds, in the order in which they are gathered.
@@ -129,6 +135,9 @@ def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         kind = EVIDENCE.get(name)
+        began = time.perf_counter()
         data = kind.function(subject)
-        found[name] = {**data, "summary": kind.lines(data)}
+        seconds = time.perf_counter() - began
+        logger.info("evidence=%s: %.1f s", name, seconds)
+        found[name] = {**data, "summary": kind.lines(data), "seconds": seconds}
     return found

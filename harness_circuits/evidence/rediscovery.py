@@ -35,7 +35,7 @@ def rediscovery(subject: Subject) -> dict[str, Any]:
 def _lines(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"rediscovery with {change['change']}, by {one['ranking']} at {one['size']:g}: overlap "
-        f"{one['overlap']:.2f}, f {one['faithfulness']:.2f}"
+        f"{one['overlap']:z.2f}, f {one['faithfulness']:z.2f}"
         for change in found["changes"]
         for one in change["circuits"]
     ]

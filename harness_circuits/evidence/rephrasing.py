@@ -160,8 +160,8 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         head,
         *(
             f"rephrasing, by {one['ranking']} at {one['size']:g}: overlap of templates "
-            f"{one['mean_overlap']:.2f}, of as many mixed pairs {one['mean_overlap_mixed']:.2f}; f on "
-            f"their own template {one['mean_on_own']:.2f}, on others {one['mean_on_others']:.2f}"
+            f"{one['mean_overlap']:z.2f}, of as many mixed pairs {one['mean_overlap_mixed']:z.2f}; f on "
+            f"their own template {one['mean_on_own']:z.2f}, on others {one['mean_on_others']:z.2f}"
             for one in found["circuits"]
         ),
     ]

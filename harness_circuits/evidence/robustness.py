@@ -2,19 +2,21 @@
 
 Faithfulness depends on how it is measured: what replaces removed units, whether the circuit is noised
 from outside or denoised from inside, and by which metric. The grid of all that are defined together
-gives the range that one number hides. Means of mean ablations are taken over the training pairs.
+gives the range that one number hides. Settings whose gap is less than four standard errors are in the
+grid and not in the range: there f is noise over noise. Means of mean ablations are taken over the
+training pairs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from harness_circuits.errors import NumericalError
-from harness_circuits.evaluation.gap import check_gap
+from harness_circuits.evaluation.gap import LEAST_ERRORS, check_gap, measure_gap
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject
 from harness_circuits.statistics.ratio import ratio_intervals
@@ -35,26 +37,35 @@ def robustness(subject: Subject) -> dict[str, Any]:
             not_defined.append({**name, "why": str(error)})
             continue
         gap, above = values.full - values.empty, values.circuits - values.empty
+        in_errors = measure_gap(values.full, values.empty).in_errors
         found = ratio_intervals(above, gap, subject.iters, subject.seed)
         for row, f, low, high in zip(rows, found.value, found.low, found.high, strict=True):
             ends = [None if np.isnan(x) else float(x) for x in (low, high)]
-            row.append(
-                {**name, "faithfulness": float(f), "ci95_low": ends[0], "ci95_high": ends[1]}
-            )
+            found_here = {"faithfulness": float(f), "ci95_low": ends[0], "ci95_high": ends[1]}
+            row.append({**name, **found_here, "gap_in_errors": in_errors})
     own = subject.extras["metric"]
     circuits = [
-        {
-            "ranking": str(point.ranking),
-            "size": point.size,
-            "lowest": min(row, key=_f, default=None),
-            "highest": max(row, key=_f, default=None),
-            "own_lowest": min((c for c in row if c["metric"] == own), key=_f, default=None),
-            "own_highest": max((c for c in row if c["metric"] == own), key=_f, default=None),
-            "cells": row,
-        }
+        {"ranking": str(point.ranking), "size": point.size, **_range(row, own), "cells": row}
         for point, row in zip(points, rows, strict=True)
     ]
     return {"metric": own, "not_defined": not_defined, "circuits": circuits}
+
+
+def _range(row: Sequence[Mapping[str, Any]], own: str) -> dict[str, Any]:
+    """The settings that give the least and the largest f, of all metrics and of the task's own."""
+    told = [cell for cell in row if cell["gap_in_errors"] is None or _has_gap(cell)]
+    ours = [cell for cell in told if cell["metric"] == own]
+    return {
+        "lowest": min(told, key=_f, default=None),
+        "highest": max(told, key=_f, default=None),
+        "own_lowest": min(ours, key=_f, default=None),
+        "own_highest": max(ours, key=_f, default=None),
+        "within_error": len(row) - len(told),
+    }
+
+
+def _has_gap(cell: Mapping[str, Any]) -> bool:
+    return abs(float(cell["gap_in_errors"])) >= LEAST_ERRORS
 
 
 def _defined(cell: Any) -> Any:
@@ -79,11 +90,16 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     for one in found["circuits"]:
         lines.append(
             f"robustness, by {one['ranking']} at {one['size']:g}: f from {_text(one['lowest'])} to "
-            f"{_text(one['highest'])}, {len(one['cells'])} settings; by {found['metric']} alone from "
-            f"{_text(one['own_lowest'])} to {_text(one['own_highest'])}"
+            f"{_text(one['highest'])}, {len(one['cells']) - one['within_error']} settings; by "
+            f"{found['metric']} alone from {_text(one['own_lowest'])} to {_text(one['own_highest'])}"
+            + (
+                f"; {one['within_error']} settings have no gap to speak of"
+                * bool(one["within_error"])
+            )
         )
     for why, n in Counter(cell["why"] for cell in found["not_defined"]).items():
-        lines.append(f"robustness: {n} settings are not defined here: {why}")
+        what = "setting is" if n == 1 else "settings are"
+        lines.append(f"robustness: {n} {what} not defined here: {why}")
     return lines
 
 
@@ -91,7 +107,7 @@ def _text(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return "nothing"
     name = f"{cell['ablation']}, {cell['direction']}, {cell['metric']}"
-    return f"{cell['faithfulness']:.2f} ({name})"
+    return f"{cell['faithfulness']:z.2f} ({name})"
 
 
 EVIDENCE.register("robustness")(

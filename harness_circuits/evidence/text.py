@@ -16,13 +16,17 @@ def row(name: str, cells: Sequence[str]) -> str:
 def curve_lines(title: str, curve: Mapping[str, Any], *, header: bool) -> list[str]:
     """Faithfulness and both ends of its interval, sizes across."""
     lines = [row("size", [size_name(size) for size in curve["sizes"]])] if header else []
-    lines.append(row(f"f {title}", [f"{f:.2f}" for f in curve["faithfulness"]]))
+    lines.append(row(f"f {title}", [f"{f:z.2f}" for f in curve["faithfulness"]]))
     if curve["ci95_low"][0] is not None:
         for name, end in (("from", "low"), ("to", "high")):
-            lines.append(row(f"  95%: {name}", [f"{x:.2f}" for x in curve[f"ci95_{end}"]]))
+            lines.append(row(f"  95%: {name}", [f"{x:z.2f}" for x in curve[f"ci95_{end}"]]))
     return lines
 
 
 def interval(value: float, low: float | None, high: float | None) -> str:
     """A number with its interval: `0.12 [0.05, 0.31]`."""
-    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return (
+        f"{value:z.2f}"
+        if low is None or high is None
+        else f"{value:z.2f} [{low:z.2f}, {high:z.2f}]"
+    )

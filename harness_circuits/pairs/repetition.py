@@ -32,7 +32,7 @@ def set_warnings(pairs: Sequence[Pair], which: str, task: str) -> list[str]:
     if len(pairs) == 1:
         why = {
             "training": "scores are those of one prompt, not of a task",
-            "evaluation": "nothing is known of the error of any number, and intervals are no intervals",
+            "evaluation": "nothing is known of the error of any number, and there are no intervals",
         }
         found.append(f"{task}: there is a single {which} pair: {why[which]}.")
     elif distinct < len(pairs):

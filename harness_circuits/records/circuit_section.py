@@ -30,8 +30,8 @@
       known_circuits     overlap with circuits of the literature
       strongest          null, or the ten units and nodes with the largest absolute scores: {level,
                          units, nodes: [{unit, score, known}], known: name of a known circuit, or null}
-      evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed; absent
-                         where nothing was asked for, as is `evidence_seconds`
+      evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed, `seconds`
+                         what it took; absent where nothing was asked for, as is `evidence_seconds`
       retrained          with `retrain_steps`, of every circuit that constants were learned for {kept,
                          shared, retrained}: units, and the divergence from the model on training pairs
                          with shared constants and with its own

@@ -12,10 +12,12 @@ from typing import Any
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.sizes import size_name
 from harness_circuits.evaluation.curve import AREAS
+from harness_circuits.evaluation.summary import ACCURACY, SHARE_ABOVE
 from harness_circuits.records.whole_model import behaviour_of
 from harness_circuits.statistics.ratio import student_quantile
 
 BEHAVIOUR = "behaviour"
+BESIDE_CPR = tuple(f"{name}{Ranking.SIGNED.suffix}" for name in (ACCURACY, SHARE_ABOVE))
 AGREEMENT = ("auroc", "auprc", "recall@true_size", "mib_auroc")
 ARROWS = {True: "↑", False: "↓", None: " "}
 
@@ -41,7 +43,7 @@ class Row:
     @property
     def interval(self) -> str:
         """The interval as text; empty where there is none."""
-        return "" if self.low is None else f"{self.low:.3f} to {self.high:.3f}"
+        return "" if self.low is None else f"{self.low:z.3f} to {self.high:z.3f}"
 
     @property
     def half(self) -> str:
@@ -58,21 +60,27 @@ def short_table(results: Mapping[str, Any], tasks: Sequence[str]) -> str:
         results: What lm-eval returned for `--model circuit`.
         tasks: Names of circuit tasks that were run, at least one.
     """
-    rows = {task: task_rows(results, task) for task in tasks}
     if len(tasks) == 1:
-        return _metrics(tasks[0], rows[tasks[0]])
-    return side_by_side(rows)
+        return _metrics(tasks[0], task_rows(results, tasks[0], BESIDE_CPR))
+    return side_by_side({task: task_rows(results, task) for task in tasks})
 
 
-def task_rows(results: Mapping[str, Any], task: str) -> list[Row]:
-    """The metrics of one task, in order."""
+def task_rows(results: Mapping[str, Any], task: str, beside_cpr: Sequence[str] = ()) -> list[Row]:
+    """The metrics of one task, in order.
+
+    Args:
+        results: What lm-eval returned for `--model circuit`.
+        task: The task.
+        beside_cpr: What is told behind CPR, where a run has that.
+    """
     found, facts = results["results"][task], results["config"]["circuit"]["tasks"][task]
     better = results.get("higher_is_better", {}).get(task, {})
     rows = [_accuracy(found, facts), _behaviour(found, facts)]
-    for name in AREAS:
-        if f"{name},none" in found:
-            low, high = (found[f"{name}_ci95_{end},none"] for end in ("low", "high"))
-            rows.append(Row(name, found[f"{name},none"], low, high, better.get(name)))
+    for area in AREAS:
+        for name in (area, *(beside_cpr if area == "cpr" else ())):
+            if f"{name},none" in found:
+                low, high = (found[f"{name}_ci95_{end},none"] for end in ("low", "high"))
+                rows.append(Row(name, found[f"{name},none"], low, high, better.get(name)))
     if len(rows) == 2:
         rows += _points(facts["curves"])
     rows += [Row(x, found[f"{x},none"], better=True) for x in AGREEMENT if f"{x},none" in found]
@@ -108,7 +116,7 @@ def _points(curves: Mapping[str, Any]) -> list[Row]:
 
 def _metrics(task: str, rows: Sequence[Row]) -> str:
     """Markdown, as lm-eval's tables are."""
-    cells = [(row.name, ARROWS[row.better], f"{row.value:.3f}", row.interval) for row in rows]
+    cells = [(row.name, ARROWS[row.better], f"{row.value:z.3f}", row.interval) for row in rows]
     head = (task, "", "value", "95% interval")
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     marks = ("<", "^", ">", "<")  # how columns are set

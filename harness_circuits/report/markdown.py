@@ -30,10 +30,10 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], number
 
 def interval_text(interval: Interval, sign: str = "", digits: int = 3) -> str:
     """`0.81 [0.76, 0.86]`; without an interval of its own, the value only. `sign` may be `+`."""
-    value = f"{interval.value:{sign}.{digits}f}"
+    value = f"{interval.value:{sign}z.{digits}f}"
     if interval.low == interval.high:
         return value
-    return f"{value} [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
+    return f"{value} [{interval.low:{sign}z.{digits}f}, {interval.high:{sign}z.{digits}f}]"
 
 
 def p_text(p: float | None) -> str:

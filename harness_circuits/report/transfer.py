@@ -26,7 +26,7 @@ def transfer_markdown(found: Transfer) -> str:
         lines.append(f"\n## {escape(title(matrix))}\n")
         lines.append(markdown_table(["circuit of", *found.tasks], _faithfulness(found, matrix), 1))
         overlap = [
-            [escape(name), *(f"{value:.2f}" for value in row)]
+            [escape(name), *(f"{value:z.2f}" for value in row)]
             for name, row in zip(found.tasks, matrix.corrected_jaccard, strict=True)
         ]
         lines.append(markdown_table(["overlap of", *found.tasks], overlap, 1))
@@ -42,7 +42,7 @@ def faithfulness_texts(matrix: TransferMatrix, row: int) -> list[str]:
     texts = []
     for on, value in enumerate(matrix.faithfulness[row]):
         ends = (side[row][on] for side in (matrix.ci95_low, matrix.ci95_high))
-        random = "" if matrix.random is None else f" ({matrix.random[row][on]:.2f})"
+        random = "" if matrix.random is None else f" ({matrix.random[row][on]:z.2f})"
         texts.append(interval_text(Interval.of(value, *ends), digits=2) + random)
     return texts
 

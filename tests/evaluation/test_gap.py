@@ -115,6 +115,8 @@ CASES = [
     (0.2 + SPREAD, ZEROS, ONES, ZEROS, ["contains 0: less than 4 standard errors"]),
     (SPREAD - 3, ZEROS, ONES, ZEROS, ["wrong sign: -3 (95% interval -4.15 to -1.85)"]),
     (3 + SPREAD, ZEROS, ONES, ONES, ["is right as often as in the full model (1.00 and 1.00)"]),
+    (3 + SPREAD, ZEROS, ONES, ONES - 0.09, ["is right nearly as often as in the full model (0.91"]),
+    (3 + SPREAD, ZEROS, ONES, ONES - 0.11, []),
     (3 + SPREAD, ZEROS, ZEROS, ZEROS, []),
     (SPREAD - 3, ZEROS, ONES, ONES, ["wrong sign", "right as often"]),
     (ONES[:1], ZEROS[:1], ONES[:1], ZEROS[:1], []),

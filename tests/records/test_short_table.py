@@ -39,7 +39,11 @@ def rows(text: str) -> dict[str, list[str]]:
 
 def test_one_task_has_a_row_per_metric_with_its_interval(results: dict[str, Any]) -> None:
     found, table = results["results"][TASK], rows(short_table(results, [TASK]))
-    assert list(table) == [TASK, "acc", "loglikelihood_diff", "cpr", "cmd", "cmd_log"]
+    beside = ["acc_log_signed", "exceeds_signed"]  # CPR rewards circuits that exceed the model
+    assert list(table) == [TASK, "acc", "loglikelihood_diff", "cpr", *beside, "cmd", "cmd_log"]
+    for name in beside:
+        ends = (f"{found[f'{name}{end},none']:.3f}" for end in ("", "_ci95_low", "_ci95_high"))
+        assert [cell for cell in table[name] if cell not in ("↑", "to")] == list(ends)
     for name, area in AREAS.items():
         ends = (f"{found[f'{name}_ci95_{end},none']:.3f}" for end in ("low", "high"))
         low, high = ends
