@@ -74,7 +74,7 @@ def test_the_strongest_units_come_after_the_curve_and_into_the_results(run) -> N
 def test_circuit_tasks_have_our_table_and_others_lm_evals(run) -> None:
     results, _, _ = run
     text = table_of_our_own(plain_table, results)
-    assert len(text.splitlines()) == 8 and TASK in text and "results:" not in text
+    assert len(text.splitlines()) == 10 and TASK in text and "results:" not in text
     mixed = {**results, "results": {**results["results"], "arc_easy": {"acc,none": 0.5}}}
     text = table_of_our_own(plain_table, mixed)
     assert text.endswith("results: ['arc_easy']") and "cmd_log" in text
