@@ -59,6 +59,7 @@ class CircuitView:
         nodes: Scores of nodes by index; empty where nodes have none.
         spans: Of circuits over positions, how many spans there are: an edge is one that is kept at some
             span, its score the sum over spans. 0 for other circuits.
+        crossing: Whether the circuits' units are crossing edges too, which are not among the edges.
     """
 
     graph: Graph
@@ -67,6 +68,7 @@ class CircuitView:
     edges: tuple[ViewEdge, ...]
     nodes: Mapping[int, float]
     spans: int = 0
+    crossing: bool = False
 
     @classmethod
     def of(
@@ -104,7 +106,7 @@ class CircuitView:
             name: {size: int(_edges(circuit).sum()) for size, circuit in sizes.items()}
             for name, sizes in circuits.items()
         }
-        return cls(graph, space.level, counts, tuple(edges), nodes, spans)
+        return cls(graph, space.level, counts, tuple(edges), nodes, spans, space.crossing)
 
     def strongest(self, most: int) -> CircuitView:
         """The same view with fewer edges of each circuit.
@@ -134,6 +136,7 @@ class CircuitView:
                 "graph": self.graph.to_dict(),
                 "level": self.level,
                 "spans": self.spans,
+                "crossing": self.crossing,
                 "series": self.series,
                 "nodes": [[at, _rounded(score)] for at, score in self.nodes.items()],
                 "edges": [
@@ -195,7 +198,11 @@ def _view(data: dict[str, Any]) -> CircuitView:
     nodes = {_count(at, graph.n_src - 1): float(score) for at, score in data["nodes"]}
     if not np.isfinite([*nodes.values(), *(e.score or 0.0 for e in edges)]).all():
         raise ValueError("a score is not finite")
-    return CircuitView(graph, level, series, edges, nodes, _count(data["spans"], MOST_SPANS))
+    crossing = data.get("crossing", False)
+    if type(crossing) is not bool:
+        raise ValueError(f"crossing is no boolean: {shown(crossing)}")
+    spans = _count(data["spans"], MOST_SPANS)
+    return CircuitView(graph, level, series, edges, nodes, spans, crossing)
 
 
 def _edge(

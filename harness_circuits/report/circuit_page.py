@@ -72,7 +72,8 @@ def page_data(
 def _units(view: CircuitView) -> str:
     if view.level == HIDDEN_UNITS:
         return "hidden units"
-    return f"edges at some of {view.spans} spans" if view.spans else "edges"
+    left_out = ", crossing edges not shown" if view.crossing else ""
+    return f"edges at some of {view.spans} spans{left_out}" if view.spans else "edges"
 
 
 def _line(view: CircuitView, edge: ViewEdge) -> tuple[int, int, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,10 @@ def test_over_spans_an_edge_is_one_that_is_kept_somewhere() -> None:
     (circuit,) = select(Scores(space, values), [20], "top-n", ranking=Ranking.ABSOLUTE)
     view = CircuitView.of({"absolute": {"20": circuit}}, Scores(space, values))
     assert view.spans == 2 and len(view.edges) == int(circuit.kept.any(axis=0).sum())
+    crossing = ScoreSpace(SPACE.graph, "edge", replace(spans, crossing=True))
+    more = CircuitView.of({"a": {"1": Circuit.full(crossing)}})
+    assert more.crossing and not view.crossing
+    assert len(more.edges) == int(Circuit.full(crossing).edges.sum())
     for edge in view.edges:
         summed = values[:, edge.source, edge.destination].sum()
         assert edge.score == pytest.approx(summed)
