@@ -56,9 +56,11 @@ def spans_of(
     if given is None or given.spans is None:
         return replace(found, crossing=positions.crossing)
     given.spans.check_holds(found)
-    if positions.crossing and not given.spans.crossing:
+    if positions.crossing != given.spans.crossing:
         raise OptionError(
-            "crossing=true has no effect on a circuit without crossing edges: leave it out."
+            "The circuit has crossing edges: give crossing=true as for its discovery."
+            if given.spans.crossing
+            else "crossing=true has no effect on a circuit without crossing edges: leave it out."
         )
     return given.spans
 

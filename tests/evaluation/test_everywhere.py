@@ -13,7 +13,7 @@ from helpers.tiny_tokenizer import word_tokenizer
 import harness_circuits as hc
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.commands.export_mib import read_source
-from harness_circuits.errors import CircuitFileError
+from harness_circuits.errors import CircuitFileError, OptionError
 from harness_circuits.evaluation.everywhere import tokens_of_spans
 from harness_circuits.evaluation.result import Result, example_records
 from harness_circuits.evaluation.summary import summarise, table
@@ -125,7 +125,13 @@ def test_a_run_over_crossing_edges(model: CircuitModel, result: Result, tmp_path
     assert "as many, no spans" in table(summarise(list(records.values())))
     write_artifacts(tmp_path, "ioi", found, records.values(), pairs()[6:])
     given = hc.load_circuit_file(tmp_path / "ioi/circuits.safetensors#absolute@0.3")
-    alone = hc.faithfulness(model, pairs()[6:], {0.3: given}, positions="spans", bootstrap_iters=0)
+    over = {"positions": "spans", "bootstrap_iters": 0}
+    alone = hc.faithfulness(model, pairs()[6:], {0.3: given}, crossing=True, **over)
+    with pytest.raises(OptionError, match="give crossing=true as for its discovery"):
+        hc.faithfulness(model, pairs()[6:], {0.3: given}, **over)
+    with pytest.raises(OptionError, match="no effect on a circuit without crossing edges"):
+        plain = result.curves[0].circuits[1]
+        hc.faithfulness(model, pairs()[6:], {0.3: plain}, crossing=True, **over)
     (again,) = alone.curves.values()
     (curve,) = (each for each in found.curves if each.ranking is Ranking.ABSOLUTE)
     full, empty = curve.values.full.mean(), curve.values.empty.mean()
