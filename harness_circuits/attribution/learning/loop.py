@@ -26,7 +26,7 @@ from harness_circuits.attribution.learning.checkpoint import Checkpoint
 from harness_circuits.attribution.learning.learner import Learner
 from harness_circuits.attribution.learning.minibatches import Minibatches
 from harness_circuits.attribution.learning.objectives import Objective
-from harness_circuits.attribution.learning.options import Training
+from harness_circuits.attribution.learning.options import STEP_PASSES, Training
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import NumericalError
 from harness_circuits.machine.interrupts import Interrupted, noted
@@ -86,6 +86,7 @@ class _Run:
     def scores(self) -> Scores:
         """Run all steps that are left, and rank the units."""
         first, steps = len(self.losses), self.how.steps
+        self._announce(steps - first)
         times = [time.monotonic()]
         with (
             noted() as signals,
@@ -156,6 +157,22 @@ class _Run:
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.learner.optimiser.step()
+
+    def _announce(self, left: int) -> None:
+        """Say what it costs before it starts; how long that takes is not known yet."""
+        if not left:
+            return
+        runs = self.learner.draws * STEP_PASSES * (2 if self.how.complement_weight else 1)
+        logger.info(
+            "method=%s, objective=%s learns by %d steps of up to %d pairs: at most as long as running "
+            "%d pairs; the time is said after %d steps.",
+            self.method,
+            self.how.objective,
+            left,
+            self.pairs_per_step,
+            left * self.pairs_per_step * runs,
+            MEASURED,
+        )
 
     def _estimate(self, times: list[float], left: int) -> None:
         """Say how long it will take, once that can be told."""
