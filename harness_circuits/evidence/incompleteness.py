@@ -15,7 +15,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
 from harness_circuits.evidence.subject import Point, Subject
 from harness_circuits.evidence.text import interval
-from harness_circuits.statistics.ratio import absolute_mean_interval
+from harness_circuits.statistics.ratio import sign_choices
 
 SUBSETS = 20
 _DRAWS = 1  # this kind's random numbers
@@ -41,15 +41,14 @@ def _one(subject: Subject, point: Point) -> dict[str, Any]:
     difference = outside - inside
     each = abs(difference.mean(1) / subject.gap.mean())
     weights = np.full(len(halves), 1 / len(halves))
-    how = weights, subject.iters, subject.seed
-    bounds = absolute_mean_interval(difference, subject.gap, *how)
-    low, high = bounds or (None, None)
+    ends = subject.ratios(sign_choices(difference, subject.gap, weights), subject.gap)
+    low, high = float(ends.low.min()), float(ends.high.max())
     return {
         "ranking": str(point.ranking),
         "size": point.size,
         "mean": float(each.mean()),
-        "ci95_low": None if low is None else min(low, float(each.mean())),
-        "ci95_high": None if high is None else max(high, float(each.mean())),
+        "ci95_low": None if np.isnan(low) else min(max(low, 0.0), float(each.mean())),
+        "ci95_high": None if np.isnan(high) else max(high, float(each.mean())),
         "largest": float(each.max()),
     }
 

@@ -139,5 +139,12 @@ def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
         data = kind.function(subject)
         seconds = time.perf_counter() - began
         logger.info("evidence=%s: %.1f s", name, seconds)
-        found[name] = {**data, "summary": kind.lines(data), "seconds": seconds}
+        lines = kind.lines(data)
+        if left_out := subject.take_without_spread():
+            data = {**data, "resamples_without_spread": left_out}
+            lines = [
+                *lines,
+                f"{name}, intervals: {left_out} resamples have no spread, and are left out",
+            ]
+        found[name] = {**data, "summary": lines, "seconds": seconds}
     return found

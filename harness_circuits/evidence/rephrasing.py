@@ -21,7 +21,6 @@ from harness_circuits.circuits.overlap import corrected_jaccard
 from harness_circuits.errors import OptionError
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
 from harness_circuits.evidence.subject import Point, Subject
-from harness_circuits.statistics.ratio import ratio_intervals
 
 MOST_TEMPLATES = 8  # those with the most training pairs
 LEAST_PAIRS = 2  # of a template, in training and in evaluation
@@ -118,7 +117,7 @@ def _one(
     f, low, high = (np.empty((len(own), len(own))) for _ in range(3))
     for on, some in enumerate(rows):
         above = values[:, some] - subject.empty[some]
-        found = ratio_intervals(above, subject.gap[some], subject.iters, subject.seed)
+        found = subject.ratios(above, subject.gap[some])
         f[:, on], low[:, on], high[:, on] = found.value, found.low, found.high
     other = ~np.eye(len(own), dtype=bool)
     overlaps = [[corrected_jaccard(a, b) for b in own] for a in own]

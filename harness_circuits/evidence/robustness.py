@@ -19,7 +19,6 @@ from harness_circuits.errors import NumericalError
 from harness_circuits.evaluation.gap import LEAST_ERRORS, check_gap, measure_gap
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject
-from harness_circuits.statistics.ratio import ratio_intervals
 
 N_SETTINGS = 6  # ablations by noising, and patching by denoising; constants of one are learned
 
@@ -38,7 +37,7 @@ def robustness(subject: Subject) -> dict[str, Any]:
             continue
         gap, above = values.full - values.empty, values.circuits - values.empty
         in_errors = measure_gap(values.full, values.empty).in_errors
-        found = ratio_intervals(above, gap, subject.iters, subject.seed)
+        found = subject.ratios(above, gap)
         for row, f, low, high in zip(rows, found.value, found.low, found.high, strict=True):
             ends = [None if np.isnan(x) else float(x) for x in (low, high)]
             found_here = {"faithfulness": float(f), "ci95_low": ends[0], "ci95_high": ends[1]}

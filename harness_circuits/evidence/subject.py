@@ -14,7 +14,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.circuits.sizes import size_name
 from harness_circuits.errors import OptionError
-from harness_circuits.statistics.ratio import ratio_intervals
+from harness_circuits.statistics.ratio import RatioIntervals, ratio_intervals
 
 Values = Float[np.ndarray, "circuit example"]
 
@@ -69,6 +69,7 @@ class Subject:
     scores: Scores | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     _known: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
+    _without_spread: list[int] = field(default_factory=list, repr=False)
 
     def remember(self, circuits: Sequence[Circuit], values: Values) -> None:
         """Take values that are known already."""
@@ -102,10 +103,24 @@ class Subject:
         result: np.ndarray = (values.mean(1) - self.empty.mean()) / self.gap.mean()
         return result
 
+    def ratios(
+        self, y: Float[np.ndarray, "ratio example"], gap: Float[np.ndarray, "example"]
+    ) -> RatioIntervals:
+        """Ratios of means with the intervals of this run; resamples without spread are counted."""
+        found = ratio_intervals(y, gap, self.iters, self.seed)
+        self._without_spread.append(found.without_spread)
+        return found
+
+    def take_without_spread(self) -> int:
+        """Most resamples without spread of any interval since this was last asked."""
+        most = max(self._without_spread, default=0)
+        self._without_spread.clear()
+        return most
+
     def interval_columns(self, values: Values) -> dict[str, list[Any]]:
         """Faithfulness with its 95% interval, one entry per circuit; null where there is none."""
         f = self.faithfulness(values)
-        found = ratio_intervals(values - self.empty, self.gap, self.iters, self.seed)
+        found = self.ratios(values - self.empty, self.gap)
         ends = [
             [
                 None if np.isnan(x) else float(bound(x, value))

@@ -113,25 +113,6 @@ def sign_choices(
     return np.asarray((weights * choices) @ y)
 
 
-def absolute_mean_interval(
-    y: Float[np.ndarray, "ratio example"],
-    g: Float[np.ndarray, "example"],
-    weights: Float[np.ndarray, "ratio"],
-    iters: int,
-    seed: int,
-) -> tuple[float, float] | None:
-    """95% interval of a weighted sum of absolute ratios of means; arguments as in `ratio_intervals`.
-
-    Returns:
-        Its ends, not below 0; None where there is no interval.
-    """
-    found = ratio_intervals(sign_choices(y, g, weights), g, iters, seed)
-    low, high = float(found.low.min()), float(found.high.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return None
-    return max(low, 0.0), max(high, 0.0)
-
-
 def _studentised(
     residual: Float[np.ndarray, "ratio example"], iters: int, seed: int
 ) -> tuple[Float[np.ndarray, "ratio draw"], Float[np.ndarray, "ratio"]]:

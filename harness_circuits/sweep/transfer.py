@@ -167,16 +167,21 @@ def _column(
     setup, null = run.setup, run.setup.settings.null_circuits
     rows = -(-AT_ONCE // (len(circuits[0]) * (1 + null)))
     lots = [circuits[first : first + rows] for first in range(0, len(circuits), rows)]
-    parts, warnings = [], list[str]()
+    parts, warnings, without_spread = [], list[str](), 0
     for at, lot in enumerate(lots, 1):
         kept.say(f"circuits of all tasks on {setup.task}, part {at} of {len(lots)}")
         some = [circuit for own in lot for circuit in own]
         identity = _digest(about.encode(), *(circuit.kept.tobytes() for circuit in some))
         found = kept.values(setup.task, identity, partial(_values, run, some))
         check_gap(found["full"], found["empty"], setup.task, found["rounding"])
-        parts.append(_numbers(run, found, len(some)).reshape(4, len(lot), -1))
+        numbers, left_out = _numbers(run, found, len(some))
+        parts.append(numbers.reshape(4, len(lot), -1))
+        without_spread = max(without_spread, left_out)
         accuracy = found["full_accuracy"], found["empty_accuracy"]
         warnings = warnings or gap_warnings(found["full"], found["empty"], *accuracy, setup.task)
+    if without_spread:
+        text = f"{without_spread} resamples have no spread, and are left out of intervals"
+        warnings = [*warnings, f"{setup.task}: {text}"]
     return np.concatenate(parts, axis=1), warnings
 
 
@@ -194,8 +199,11 @@ def _values(run: Experiment, circuits: Sequence[Circuit]) -> Values:
 
 def _numbers(
     run: Experiment, found: Values, n_circuits: int
-) -> Float[np.ndarray, "number circuit"]:
-    """Faithfulness, both ends of its interval, and that of random circuits (NaN: none)."""
+) -> tuple[Float[np.ndarray, "number circuit"], int]:
+    """Faithfulness, both ends of its interval, that of random circuits (NaN: none).
+
+    And how many resamples of any interval have no spread.
+    """
     settings = run.setup.settings
     gap, above = found["full"] - found["empty"], found["circuits"] - found["empty"]
     own = ratio_intervals(above[:n_circuits], gap, settings.bootstrap_iters, settings.seed)
@@ -203,7 +211,7 @@ def _numbers(
     if settings.null_circuits:
         f = above[n_circuits:].mean(1) / gap.mean()
         random = f.reshape(n_circuits, settings.null_circuits).mean(1)
-    return np.stack([own.value, own.low, own.high, random])
+    return np.stack([own.value, own.low, own.high, random]), own.without_spread
 
 
 def _matrix(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from helpers.evidence_cases import additive, edge_space, world
 from helpers.tiny_tasks import TASK, documents, evaluate, write_task
 from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import CircuitError, UnknownNameError
-from harness_circuits.evidence import EVIDENCE, chosen_kinds, groups
+from harness_circuits.evaluation.null_circuits import random_circuit
+from harness_circuits.evidence import EVIDENCE, chosen_kinds, gather, groups
 from harness_circuits.evidence.kinds import Plan, announcement
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
@@ -46,13 +50,48 @@ def test_names_are_kinds_or_groups() -> None:
         Settings.from_arguments({"evidence": 3})
 
 
-def test_what_is_said_beforehand_is_no_less_than_what_is_run(model: CircuitModel) -> None:
-    """Every kind: circuits that were run beside the curves, counted."""
+def test_what_is_said_beforehand_is_no_less_than_what_is_run() -> None:
+    """Circuits that kinds which discover nothing run beside the curves, counted one kind at a time."""
+    chosen = [random_circuit(edge_space(), n, n) for n in (8, 20, 40)]
     for name in EVIDENCE:
-        cost = EVIDENCE.get(name).cost(Plan(points=3, draws=4))
-        (line,) = announcement([name], Plan(points=3, draws=4))
+        plan = Plan(points=3, draws=4, variations=2, templates=3)
+        cost = EVIDENCE.get(name).cost(plan)
+        (line,) = announcement([name], plan)
         assert line.startswith(f"evidence={name}: ")
         assert (f"{cost.circuits:,} circuits on every" in line) == bool(cost.circuits)
+        assert (f"{cost.discoveries:g} more discoveries" in line) == bool(cost.discoveries)
+        if EVIDENCE.get(name).extras or EVIDENCE.get(name).samples:
+            continue
+        asked: list[int] = []
+        subject = world(lambda c: c.n_kept / 100, chosen, n=6, draws=4)
+        subject.remember(chosen, subject.evaluate(chosen))
+        counted = counting(subject.evaluate, asked)
+        gather([name], replace(subject, evaluate=counted))
+        assert cost.circuits * 0.7 <= sum(asked) <= cost.circuits
+
+
+def counting(evaluate: Any, asked: list[int]) -> Any:
+    def run(circuits: Any) -> Any:
+        asked.append(len(circuits))
+        return evaluate(circuits)
+
+    return run
+
+
+def test_resamples_without_spread_are_counted_and_said() -> None:
+    circuit, _ = additive({"input->a0.h0<v>": 0.5, "a0.h0->logits": 0.5})
+    generator = np.random.default_rng(0)
+    noisy = {3: generator.normal(0.5, 0.2, 3), 40: generator.normal(0.5, 0.2, 40)}
+    for kind in ("necessity", "incompleteness"):
+        few, many = (
+            gather([kind], world(lambda c, n=n: noisy[n] * c.n_kept, [circuit], n)) for n in noisy
+        )
+        n = few[kind]["resamples_without_spread"]
+        assert 0 < n <= 100  # of those of the same pair three times there are a ninth
+        assert few[kind]["summary"][-1] == (
+            f"{kind}, intervals: {n} resamples have no spread, and are left out"
+        )
+        assert "resamples_without_spread" not in many[kind] and many[kind]["seconds"] >= 0
 
 
 def test_evidence_in_python(model: CircuitModel, caplog: pytest.LogCaptureFixture) -> None:
