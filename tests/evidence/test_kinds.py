@@ -67,7 +67,7 @@ def test_what_is_said_beforehand_is_no_less_than_what_is_run() -> None:
         subject.remember(chosen, subject.evaluate(chosen))
         counted = counting(subject.evaluate, asked)
         gather([name], replace(subject, evaluate=counted))
-        assert cost.circuits * 0.7 <= sum(asked) <= cost.circuits
+        assert sum(asked) <= cost.circuits and bool(asked) == bool(cost.circuits)
 
 
 def counting(evaluate: Any, asked: list[int]) -> Any:
