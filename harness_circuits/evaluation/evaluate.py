@@ -296,7 +296,8 @@ def _greedy(
 
 
 def _check_finite(logits: Tensor, model: CircuitModel, batch: Batch) -> None:
-    if not torch.isfinite(logits).all():
+    # A sum is finite only if all of it is, and reads the logits once.
+    if not torch.isfinite(logits.sum(dtype=torch.promote_types(logits.dtype, torch.float32))):
         raise NumericalError(
             f"The logits of {model.name} are not finite on pair {batch.indices[0]} or one near it. "
             f"dtype={str(model.dtype).removeprefix('torch.')} may be too narrow; try dtype=float32."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-PASS_TOKENS = 128  # what starting one more pass costs, in tokens of a forward on a CPU
+PASS_TOKENS = 64  # what starting one more pass costs, in tokens of a forward on a CPU
 LEAST_SHARE = 0.1  # of a prompt: a shorter shared prefix is not worth a pass of its own
 
 
