@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness_circuits.errors import NumericalError
 from harness_circuits.evidence.subject import Subject
 from harness_circuits.registry import Registry
 
@@ -126,7 +127,8 @@ def summary_lines(evidence: Mapping[str, Any]) -> list[str]:
 def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
     """Evidence of some kinds, as plain JSON by kind, each with its `summary` lines and `seconds`.
 
-    What kinds share is run once, in the time of the first that asks for it.
+    What kinds share is run once, in the time of the first that asks for it. Of a kind that has no
+    numbers here (`NumericalError`) there is `why_not`.
 
     Args:
         names: Kinds, in the order in which they are gathered.
@@ -136,10 +138,14 @@ def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
     for name in names:
         kind = EVIDENCE.get(name)
         began = time.perf_counter()
-        data = kind.function(subject)
+        try:
+            data = kind.function(subject)
+            lines = kind.lines(data)
+        except NumericalError as error:  # the curve and other kinds stay what they are
+            data = {"why_not": str(error)}
+            lines = [f"evidence={name} is not defined here: {error}"]
         seconds = time.perf_counter() - began
         logger.info("evidence=%s: %.1f s", name, seconds)
-        lines = kind.lines(data)
         if left_out := subject.take_without_spread():
             data = {**data, "resamples_without_spread": left_out}
             lines = [

@@ -16,7 +16,7 @@ from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
 from harness_circuits.circuits.ranking import Ranking
-from harness_circuits.errors import CircuitError, UnknownNameError
+from harness_circuits.errors import CircuitError, NumericalError, UnknownNameError
 from harness_circuits.evaluation.null_circuits import random_circuit
 from harness_circuits.evidence import EVIDENCE, chosen_kinds, gather, groups
 from harness_circuits.evidence.kinds import Plan, announcement
@@ -76,6 +76,28 @@ def counting(evaluate: Any, asked: list[int]) -> Any:
         return evaluate(circuits)
 
     return run
+
+
+def test_a_kind_without_numbers_leaves_the_others() -> None:
+    circuit, effect = additive({"input->a0.h0<v>": 0.5, "a0.h0->logits": 0.5})
+    subject = world(effect, [circuit], draws=2)
+
+    def broken() -> Any:
+        raise NumericalError("All scores are zero.")
+
+    extras = {
+        "variations": {"seed=1": broken, "seed=2": lambda: {Ranking.ABSOLUTE: [circuit]}},
+        "templates": (["a", "a", "b", "b"], ["a", "a", "b", "b"]),
+        "discover": lambda numbers: broken(),
+    }
+    found = gather(["rephrasing", "rediscovery", "necessity"], replace(subject, extras=extras))
+    assert found["rephrasing"]["why_not"] == "All scores are zero."
+    (line,) = found["rephrasing"]["summary"]
+    assert line == "evidence=rephrasing is not defined here: All scores are zero."
+    (change,) = found["rediscovery"]["changes"]
+    assert change["change"] == "seed=2" and change["circuits"][0]["overlap"] == 1
+    assert "rediscovery with seed=1 is not defined here: All" in found["rediscovery"]["summary"][1]
+    assert found["necessity"]["curves"]["absolute"]["faithfulness"] == pytest.approx([0])
 
 
 def test_resamples_without_spread_are_counted_and_said() -> None:
