@@ -251,11 +251,10 @@ class Discovery:
             spans=setup.spans,
         )
         settings.method_for(setup.attribution_metric)
-        options = settings.chosen_method_options()
-        said = {"warnings": self.warnings} if self.warnings else {}
-        return attribute(job, settings.method, **options).describe(
-            model=setup.model.name, task=setup.task, metric=setup.metric_name, **said
-        )
+        said: dict[str, object] = {"warnings": self.warnings} if self.warnings else {}
+        said |= {"model": setup.model.name, "task": setup.task, "metric": setup.metric_name}
+        said["first_token"] = reader_in_force(setup.model, settings).first_token()
+        return attribute(job, settings.method, **settings.chosen_method_options()).describe(**said)
 
 
 def tokenise(

@@ -14,6 +14,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.errors import CircuitFileError, shown
 from harness_circuits.formats import eapig_json, eapig_pt, own
+from harness_circuits.formats.checks import check_is_there
 from harness_circuits.formats.groups import expressible, fit
 from harness_circuits.formats.own import (
     read_circuits,
@@ -34,6 +35,7 @@ __all__ = [
     "FORMATS",
     "SCORES_FILE",
     "SUFFIXES",
+    "check_suffix",
     "expressible",
     "load_circuit_file",
     "load_file",
@@ -73,6 +75,7 @@ def load_circuit_file(path: str | Path, graph: Graph | None = None) -> Scores | 
 def load_file(path: str | Path, graph: Graph | None = None) -> Loaded:
     """The same without the warning, and who wrote it."""
     file, name = split(path)
+    check_is_there(file)
     parts = _format(file).read(file, graph)
     return Loaded(fit(file, choose(file, parts, name), graph), parts.foreign)
 
@@ -90,9 +93,18 @@ def save_circuit_file(path: str | Path, item: Scores | Circuit) -> Path:
     return _format(path).write(path, item)
 
 
-def _format(path: Path) -> Format:
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose name is none of a circuit file.
+
+    Raises:
+        CircuitFileError: It is not.
+    """
     if path.suffix not in FORMATS:
         raise CircuitFileError(
             f"{path}: a circuit file ends in {', '.join(SUFFIXES)}, not {shown(path.suffix)}."
         )
+
+
+def _format(path: Path) -> Format:
+    check_suffix(path)
     return FORMATS[path.suffix]

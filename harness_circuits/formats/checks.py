@@ -20,6 +20,16 @@ MAX_CELLS = 1 << 28
 NOTE_BYTES = 1 << 20
 
 
+def check_is_there(path: Path) -> None:
+    """Refuse a file that is missing, whatever it is called.
+
+    Raises:
+        CircuitFileError: It is.
+    """
+    if not path.is_file():
+        raise CircuitFileError(f"There is no circuit file {path}.")
+
+
 def check_file(path: Path, limit: int) -> None:
     """Refuse a file that is missing, empty, larger than anything its graph can need, or changed.
 
@@ -30,8 +40,7 @@ def check_file(path: Path, limit: int) -> None:
     Raises:
         CircuitFileError: It is one of these.
     """
-    if not path.is_file():
-        raise CircuitFileError(f"There is no circuit file {path}.")
+    check_is_there(path)
     size = path.stat().st_size
     if size == 0:
         raise CircuitFileError(f"{path} is empty.")

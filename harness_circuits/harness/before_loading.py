@@ -73,17 +73,7 @@ def check_run(run: dict[str, Any]) -> None:
         from lm_eval.tasks import TaskManager
 
         run["task_manager"] = TaskManager(metadata={**told, **metadata})
-    limit = run.get("limit")
-    if limit is not None and not limit > 0:
-        raise OptionError(
-            f"--limit is a number of documents, or a share of them, got {shown(limit)}."
-        )
-    if run.get("use_cache"):
-        raise OptionError(NO_CACHE)
-    if not run["tasks"]:
-        raise OptionError(
-            "--tasks names the tasks to run, such as ioi_circuit; `harness-circuits tasks` lists them."
-        )
+    _check_flags(run)
     configs = dict(circuit_tasks(run["tasks"], run["task_manager"]))
     for name, config in configs.items():
         check_with_pairs(options, name)
@@ -95,6 +85,25 @@ def check_run(run: dict[str, Any]) -> None:
     if configs and len(configs) == len(run["tasks"]):
         _check_names(configs, set(metadata) - set(arguments))
         _check_tasks_of_samples(run.get("samples") or {}, configs)
+
+
+def _check_flags(run: Mapping[str, Any]) -> None:
+    """Refuse what lm-eval would take for a run of nothing, or cannot be used with our model.
+
+    Raises:
+        OptionError: There is such an argument.
+    """
+    limit = run.get("limit")
+    if limit is not None and not limit > 0:
+        raise OptionError(
+            f"--limit is a number of documents, or a share of them, got {shown(limit)}."
+        )
+    if run.get("use_cache"):
+        raise OptionError(NO_CACHE)
+    if not run["tasks"]:
+        raise OptionError(
+            "--tasks names the tasks to run, such as ioi_circuit; `harness-circuits tasks` lists them."
+        )
 
 
 def check_harness_options(task: str, run: Mapping[str, Any]) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.known import NAMES, known_circuit
+from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.discovery import Discovery, Setup, reader_in_force
-from harness_circuits.errors import OptionError
+from harness_circuits.errors import OptionError, one_line, shown
 from harness_circuits.formats import SCORES_FILE, load_file, write_scores
 from harness_circuits.formats.mib_folder import read_cell
-from harness_circuits.formats.parts import FIRST_TOKEN
+from harness_circuits.formats.parts import FIRST_TOKEN, Read
 from harness_circuits.harness.options import Options, task_to_discover
 from harness_circuits.harness.run_in_use import RunInUse, run_in_use
 from harness_circuits.harness.task import CircuitTask
@@ -23,6 +26,7 @@ from harness_circuits.machine.outgoing import path_part
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import fingerprint, pairs_from_docs
 from harness_circuits.records.artifacts import check_folder
+from harness_circuits.records.weights import RENAMED
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.studies.trials import Trials
@@ -79,18 +83,50 @@ def resolve_circuit(model: CircuitModel, options: Options) -> Given | None:
         return None
     if name in NAMES:
         return Given.of(known_circuit(name, model.graph))
-    path = Path(str(name)).expanduser()
-    found = read_cell(path, model.graph) if path.is_dir() else str(name)
+    found = _file_or_circuits(str(name), model)
     if isinstance(found, dict):
         logger.info("circuit=%s: nine circuits, and the whole model as the tenth", name)
         given, foreign = Given.of_curves(found), found.foreign
     else:
         loaded = load_file(found, model.graph)
         given, foreign = Given.of(loaded.item), loaded.foreign
-    if foreign and reader_in_force(model, options.settings).first_token() is None:
-        given = replace(given, note=f"{FIRST_TOKEN}, here they have none")
-        logger.warning("circuit=%s: %s", name, given.note)
+    first = reader_in_force(model, options.settings).first_token()
+    note = _note(given.provenance, foreign, model.name, first)
+    if note:
+        given = replace(given, note=note)
+        logger.warning("circuit=%s: %s", name, note)
     return given
+
+
+def _file_or_circuits(name: str, model: CircuitModel) -> str | Read[Ranking, dict[float, Circuit]]:
+    """What is read of a file or folder: a file's name, or nine circuits of MIB's form."""
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        return name
+    scores = path / SCORES_FILE  # of a task's artifacts
+    found = scores if scores.is_file() else read_cell(path, model.graph)
+    return str(found) if isinstance(found, Path) else found
+
+
+def _note(made: Mapping[str, Any], foreign: bool, model: str, first: Any) -> str | None:
+    """What has to be said of scores or circuits that are evaluated on other terms than theirs.
+
+    Args:
+        made: What our own scores say of how they were made; empty of others.
+        foreign: Whether EAP-IG or MIB wrote them.
+        model: Name of the model they are evaluated on.
+        first: The first token of its prompts; None where there is none.
+    """
+    if foreign:
+        return f"{FIRST_TOKEN}, here they have none" if first is None else None
+    found = []
+    theirs = made.get("model")
+    if isinstance(theirs, str) and RENAMED.get(theirs, theirs) != model:
+        found.append(f"found on {one_line(theirs)}, evaluated on {model}")
+    if "first_token" in made and made["first_token"] != first:
+        was, now = ("none" if x is None else shown(x) for x in (made["first_token"], first))
+        found.append(f"found on prompts whose first token was {was}, evaluated with {now}")
+    return "; ".join(found) or None
 
 
 def discovered(model: CircuitModel, name: str, options: Options) -> Given:

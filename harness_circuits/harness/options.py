@@ -11,6 +11,7 @@ from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.known import FOLDER, NAMES
 from harness_circuits.errors import OptionError, shown
+from harness_circuits.formats import check_suffix
 from harness_circuits.formats.parts import split
 from harness_circuits.harness.calibration_texts import check_source
 from harness_circuits.harness.model_arguments import (
@@ -192,6 +193,8 @@ def _check_names(options: Options) -> None:
             f"circuit={shown(circuit)}: there is no such file, and no known circuit of this name. "
             f"Known circuits: {', '.join(NAMES)}. discover:TASK discovers one."
         )
+    elif path.is_file():
+        check_suffix(path)
     if calibration is not None:
         check_source(str(calibration))
 

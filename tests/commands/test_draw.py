@@ -79,3 +79,5 @@ def test_a_folder_of_artifacts_is_drawn(tmp_path: Path, capsys: pytest.CaptureFi
         main(["draw", str(task.parent)])
     with pytest.raises(SystemExit, match=r"it has no scores\.safetensors"):
         main(["draw", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"There is no circuit file .*/nosuch\.$"):
+        main(["draw", str(tmp_path / "nosuch")])

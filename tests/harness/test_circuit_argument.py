@@ -15,11 +15,12 @@ from helpers.tiny_tokenizer import save_tiny_model
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.commands.main import main
-from harness_circuits.errors import OptionError
-from harness_circuits.formats import load_circuit_file, save_circuit_file
+from harness_circuits.errors import CircuitFileError, OptionError
+from harness_circuits.formats import load_circuit_file, read_scores, save_circuit_file
 from harness_circuits.formats.mib_folder import SIZES, MibCell, write_submission
 from harness_circuits.formats.parts import FIRST_TOKEN
 from harness_circuits.harness.lm import CircuitLM
+from harness_circuits.harness.options import read_options
 from harness_circuits.selection import select
 
 
@@ -93,6 +94,9 @@ def test_a_folder_of_nine_circuits_is_a_curve(folder: Path) -> None:
     steps = [b - a for a, b in zip(SIZES, (*SIZES[1:], 1), strict=True)]
     area = sum(step * (a + b) / 2 for step, a, b in zip(steps, f, f[1:], strict=False))
     assert same["cpr"] == pytest.approx(area, abs=1e-6)
+    with pytest.raises(CircuitFileError, match=r"config\.yaml: a circuit file ends in \.json, "):
+        (folder / "config.yaml").write_text("{}")
+        read_options({"circuit": str(folder / "config.yaml")})
     with pytest.raises(OptionError, match="there is no such file"):
         CircuitLM(pretrained=str(folder / "model"), circuit=str(folder / "nothing"))
 
@@ -130,6 +134,31 @@ def test_the_first_token_behind_files_of_others_is_said_once(
         note = section["given"]["note"]
         assert note == (f"{FIRST_TOKEN}, here they have none" if told else None)
         assert (section["first_token"] is None) == (not options)
+
+
+def test_scores_found_on_other_terms_are_said(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the same shape, but another model's, or of prompts with another first token."""
+    own = folder / "found" / TASK
+    elsewhere = read_scores(own / "scores.safetensors").describe(model="elsewhere")
+    other = save_circuit_file(tmp_path / "other.safetensors", elsewhere)
+    for circuit, options, note in (
+        (own, {}, None),
+        (other, {}, "found on elsewhere, evaluated on model"),
+        (
+            own / "scores.safetensors",
+            {"compat": "mib"},
+            "found on prompts whose first token was none, evaluated with {'ids': [0], ",
+        ),
+    ):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            lm = CircuitLM(pretrained=str(folder / "model"), circuit=str(circuit), **options)
+        assert lm.circuit.given is not None
+        said = lm.circuit.given.note  # in the results as it is: see above
+        assert said is None if note is None else said.startswith(note), said
+        assert ("found on" in caplog.text) == (note is not None)
 
 
 def test_readers_without_a_model_say_it_too(
