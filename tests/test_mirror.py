@@ -18,6 +18,8 @@ REGISTERS = re.compile(r"^\s*@?[A-Z]+\.register\(", re.M)
 
 # A module or a folder, and the file that tests it with what it is a part of.
 TOGETHER = {
+    "ablation/constants": "ablation/test_retrained.py",
+    "ablation/stored": "ablation/test_retrained.py",
     "attribution/circuit_losses": "attribution/test_acdc.py",
     "attribution/learning": "attribution/test_learning.py",
     "circuits/overlap": "sweep/test_transfer.py",
@@ -26,6 +28,7 @@ TOGETHER = {
     "commands/export_inspect": "inspect/test_export.py",
     "commands/transfer": "sweep/test_transfer.py",
     "evaluation/accuracy_area": "report/test_scoring.py",
+    "evaluation/circuit_logits": "evaluation/test_evaluate.py",
     "evaluation/exceeding": "evaluation/test_summary.py",
     "evaluation/grid": "evidence/test_robustness.py",
     "evaluation/null_spans": "attribution/test_positions.py",
@@ -49,6 +52,7 @@ TOGETHER = {
     "passes/masked_edges": "attribution/test_gates.py",
     "passes/masked_nodes": "attribution/test_gates.py",
     "passes/node_sums": "passes/test_circuit_run.py",
+    "passes/run_identity": "attribution/test_learning.py",
     "passes/tempered": "attribution/test_gim.py",
     "records/eval_archive": "records/test_inspect_log.py",
     "records/pair_scores": "records/test_inspect_log.py",
@@ -65,6 +69,7 @@ TOGETHER = {
     "statistics/sign_flips": "evidence/test_significance.py",
     "sweep/found": "sweep/test_runner.py",
     "task_data/marks": "pairs/test_spans.py",
+    "studies/retraining": "ablation/test_retrained.py",
     "studies/trials": "selection/test_repair.py",
     "tokenise": "pairs/test_tokenise.py",  # its former place, which hands its names on
 }

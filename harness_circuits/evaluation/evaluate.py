@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import NumericalError
+from harness_circuits.evaluation.circuit_logits import circuit_logits
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.evaluation.direction import NOISING, batch_to_run, circuits_to_run
 from harness_circuits.evaluation.gap import check_gap
@@ -30,8 +31,6 @@ from harness_circuits.metrics.accuracy import accuracy
 from harness_circuits.metrics.metrics import Metric, answer_log_probs
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.tokenise import Batch
-from harness_circuits.passes.ablated import AblatedStream
-from harness_circuits.passes.circuit_run import run_circuits
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
 
@@ -220,7 +219,7 @@ def _evaluate_batch(
     run = batch_to_run(batch, direction)
     whole = clean if run is batch else model.forward(run.clean)
     values, hits = [], []
-    for logits in _logits(model, distinct, run, ablations, whole):
+    for logits in circuit_logits(model, distinct, run, ablations, whole):
         _check_finite(logits, model, batch)
         values.append([_numpy(metric(logits, batch, clean)) for metric in metrics])
         hits.append(_numpy(accuracy(logits, batch)))
@@ -243,31 +242,6 @@ def _evaluate_batch(
         [row[:n] for row, n in zip(scores.tolist(), n_choices, strict=True)],
         [row[:n] for row, n in zip(best.tolist(), n_choices, strict=True)],
     )
-
-
-def _logits(
-    model: CircuitModel,
-    circuits: Sequence[Circuit],
-    batch: Batch,
-    ablations: Sequence[Ablation],
-    whole: Tensor,
-) -> Iterator[Float[Tensor, "batch read vocab"]]:
-    """Logits of one circuit after the other, as many side by side as there is room for.
-
-    There is one ablation for all of them, or one for each, which then runs by itself.
-    """
-    shared = len(ablations) == 1
-    at_once = batch.at_once if shared else 1
-    stream = None
-    for first in range(0, len(circuits), at_once):
-        some = circuits[first : first + at_once]
-        is_full = [circuit.n_kept == circuit.space.n_units for circuit in some]
-        run = [circuit for circuit, full in zip(some, is_full, strict=True) if not full]
-        if stream is None or not shared:
-            replacement = ablations[0 if shared else first].replacement(model, batch)
-            stream = AblatedStream(model, batch.clean, replacement)
-        found = iter(run_circuits(model, run, batch.clean, stream) if run else ())
-        yield from (whole if full else next(found) for full in is_full)
 
 
 def _distinct(
