@@ -6,7 +6,7 @@ Usage: python -m benchmarks.field [FOLDER] [--models default gemma] [--tasks ioi
 Runs the grid of `benchmarks/sweeps/learned.yaml` on some models and tasks, N training and N test pairs
 (100), and prints per model and task the leaderboard and every method's areas less EAP-IG-inputs', paired
 over the same pairs. On Gemma 3 270M, whose graph is small, ACDC and exact edges follow on IOI, found on
-fewer training pairs (4), as is an EAP-IG-inputs beside them, and evaluated on the same test pairs.
+fewer training pairs (2), as is an EAP-IG-inputs beside them, and evaluated on the same test pairs.
 Killed at any time, the same command goes on; `--plan` says what is left and how long it takes, `--table`
 prints what there is. Gemma (see `benchmarks.gemma`) is fetched on first use, under its own terms.
 """
@@ -131,7 +131,7 @@ def main() -> int:
     )
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--slow-pairs", type=int, default=4, help="training pairs of ACDC, exact")
+    parser.add_argument("--slow-pairs", type=int, default=2, help="training pairs of ACDC, exact")
     parser.add_argument("--methods", nargs="+", help="names; by default all of the sweep's")
     parser.add_argument("--gemma", default="build/gemma", help="where its wheels are, or will be")
     parser.add_argument("--plan", action="store_true", help="say what there is to do, run nothing")
