@@ -10,7 +10,8 @@ step-down maximum of these (Westfall and Young 1993), which bounds the chance of
 them and, unlike Holm's, knows that they move together. Intervals of differences are jackknife-t (Tukey
 1958): pseudo-values, Student's quantile.
 
-*Unpaired*: only published intervals are known. Their half-widths are taken as 1.96 standard errors of
+*Unpaired*: examples of both runs are dealt out anew (`two_samples.py`), or only published intervals are
+known. Their half-widths are taken as 1.96 standard errors of
 independent normal estimates, and p-values adjusted by Holm (1979).
 """
 
@@ -78,7 +79,7 @@ def paired_differences(
     exact = 2**n <= iters + 1
     turns = _all_exchanges(n) if exact else _exchanges(n, iters, seed)
     draws = np.concatenate([_exchanged(old, new, statistics, turn) for turn in turns])
-    p, adjusted = _max_t(change, draws, exact=exact)
+    p, adjusted = step_down_max(change, draws, exact=exact)
     half = _jackknife_half(old, new, statistics)
     return [
         Difference(Interval(float(d), float(d - h), float(d + h)), float(one), float(every))
@@ -109,7 +110,7 @@ def _exchanges(n: int, iters: int, seed: int) -> Iterator[Float[np.ndarray, "dra
         yield generator.integers(0, 2, shape, dtype=np.int8).astype(float)
 
 
-def _max_t(
+def step_down_max(
     change: Float[np.ndarray, "row"], draws: Float[np.ndarray, "draw row"], *, exact: bool
 ) -> tuple[Float[np.ndarray, "row"], Float[np.ndarray, "row"]]:
     """P-values, and those adjusted by the step-down maximum; what is not finite counts as extreme."""

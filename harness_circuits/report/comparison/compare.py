@@ -26,6 +26,7 @@ from harness_circuits.statistics.differences import (
     paired_differences,
     unpaired_differences,
 )
+from harness_circuits.statistics.two_samples import two_sample_differences
 
 ALPHA = 0.05
 MIN_PAIRS = 12  # fewer give no verdict unless asked
@@ -162,7 +163,7 @@ def method_text(run: Run) -> str:
 
 
 def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]:
-    examples = _same_examples(old, new, notes)
+    examples, paired = _examples(old, new, notes)
     rankings = _rankings(old, new, notes)
     before, after = (
         {
@@ -181,7 +182,8 @@ def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]
             [old.curves[r].sizes for r in rankings],
             [(rankings.index(r), _statistics(old.curves[r], r)[name]) for r, name in names],
         )
-        differences = paired_differences(a, b, statistics, iters)
+        test = paired_differences if paired else two_sample_differences
+        differences = test(a, b, statistics, iters)
     return [
         Row(
             task=old.task,
@@ -192,29 +194,36 @@ def _compare_runs(old: Run, new: Run, iters: int, notes: list[str]) -> list[Row]
             new=after[ranking, name].value,
             difference=difference,
             higher_is_better=ranking.higher_is_better,
-            paired=examples is not None,
+            paired=paired,
             pairs=min(old.n_evaluation, new.n_evaluation),
         )
         for (ranking, name), difference in zip(names, differences, strict=True)
     ]
 
 
-def _same_examples(old: Run, new: Run, notes: list[str]) -> tuple[Examples, Examples] | None:
-    """Values per example of both runs, where they are there and for the same pairs."""
+def _examples(
+    old: Run, new: Run, notes: list[str]
+) -> tuple[tuple[Examples, Examples] | None, bool]:
+    """Values per example of both runs, where they are there, and whether they are of the same pairs."""
+    paired = old.evaluated_on == new.evaluated_on
+    why = "the runs were evaluated on different pairs"
     try:
-        if old.evaluated_on != new.evaluated_on:
-            raise NoExamplesError("the runs were evaluated on different pairs")
         if old.metric != new.metric:
             raise NoExamplesError(f"their metrics differ ({old.metric}, {new.metric})")
         if any(a.sizes != b.sizes for a, b in _shared_curves(old, new)):
             raise NoExamplesError("their sizes differ")
-        return read_examples(old), read_examples(new)
+        found = read_examples(old), read_examples(new)
     except NoExamplesError as error:
         notes.append(
             f"{old.label}: compared by the published intervals, as if the runs were independent, "
-            f"because {error}"
+            f"because {error}" + ("" if paired else f", and {why}")
         )
-        return None
+        return None, False
+    if not paired:
+        notes.append(
+            f"{old.label}: compared as two samples of pairs, and not pair by pair, because {why}"
+        )
+    return found, paired
 
 
 def _shared_curves(old: Run, new: Run) -> list[tuple[CurveRecord, CurveRecord]]:

@@ -55,9 +55,9 @@ def comparison_markdown(comparison: Comparison, *, everything: bool = False) -> 
     hidden = len(comparison.rows) - len(shown)
     parts.append(
         "Change is new minus old with its 95% interval; p is two-sided, by exchanging examples between "
-        "the runs, adjusted for the rows of a cell (unpaired: by the published intervals, after Holm's "
-        f"correction) and for the number of cells; better or worse: p at most {ALPHA:g} and a change "
-        "beyond the threshold."
+        "the runs (unpaired: by dealing out the examples of both anew, or by the published intervals "
+        "after Holm's correction), adjusted for the rows of a cell and for the number of cells; better "
+        f"or worse: p at most {ALPHA:g} and a change beyond the threshold."
         + (f" {hidden} curve points that stayed the same are not shown.\n" if hidden else "\n")
     )
     for heading, lines in (

@@ -108,7 +108,16 @@ def test_other_pairs_are_not_paired(tmp_path: Path) -> None:
     new = write_run(tmp_path / "new", examples(0), pairs="def")
     result = compared(old, new)
     assert not any(row.paired for row in result.rows)
-    assert "because the runs were evaluated on different pairs" in result.notes[0]
+    why = "because the runs were evaluated on different pairs"
+    assert f"compared as two samples of pairs, and not pair by pair, {why}" in result.notes[0]
+    assert all(row.difference.p == 1 for row in result.rows)  # the same values, by chance
+    worse = write_run(tmp_path / "worse", examples(0, 30, shift=-3), pairs="ghi")
+    rows = {row.metric: row for row in compared(old, worse).rows}
+    assert rows["cpr"].verdict == "worse" and not rows["cpr"].paired
+    bare = write_run(tmp_path / "bare", examples(0), pairs="xyz", with_examples=False)
+    (note,) = compared(old, bare).notes
+    assert "compared by the published intervals" in note
+    assert note.endswith("and the runs were evaluated on different pairs")
 
 
 def test_junit_has_a_test_per_row(tmp_path: Path) -> None:
