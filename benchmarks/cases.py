@@ -51,6 +51,7 @@ def gpt2(layers: int, heads: int, width: int, **how: int) -> Case:
 CASES = {
     "smollm2-ioi": Case(),
     "ioi": Case(task="ioi_circuit", n_pairs=100),
+    "ioi-20": Case(task="ioi_circuit"),
     "greater-than": Case(task="greater_than_circuit", n_pairs=100, metric="prob_diff"),
     "docstring": Case(task="docstring_circuit", n_pairs=24),
     "gpt2-small": gpt2(12, 12, 768),

@@ -2,6 +2,7 @@
 
     python -m benchmarks.run                 all cases, on one core; about half an hour
     python -m benchmarks.run --quick         one small random model; under three minutes
+    python -m benchmarks.run --memory        peaks of memory, without the times of cases
     python -m benchmarks.run --quick --check exit code 1 where a ratio is far over its usual value
     python -m benchmarks.run --device cuda --dtype bfloat16   the same on a GPU
     python -m benchmarks.run --json FILE     the same numbers as JSON, written after each measurement
@@ -34,6 +35,9 @@ MEASURED_MEMORY: tuple[tuple[str, str, int | None], ...] = (
     ("gpt2-small-256-tokens", "curve, edges", 1024 * MIB),
     ("gpt2-4x-edges", "EAP-IG-inputs", 1024 * MIB),
     ("gpt2-4x-edges", "curve, edges", 1024 * MIB),
+    ("ioi-20", "EAP-IG-inputs", 1024 * MIB),  # runs side by side behind the shared prefix
+    ("ioi-20", "curve, edges, both rankings", 1024 * MIB),
+    ("ioi-20", "curve, edges, both rankings", 512 * MIB),
 )
 
 
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     place = {"device": arguments.device, "dtype": arguments.dtype}
     found: dict[str, Any] = {"machine": measure(threads, kind="machine"), "threads": threads}
     found |= {**place, "times": {}, "llama": measure(threads, kind="llama"), "memory": []}
-    for case in cases:
+    for case in [] if arguments.memory else cases:
         how = {"case": case, "repeats": repeats, **place}
         found["times"][case] = measure(threads, kind="times", **how)
         yield found
@@ -77,7 +81,8 @@ def run(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         peak = measure(threads, kind="peak", **how)
         found["memory"].append({"case": case, "stage": stage, **peak})
         yield found
-    if not arguments.quick and not arguments.cases and arguments.device == "cpu":
+    short = arguments.quick or arguments.cases or arguments.memory
+    if not short and arguments.device == "cpu":
         found["end_to_end"] = measure(threads, kind="end to end")
         yield found
 
@@ -114,6 +119,7 @@ def main() -> int:
     parser.add_argument(
         "--cases", nargs="+", choices=sorted(CASES), help="time these cases alone, no memory"
     )
+    parser.add_argument("--memory", action="store_true", help="time no case")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")

@@ -66,6 +66,9 @@ def test_the_quick_mode_measures_every_stage(
     assert set(ratios(found["times"]["quick"])) == set(FLOORS)
     assert found["memory"][0]["peak_bytes"] >= 0 and found["machine"].keys() == machine.keys()
     assert "| EAP-IG-inputs |" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["run", "--quick", "--memory", "--check"])
+    assert run.main() == 0
+    assert "| EAP-IG-inputs |" not in capsys.readouterr().out.partition("| peak memory |")[0]
 
 
 @pytest.mark.slow
