@@ -158,6 +158,7 @@ def main(cases: str, *methods: str) -> None:
     """
     _setup_privateuseone_for_python_backend("gpu")
     (batch,) = token_batches(2)
+    assert batch.shared  # its methods run behind a prefix that is on both devices
     reading = {"ensemble", *LEARNED}  # those that learn read their loss
     names = methods or tuple(name for name in RUNS_THE_MODEL if name not in reading)
     for case in cases.split():
