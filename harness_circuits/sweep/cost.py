@@ -4,14 +4,15 @@ A forward pass costs 2 floating-point operations per parameter and token, a back
 (Kaplan et al. 2020, arXiv 2001.08361); how many of each a method makes, its own file says.
 The unit is operations; seconds follow from results of the same model that are there, or else from
 the speed of a matrix product on this machine, and what a cell takes whatever its pairs comes on top.
-Prompts count from where clean and corrupted one differ, as what they share is run once.
+Prompts count from where those of a batch differ, as what they share is run once.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,17 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import CircuitError
 from harness_circuits.loading.load import resolve
+from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.pairs.tokenise import TokenPair, make_batches
 from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.tasks import TaskFacts
 
-CHARACTERS_PER_TOKEN = 4
+CHARACTERS_PER_TOKEN = 4  # of documents that are no pairs
+PER_BATCH = (
+    100  # what starting the passes over a batch takes, in tokens of a forward pass (measured)
+)
 CIRCUIT = {"edge": 1.1}  # passes that the run of a circuit takes as long as (docs/performance.md)
 OTHER_CIRCUIT = 0.3  # the same of nodes and neurons: what is left out is not run
 START = 6.0  # seconds that a process takes before its first cell, and a model to be loaded
@@ -70,15 +76,56 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     space = ScoreSpace(size.graph, settings.level)  # type: ignore[arg-type]
     method = METHODS.get(settings.method)
     options = settings.chosen_method_options()
-    passes = n_training * method.passes(space, options) + method.passes_in_all(space, options)
     circuit = CIRCUIT.get(settings.level, OTHER_CIRCUIT)
-    passes += task.n_evaluation * (2 + circuit * circuits)
+    passes = n_training * method.passes(space, options) + method.passes_in_all(space, options)
     passes += circuit * trial_runs(settings, n_training)
     if settings.retrain_steps:
         passes += circuits * retraining_passes(settings.retrain_steps, n_training)
-    behind = task.behind if settings.ablation == "patching" else 1.0
-    tokens = max(1.0, task.characters * behind / CHARACTERS_PER_TOKEN)
-    return 2.0 * size.n_parameters * tokens * passes
+    shares = settings.ablation == "patching"
+    training = split_work(
+        settings, task, task.training, n_training, shares and not method.whole_prompts
+    )
+    evaluation = split_work(settings, task, task.evaluation, task.n_evaluation, shares)
+    tokens = training.of(passes) if passes else 0.0
+    tokens += evaluation.of(task.n_evaluation * (2 + circuit * circuits))
+    return 2.0 * size.n_parameters * tokens
+
+
+@dataclass(frozen=True)
+class Work:
+    """What passes over some pairs run.
+
+    Attributes:
+        tokens: Tokens of a pair in a pass, on average.
+        batches: How many batches there are.
+    """
+
+    tokens: float
+    batches: int
+
+    def of(self, passes: float) -> float:
+        """Tokens of passes over single pairs, with what starting those of a batch takes."""
+        return self.tokens * passes + PER_BATCH * self.batches
+
+
+def split_work(
+    settings: Settings, task: TaskFacts, pairs: Sequence[TokenPair] | None, n: int, shares: bool
+) -> Work:
+    """The work of a pass over the first n pairs, in the batches that a run makes of them.
+
+    Args:
+        settings: The cell's.
+        task: Its task.
+        pairs: A split of it; None where documents are no pairs.
+        n: How many of the split.
+        shares: Whether what the prompts of a batch share is run once.
+    """
+    if pairs is None or not n:
+        return Work(max(1.0, task.characters / CHARACTERS_PER_TOKEN), 1)
+    metric = METRICS.get(settings.metric or settings.metric_in_force(task.metric))
+    batches = make_batches(pairs[:n], n, whole_answers=metric.whole_answers, share_prefix=shares)
+    tokens = sum(len(one.clean.ids) * (one.clean.ids.shape[1] - one.shared) for one in batches)
+    return Work(tokens / n, len(batches))
 
 
 def cell_overhead(size: ModelSize) -> float:
@@ -96,17 +143,20 @@ def trial_runs(settings: Settings, n_training: int) -> int:
 
 
 def operations_per_second() -> float:
-    """Speed of a matrix product on this machine, from a few tenths of a second of them."""
+    """Speed of a matrix product on this machine: the fastest within a fifth of a second.
+
+    The fastest, since what other programs take of the machine just now says little of hours.
+    """
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a = torch.ones(512, 512, device=device)
     a @ a
-    started, count = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - started) < 0.2:
+    started, least = time.perf_counter(), math.inf
+    while (now := time.perf_counter()) - started < 0.2:
         float((a @ a)[0, 0])
-        count += 1
-    return 2 * 512**3 * count / seconds
+        least = min(least, time.perf_counter() - now)
+    return 2 * 512**3 / least
 
 
 def measured_speed(root: Path, jobs: Iterable[PlannedCell]) -> dict[str, float]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from harness_circuits.errors import UnknownNameError
+from harness_circuits.errors import CircuitError, UnknownNameError
 from harness_circuits.harness.task import CircuitTask
+from harness_circuits.pairs.pair import pairs_from_docs
+from harness_circuits.pairs.tokenise import TokenPair, tokenise_pair
 from harness_circuits.registry import unknown_name
 from harness_circuits.sweep.identity import digest
 from harness_circuits.task_data.scorer import Scorer
@@ -27,14 +29,18 @@ class TaskFacts:
         n_training: Training documents.
         n_evaluation: Documents to evaluate.
         characters: Mean length of a prompt.
-        behind: Mean share of a prompt from where its corrupted one differs.
+        metric: The task's metric.
+        training: Its training pairs as the model reads them; None where they are none.
+        evaluation: The same of the pairs to evaluate.
     """
 
     fingerprint: str
     n_training: int
     n_evaluation: int
     characters: float
-    behind: float = 1.0
+    metric: str = "logit_diff"
+    training: Sequence[TokenPair] | None = None
+    evaluation: Sequence[TokenPair] | None = None
 
 
 def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Scorer) -> TaskFacts:
@@ -48,9 +54,11 @@ def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Score
         raise UnknownNameError(unknown_task(name, manager.all_tasks))
     training: list[Any] = []
     evaluation: list[Any] = []
+    metric = "logit_diff"
     for task in manager.load([name])["tasks"].values():
         if isinstance(task, CircuitTask):
             task.score_by(scorer)
+            metric = task.metric
         if task.has_training_docs():
             training += list(task.training_docs())
         evaluation += list(islice(task.eval_docs, limit))
@@ -64,14 +72,21 @@ def task_facts(manager: TaskManager, name: str, limit: int | None, scorer: Score
         len(training),
         len(evaluation),
         sum(prompts) / max(1, len(prompts)),
-        sum(map(_behind, evaluation)) / max(1, len(evaluation)),
+        metric,
+        _encoded(training, scorer, name),
+        _encoded(evaluation, scorer, name),
     )
 
 
-def _behind(doc: Mapping[str, Any]) -> float:
-    clean, corrupted = str(doc.get("clean", "")), str(doc.get("corrupted", ""))
-    same = sum(1 for _ in takewhile(lambda x: x[0] == x[1], zip(clean, corrupted, strict=False)))
-    return 1.0 if not clean else 1 - same / len(clean)
+def _encoded(docs: Sequence[Any], scorer: Scorer, name: str) -> list[TokenPair] | None:
+    """Pairs as tokens, to count these; None of documents of other tasks."""
+    if scorer.reader is None:
+        return None
+    try:
+        pairs = pairs_from_docs(docs, name)
+        return [tokenise_pair(scorer.reader, pair, at, name) for at, pair in enumerate(pairs)]
+    except (CircuitError, KeyError, TypeError):
+        return None
 
 
 def unknown_task(name: str, known: Sequence[str]) -> str:
