@@ -94,3 +94,22 @@ def test_a_file_of_scores_is_a_page_too(page: Open) -> None:
     tab.locator(".graph svg text").first.wait_for()
     assert {"input", "logits"} <= set(tab.locator(".graph svg text").all_text_contents())
     assert "strongest" in said(tab) and tab.locator(".curve").count() == 0
+
+
+def test_pinned_units_stay_beside_the_chosen_one_and_can_be_seen_alone(circuit: Any) -> None:
+    units, note = circuit.locator(".units button"), circuit.locator(".note")
+    first, second = units.nth(0).inner_text(), units.nth(1).inner_text()
+    units.nth(0).click(modifiers=["Shift"])
+    units.nth(1).click()
+    circuit.get_by_role("button", name=f"Pin {second}", exact=True).click()
+    captions = circuit.locator(".unit caption").all_text_contents()
+    assert {text.partition(" (")[0] for text in captions} >= {f"Into {first}", f"Out of {second}"}
+    everything = note.inner_text()
+    circuit.get_by_label("only between pinned units").check()
+    assert note.inner_text() != everything and units.count() <= 2
+    circuit.get_by_label("only between pinned units").uncheck()
+    for name in (first, second):
+        circuit.get_by_role("button", name=f"Unpin {name}", exact=True).click()
+    assert not circuit.get_by_label("only between pinned units").is_visible()
+    circuit.locator(".units [aria-pressed=true]").click()
+    assert circuit.locator(".unit table").count() == 0

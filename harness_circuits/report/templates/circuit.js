@@ -14,7 +14,7 @@ const make = (tag, properties = {}, ...children) => {
 
 class CircuitView {
   constructor(parent, data) {
-    Object.assign(this, { data, names: Object.keys(data.series), chosen: null });
+    Object.assign(this, { data, names: Object.keys(data.series), chosen: null, pinned: new Set(), among: false });
     this.series = this.names[0];
     this.at = this.firstDrawn();
     this.kinds = new Set(Object.keys(KINDS));
@@ -60,10 +60,12 @@ class CircuitView {
         ["-", "lowers it (dashed)"]], (value) => { this.sign = value; })));
     }
     const layers = [...Array(this.data.n_layers).keys()].map((n) => [n, n]);
+    this.amongBox = make("input", { type: "checkbox", onchange: () => { this.among = this.amongBox.checked; this.refresh(); } });
+    this.amongLabel = make("label", { hidden: true }, this.amongBox, " only between pinned units");
     const from = choice(layers, (value) => { this.from = Number(value); });
     const to = choice(layers, (value) => { this.to = Number(value); });
     to.value = this.to;
-    filters.append(labelled("layers", from), labelled("to", to));
+    filters.append(labelled("layers", from), labelled("to", to), this.amongLabel);
     this.curve = make("div", { className: "chart curve" });
     this.graph = make("div", { className: "chart graph" });
     this.note = make("p", { className: "note" });
@@ -95,7 +97,7 @@ class CircuitView {
     this.graph.style.minWidth = `${Math.max(300, Math.max(...rows.values()) * 48)}px`;
     this.graph.style.height = `${Math.max(260, Math.min(1200, (Math.max(...heights) + 1) * 30))}px`;
     this.graphChart = echarts.init(this.graph, null, { renderer: "svg" });
-    this.graphChart.on("click", { dataType: "node" }, (event) => this.choose(event.data.name));
+    this.graphChart.on("click", { dataType: "node" }, (event) => this.clicked(event.data.name, event.event.event));
     resize.observe(this.graph);
   }
 
@@ -105,10 +107,26 @@ class CircuitView {
     return this.data.edges.filter((edge) => edge.sizes[this.series]?.includes(this.at)
       && this.kinds.has(edge.kind)
       && (this.sign === "all" || (this.sign === "-") === (edge.score < 0))
-      && inLayers(this.data.nodes[edge.a]) && inLayers(this.data.nodes[edge.b]));
+      && inLayers(this.data.nodes[edge.a]) && inLayers(this.data.nodes[edge.b])
+      && (!this.among || [edge.a, edge.b].every((at) => this.pinned.has(this.data.nodes[at].name))));
+  }
+
+  // A click chooses one unit, until the next; with shift, control or command it pins any number.
+  clicked(name, event) {
+    if (event.shiftKey || event.ctrlKey || event.metaKey) this.pin(name);
+    else this.choose(name);
   }
 
   choose(name) { this.chosen = this.chosen === name ? null : name; this.refresh(); }
+
+  pin(name) {
+    if (!this.pinned.delete(name)) this.pinned.add(name);
+    if (!this.pinned.size) this.among = this.amongBox.checked = false;
+    this.amongLabel.hidden = !this.pinned.size;
+    this.refresh();
+  }
+
+  marked(name) { return name === this.chosen || this.pinned.has(name); }
 
   refresh() {
     const size = this.sizes()[this.at];
@@ -135,12 +153,13 @@ class CircuitView {
   drawGraph(shown) {
     const most = Math.max(...this.data.edges.map((edge) => Math.abs(edge.score ?? 1)), 1e-30);
     const used = new Set(shown.flatMap((edge) => [edge.a, edge.b]));
-    const touches = (edge) => [edge.a, edge.b].some((at) => this.data.nodes[at].name === this.chosen);
+    const touches = (edge) => [edge.a, edge.b].some((at) => this.marked(this.data.nodes[at].name));
+    const border = (name) => (name === this.chosen ? "#D00000" : this.pinned.has(name) ? "#0A5C9E" : "#1A1A1A");
     const nodes = this.data.nodes.map((node, at) => ({
       name: node.name, value: [node.x, node.y], symbol: "roundRect",
       symbolSize: [Math.max(34, node.name.length * 7 + 8), 20],
-      itemStyle: { color: GROUNDS[node.kind], borderColor: node.name === this.chosen ? "#D00000" : "#1A1A1A",
-        borderWidth: node.name === this.chosen ? 3 : 1, opacity: used.has(at) || node.layer === null ? 1 : 0 },
+      itemStyle: { color: GROUNDS[node.kind], borderColor: border(node.name),
+        borderWidth: this.marked(node.name) ? 3 : 1, opacity: used.has(at) || node.layer === null ? 1 : 0 },
       label: { show: used.has(at) || node.layer === null, formatter: node.name, color: "#1A1A1A", fontSize: 11 },
       silent: !(used.has(at) || node.layer === null),
     }));
@@ -149,7 +168,7 @@ class CircuitView {
       const near = Math.abs(this.data.nodes[edge.a].x - this.data.nodes[edge.b].x) < 0.6;
       return { source: edge.a, target: edge.b, text: edge.name, score: edge.score,
         lineStyle: { color: KINDS[edge.kind], width: 0.6 + 4 * Math.sqrt(strength), type: edge.score < 0 ? "dashed" : "solid",
-          opacity: this.chosen === null || touches(edge) ? 0.45 + 0.5 * Math.sqrt(strength) : 0.08,
+          opacity: (this.chosen === null && !this.pinned.size) || touches(edge) ? 0.45 + 0.5 * Math.sqrt(strength) : 0.08,
           curveness: (near ? 0.2 : 0.05) + { q: 0, k: 0.05, v: -0.05, mlp: 0, logits: 0 }[edge.kind] } };
     });
     const x = this.data.nodes.map((node) => node.x);
@@ -198,21 +217,26 @@ class CircuitView {
     const weight = new Map();
     shown.forEach((edge) => [edge.a, edge.b].forEach((at) => weight.set(at, (weight.get(at) ?? 0) + Math.abs(edge.score ?? 1))));
     const order = [...weight.keys()].sort((a, b) => weight.get(b) - weight.get(a));
+    const focus = (text) => [...this.units.children].find((button) => button.textContent === text)?.focus();
     this.units.replaceChildren(...order.map((at) => {
-      const name = this.data.nodes[at].name;
-      return make("button", { textContent: name, ariaPressed: String(name === this.chosen), onclick: () => {
-        this.choose(name);
-        [...this.units.children].find((button) => button.textContent === name)?.focus();
-      } });
+      const { name } = this.data.nodes[at];
+      return make("button", { textContent: name, ariaPressed: String(this.marked(name)),
+        title: "with shift: pin", className: this.pinned.has(name) ? "pinned" : "",
+        onclick: (event) => { this.clicked(name, event); focus(name); } });
     }));
-    const at = this.data.nodes.findIndex((node) => node.name === this.chosen);
     const table = (title, edges) => {
       const rows = edges.sort((a, b) => Math.abs(b.score ?? 0) - Math.abs(a.score ?? 0)).map((edge) =>
         make("tr", {}, make("td", { textContent: edge.name }), make("td", { className: "value", textContent: digits(edge.score) })));
       return make("table", {}, make("caption", { textContent: `${title} (${rows.length})` }), make("tbody", {}, ...rows));
     };
-    this.unit.replaceChildren(...(at < 0 ? [] : [table(`Into ${this.chosen}`, shown.filter((edge) => edge.b === at)),
-      table(`Out of ${this.chosen}`, shown.filter((edge) => edge.a === at))]));
+    const told = [...new Set([...(this.chosen === null ? [] : [this.chosen]), ...this.pinned])];
+    this.unit.replaceChildren(...told.map((name) => {
+      const at = this.data.nodes.findIndex((node) => node.name === name);
+      const pin = make("button", { className: "pin", textContent: this.pinned.has(name) ? `Unpin ${name}` : `Pin ${name}`,
+        onclick: () => { this.pin(name); focus(name); } });
+      return make("div", { className: "tables" }, pin, table(`Into ${name}`, shown.filter((edge) => edge.b === at)),
+        table(`Out of ${name}`, shown.filter((edge) => edge.a === at)));
+    }));
   }
 
   listPairs() {
