@@ -46,25 +46,29 @@ def make_sweeps(options: argparse.Namespace, folder: Path) -> list[Path]:
     grid: dict[str, Any] = dict(read_yaml(SWEEP))
     grid |= {"models": list(models.values()), "tasks": list(options.tasks), "limit": options.pairs}
     grid["options"] = {**grid["options"], "n_discovery": options.pairs}
+    grid["include"] = [rule for rule in grid["include"] if rule["task"] in options.tasks]
     grids = {"sweep": grid}
     if "gemma" in models and SLOW_TASK in options.tasks:
-        slow = {**grid, "models": [models["gemma"]], "tasks": [SLOW_TASK], "methods": SLOW}
+        slow = {**grid, "models": [models["gemma"]], "tasks": [SLOW_TASK], "include": []}
         slow["options"] = {**grid["options"], "n_discovery": options.slow_pairs}
-        grids["slow"] = {**slow, "include": []}
-    folder.mkdir(parents=True, exist_ok=True)
+        grids["slow"] = {**slow, "methods": SLOW}
     files = []
+    folder.mkdir(parents=True, exist_ok=True)
     for name, each in grids.items():
-        if options.methods:
-            each["methods"] = _chosen(each["methods"], options.methods)
-            rules = [
-                {**rule, "method": _chosen(rule["method"], options.methods)}
-                for rule in each["include"]
-            ]
-            each["include"] = [rule for rule in rules if rule["method"]]
-        if each["methods"]:
+        chosen = _some(each, options.methods) if options.methods else each
+        if name == "slow" and chosen["methods"] == [BASE]:
+            continue
+        if chosen["methods"]:
             files.append(folder / f"{name}.yaml")
-            files[-1].write_text(yaml.safe_dump(each, sort_keys=False))
+            files[-1].write_text(yaml.safe_dump(chosen, sort_keys=False))
     return files
+
+
+def _some(grid: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A grid with some of its methods."""
+    rules = [{**rule, "method": _chosen(rule["method"], names)} for rule in grid["include"]]
+    rules = [rule for rule in rules if rule["method"]]
+    return {**grid, "methods": _chosen(grid["methods"], names), "include": rules}
 
 
 def _chosen(methods: Sequence[Any], names: Sequence[str]) -> list[Any]:

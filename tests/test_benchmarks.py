@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,9 +17,11 @@ from harness_circuits.commands.main import main
 from harness_circuits.records.checksum import sign
 from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
+from harness_circuits.sweep.config import read_config
+from harness_circuits.sweep.grid import make_grid
 
 sys.path.insert(0, str(ROOT))
-from benchmarks import against, cases, child, on_paper, results, run
+from benchmarks import against, cases, child, field, on_paper, results, run
 from benchmarks.table import FLOORS, LIMITS, check, ratios
 
 
@@ -48,6 +51,40 @@ def test_the_check_stops_memory_over_its_bound_and_slow_selection() -> None:
     memory, llama = check(found)
     assert memory == "quick: EAP needs 3 MiB; max_memory is 2 MiB."
     assert llama == "Llama-3.1-8B's graph: 11.0 s outside the passes; the limit is 10."
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks" / "sweeps").glob("*.yaml")), ids=str)
+def test_sweeps_have_cells_that_can_be_run(file: Path) -> None:
+    assert [cell.problem for cell in make_grid(read_config(file)) if cell.problem] == []
+
+
+@pytest.mark.parametrize(
+    ("tasks", "methods", "cells", "slow"),
+    [
+        (["ioi_circuit", "sva_circuit"], None, 2 * 2 * 12 + 2 * 3, 3),
+        (["sva_circuit"], None, 2 * 12, 0),
+        (["ioi_circuit"], ["EAP-IG-inputs"], 2 * 2, 0),
+        (["ioi_circuit"], ["EAP-IG-inputs", "exact"], 2 * 2, 2),
+    ],
+)
+def test_the_field_is_on_both_models_and_slow_methods_on_one(
+    tasks: list[str],
+    methods: list[str] | None,
+    cells: int,
+    slow: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(field, "gemma", lambda folder: folder / "gemma")
+    how = {"gemma": str(tmp_path), "models": ["default", "gemma"], "pairs": 9, "slow_pairs": 2}
+    options = argparse.Namespace(**how, tasks=tasks, methods=methods)
+    first, *others = field.make_sweeps(options, tmp_path)
+    grid = make_grid(read_config(first))
+    assert len(grid) == cells and {cell.task for cell in grid} == set(tasks)
+    assert {cell.settings.n_discovery for cell in grid} == {9}
+    more = [cell for file in others for cell in make_grid(read_config(file))]
+    assert len(more) == slow and {c.settings.n_discovery for c in more} <= {2}
+    assert {c.task for c in more} <= {"ioi_circuit"} and all("gemma" in str(c.model) for c in more)
 
 
 def test_the_quick_mode_measures_every_stage(
