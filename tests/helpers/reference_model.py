@@ -142,8 +142,7 @@ class Reference:
                 other = self._qkv(layer, self._inputs(current, constant, replaced, columns))
                 assert self.spans is not None
                 gates_of_blocks = blocks(crossings[:, :, columns.start : columns.stop], self)
-                own = self._qkv(layer, inputs)
-                current += crossed_heads(layer, own, other, gates_of_blocks)
+                current += crossed_heads(layer, self._qkv(layer, inputs), other, gates_of_blocks)
             seen = current[:n_in] if self.parallel else current
             mlp = start + self.block_dst - 1
             current.append(
