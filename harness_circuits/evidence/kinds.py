@@ -39,10 +39,12 @@ class Cost:
     Attributes:
         circuits: Circuits that are run on every evaluation pair, at most.
         discoveries: Discoveries beside that of the run, in units of that of all training pairs.
+        also: What else is done, in words.
     """
 
     circuits: int = 0
     discoveries: float = 0
+    also: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,7 @@ def announcement(names: Sequence[str], plan: Plan) -> list[str]:
         cost = EVIDENCE.get(name).cost(plan)
         parts = [f"{cost.circuits:,} circuits on every evaluation pair"] if cost.circuits else []
         parts += [f"{cost.discoveries:g} more discoveries"] if cost.discoveries else []
+        parts += [cost.also] if cost.also else []
         what = " and ".join(parts) or "no further passes"
         lines.append(f"evidence={name}: {what} (the curves: {plan.points} circuits)")
     return lines

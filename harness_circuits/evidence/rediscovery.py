@@ -20,7 +20,7 @@ from harness_circuits.evidence.subject import Subject
 def rediscovery(subject: Subject) -> dict[str, Any]:
     """Overlap with the run's circuits and faithfulness, of circuits found under each change."""
     changes, not_defined = [], []
-    for name, discover in subject.extras["variations"].items():
+    for name, discover in subject.extras["variations"].items() if subject.points else ():
         try:
             circuits = discover()
         except NumericalError as error:
@@ -48,7 +48,9 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         f"rediscovery with {one['change']} is not defined here: {one['why']}"
         for one in found["not_defined"]
     ]
-    return lines or ["rediscovery: this method has no seed, steps or other ablation to change"]
+    return lines or [
+        "rediscovery: there is no circuit, or no seed, steps or other ablation to change"
+    ]
 
 
 EVIDENCE.register("rediscovery")(

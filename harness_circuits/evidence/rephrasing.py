@@ -31,7 +31,7 @@ def rephrasing(subject: Subject) -> dict[str, Any]:
     training, evaluation = subject.extras["templates"]
     names, left_out = chosen_templates(training, evaluation)
     base = {"templates": names, "left_out": left_out}
-    if len(names) < 2:
+    if len(names) < 2 or not subject.points:
         return {**base, "circuits": []}
     groups = [np.flatnonzero([name == own for own in training]) for name in names]
     discover = subject.extras["discover"]
@@ -145,6 +145,8 @@ def _or_none(ends: np.ndarray) -> list[list[float | None]]:
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
+    if not found["circuits"] and len(found["templates"]) > 1:
+        return ["rephrasing: there is no circuit but the empty one and the whole model"]
     if not found["circuits"]:
         return [
             f"rephrasing: left out, as fewer than two templates have {LEAST_PAIRS} training and "

@@ -20,7 +20,8 @@ from harness_circuits.evaluation.gap import LEAST_ERRORS, check_gap, measure_gap
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject
 
-N_SETTINGS = 6  # ablations by noising, and patching by denoising; constants of one are learned
+N_SETTINGS = 6  # ablations by noising, and patching by denoising
+LEARNED = "the constants of ablation=optimal, learned on the training pairs as for a run with it"
 
 
 def robustness(subject: Subject) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def robustness(subject: Subject) -> dict[str, Any]:
     points = subject.points
     rows: list[list[dict[str, Any]]] = [[] for _ in points]
     not_defined = []
-    for cell in subject.extras["grid"]([point.circuit for point in points]):
+    for cell in subject.extras["grid"]([point.circuit for point in points]) if points else ():
         name = {"ablation": cell.ablation, "direction": cell.direction, "metric": cell.metric}
         try:
             values = _defined(cell)
@@ -113,7 +114,7 @@ EVIDENCE.register("robustness")(
     Kind(
         function=robustness,
         lines=_lines,
-        cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points, discoveries=1),
+        cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points, also=LEARNED),
         extras=("grid", "metric"),
         description="range of faithfulness over all ablations, directions and metrics",
         source="Miller et al. 2024, arXiv 2407.08734",

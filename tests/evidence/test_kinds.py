@@ -20,6 +20,7 @@ from harness_circuits.errors import CircuitError, NumericalError, UnknownNameErr
 from harness_circuits.evaluation.null_circuits import random_circuit
 from harness_circuits.evidence import EVIDENCE, chosen_kinds, gather, groups
 from harness_circuits.evidence.kinds import Plan, announcement
+from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import pairs_from_docs
 from harness_circuits.records.results_file import read_results
@@ -98,6 +99,18 @@ def test_a_kind_without_numbers_leaves_the_others() -> None:
     assert change["change"] == "seed=2" and change["circuits"][0]["overlap"] == 1
     assert "rediscovery with seed=1 is not defined here: All" in found["rediscovery"]["summary"][1]
     assert found["necessity"]["curves"]["absolute"]["faithfulness"] == pytest.approx([0])
+
+
+def test_whole_models_and_empty_circuits_have_no_evidence(model: CircuitModel) -> None:
+    docs = [{**doc, "template": at % 2} for at, doc in enumerate(documents(0, 12))]
+    options = {"method": "EAP-IG-inputs", "ig_steps": 1, "sizes": (1.0,), "evidence": "all"}
+    settings = Settings.from_arguments({**options, "bootstrap_iters": 20, "evidence_draws": 2})
+    run = Experiment(model, settings, *(pairs_from_docs(d, "tiny") for d in (docs[:6], docs[6:])))
+    found = run.run().facts["evidence"]
+    assert set(found) == set(EVIDENCE)
+    for name, one in found.items():
+        assert not one.get("circuits") and not one.get("changes"), name
+    assert "there is no circuit" in found["rephrasing"]["summary"][0]
 
 
 def test_resamples_without_spread_are_counted_and_said() -> None:
