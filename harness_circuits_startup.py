@@ -1,6 +1,10 @@
-"""Connects harness_circuits to lm-eval, lazily: see harness_circuits/harness/import_hook.py."""
+"""Connects harness_circuits to lm-eval, lazily: see harness_circuits/harness/import_hook.py.
 
-# Every Python process compiles this where no bytecode may be kept: it is as short as can be.
+Python runs this out of harness_circuits_startup.pth, which holds a copy without the documentation: to
+find a module costs every process more than to compile this. A test compares the two, and prints what
+the copy is to be.
+"""
+
 import os
 import sys
 
@@ -32,5 +36,9 @@ class LmEvalFinder:
 def install():
     """Put the finder first on `sys.meta_path`, once, unless the environment forbids it."""
     off = os.environ.get("HARNESS_CIRCUITS_DISABLE_PLUGIN", "0") not in ("", "0")
-    if not off and LmEvalFinder not in map(type, sys.meta_path):
+    there = [type(finder).__name__ for finder in sys.meta_path]
+    if not off and "LmEvalFinder" not in there:
         sys.meta_path.insert(0, LmEvalFinder())
+
+
+install()

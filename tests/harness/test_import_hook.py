@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 from helpers.environments import ROOT, Environment, make_environment
+from helpers.startup_hook import HOOK, hook_line
 
 MODULES = "import sys, lm_eval.models; print(lm_eval.models.NAME, len(sys.meta_path))"
 WORKING = "def register_model():\n    import sys; sys.modules['lm_eval.models'].NAME = 'changed'\n"
@@ -16,8 +16,7 @@ WORKING = "def register_model():\n    import sys; sys.modules['lm_eval.models'].
 def environment(tmp_path: Path) -> Environment:
     """An environment with our hook and a small `lm_eval`, but without our package."""
     made = make_environment(tmp_path / "venv", with_dependencies=False)
-    for name in ("harness_circuits_startup.pth", "harness_circuits_startup.py"):
-        (made.packages / name).write_text((ROOT / name).read_text())
+    (made.packages / HOOK).write_text((ROOT / HOOK).read_text())
     models = made.packages / "lm_eval" / "models"
     models.mkdir(parents=True)
     (models.parent / "__init__.py").touch()
@@ -56,7 +55,6 @@ def test_not_switched_off(environment: Environment, value: str) -> None:
 
 
 def test_a_pth_file_left_behind_alone_is_harmless(environment: Environment) -> None:
-    (environment.packages / "harness_circuits_startup.py").unlink()
     result = environment.run("python", "-c", MODULES)
     assert result.stdout.startswith("built in ")
     assert result.stderr == ""
@@ -88,11 +86,23 @@ def test_a_finder_without_find_spec_is_passed_over(environment: Environment) -> 
 
 
 def test_installing_twice_adds_one_finder(environment: Environment) -> None:
-    code = (
-        "import sys, harness_circuits_startup as hook; before = len(sys.meta_path)\n"
-        "hook.install(); print(len(sys.meta_path) - before)"
-    )
+    path = str(environment.packages / HOOK)
+    again = f"exec(open({path!r}).read())"
+    code = f"import sys; n = len(sys.meta_path); {again}; print(len(sys.meta_path) - n)"
     assert environment.python_code(code) == "0\n"
+
+
+def test_every_process_gets_a_finder_and_no_module_more(environment: Environment) -> None:
+    """To find and read a module costs more than to compile the line, with bytecode or without."""
+    code = "import sys; print(*sys.modules, len(sys.meta_path))"
+    *modules, finders = environment.python_code(code).split()
+    (environment.packages / HOOK).unlink()
+    *without, fewer = environment.python_code(code).split()
+    assert (modules, int(finders)) == (without, int(fewer) + 1)
+
+
+def test_the_hook_is_its_source() -> None:
+    assert (ROOT / HOOK).read_text() == hook_line()
 
 
 def test_modules_of_other_names_are_left_alone(environment: Environment) -> None:
@@ -104,15 +114,14 @@ def test_modules_of_other_names_are_left_alone(environment: Environment) -> None
 
 
 @pytest.mark.parametrize("flags", [(), ("-W", "error")])
-@pytest.mark.parametrize("cut", ["harness_circuits/harness/import_hook.py", "plugin", "startup"])
+@pytest.mark.parametrize("cut", ["harness_circuits/harness/import_hook.py", "plugin"])
 def test_whatever_is_damaged_is_one_line_and_lm_eval_loads(
     environment: Environment, cut: str, flags: tuple[str, ...]
 ) -> None:
     """A file that was cut off when it was written, also where warnings are errors."""
     write_package(environment, "def register_model(:\n" if cut == "plugin" else WORKING)
     if cut != "plugin":
-        name = "harness_circuits_startup.py" if cut == "startup" else cut
-        (environment.packages / name).write_text("def cut(off\n")
+        (environment.packages / cut).write_text("def cut(off\n")
     result = environment.run("python", *flags, "-c", MODULES)
     assert result.stdout.startswith("built in ")
     (line,) = result.stderr.splitlines()
@@ -120,12 +129,8 @@ def test_whatever_is_damaged_is_one_line_and_lm_eval_loads(
     assert "SyntaxError" in line
 
 
-def test_without_bytecode_compiling_the_hook_costs_little() -> None:
-    """Every Python process pays for it. Measured: 0.11 ms; all Python needs of it is below 1 ms."""
-    source = (ROOT / "harness_circuits_startup.py").read_text()
-    times = []
-    for _ in range(50):
-        start = time.perf_counter()
-        compile(source, "hook", "exec", dont_inherit=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.0005
+def test_a_hook_that_is_cut_off_stops_nothing(environment: Environment) -> None:
+    (environment.packages / HOOK).write_text((ROOT / HOOK).read_text()[:200])
+    result = environment.run("python", "-W", "error", "-c", MODULES)
+    assert result.stdout.startswith("built in ")
+    assert HOOK in result.stderr  # Python says which file it passes over

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers.environments import LM_EVAL, ROOT, SWITCH, Environment, build_wheel, make_environment
+from helpers.startup_hook import HOOK
 
 OURS = sorted(path.stem for path in ROOT.glob("tasks/*/*.yaml") if path.stem == path.parent.name)
 
@@ -142,17 +143,16 @@ def test_a_users_mistake_is_one_line_and_a_failing_exit_code(
     assert "Did you mean 'method'?" in message
 
 
-def test_starting_python_loads_one_compiled_module_more(environment: Environment) -> None:
-    code = "import sys; print(*sys.modules)"
-    with_hook = environment.python_code(code).split()
-    bare = environment.packages / "harness_circuits_startup.pth"
+def test_starting_python_adds_our_finder_alone(environment: Environment) -> None:
+    code = "import sys; print(*sys.modules, [type(x).__name__ for x in sys.meta_path][0])"
+    *with_hook, finder = environment.python_code(code).split()
+    bare = environment.packages / HOOK
     aside = bare.rename(bare.with_suffix(".aside"))
     try:
-        without = environment.python_code(code).split()
+        *without, _ = environment.python_code(code).split()
     finally:
         aside.rename(bare)
-    assert set(with_hook) - set(without) == {"harness_circuits_startup"}
-    assert list(environment.packages.glob("__pycache__/harness_circuits_startup.*.pyc"))
+    assert (set(with_hook), finder) == (set(without), "LmEvalFinder")
 
 
 def test_our_command_needs_no_start_up_hook(environment: Environment, small: str) -> None:
