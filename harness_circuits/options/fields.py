@@ -80,7 +80,7 @@ class SettingsFields:
     retrain_steps: int = setting(
         Whole(0, 100_000),
         0,
-        "steps that ablation=optimal learns anew by for each circuit evaluated; 0: shared constants",
+        "steps that ablation=optimal learns anew by for each circuit; 0: shared constants",
         names_the_run=True,
     )
     selection: str = setting(
