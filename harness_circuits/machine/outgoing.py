@@ -16,6 +16,8 @@ from harness_circuits.errors import escaped
 
 MOST_BYTES = 200  # of a file's name; most systems take 255
 MOST_CHARACTERS = 40  # of a name that had to be changed
+SHOWN_PARTS = 3  # of an absolute path, at its end
+_ABSOLUTE = re.compile(r"(?<![\w.~…/-])(?:/[^\s/,;:'\"<>]+){2,}")
 _FORMULA = re.compile(r"\s*[=+\-@]|[\t\r]")
 
 
@@ -31,6 +33,19 @@ def clean(text: object) -> str:
 def clean_lines(text: str) -> str:
     """A text of several lines, each of them clean."""
     return "\n".join(map(clean, text.split("\n")))
+
+
+def without_folders(text: str) -> str:
+    """A text for other people's eyes: of absolute paths, where on this machine they are is left out.
+
+    >>> without_folders("skipped /home/ann/work/results/ioi/EAP.json: no run; see results/ioi")
+    'skipped …/results/ioi/EAP.json: no run; see results/ioi'
+    >>> without_folders("/home/ann and 1/2")
+    '…/ann and 1/2'
+    """
+    return _ABSOLUTE.sub(
+        lambda found: "/".join(["…", *found[0].split("/")[2:][-SHOWN_PARTS:]]), text
+    )
 
 
 def spreadsheet_cell(value: object) -> object:

@@ -49,8 +49,13 @@ class Row:
     def half(self) -> str:
         """Value and half the interval's length, as text."""
         if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ±{(self.high - self.low) / 2:.3f}"
+            return _short(self.value)
+        return f"{_short(self.value)} ±{_short((self.high - self.low) / 2)}"
+
+
+def _short(value: float) -> str:
+    """A number to three decimals; one that noise has made huge by its first digits."""
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.1e}"
 
 
 def short_table(results: Mapping[str, Any], tasks: Sequence[str]) -> str:
@@ -137,14 +142,15 @@ def side_by_side(rows: Mapping[str, Sequence[Row]]) -> str:
         for task, own in rows.items()
     }
     heads = {name: ARROWS[row.better] for own in cells.values() for name, row in own.items()}
-    widths = {name: max(16, len(name) + 4) for name in heads}
-    lines = ["".join(f"{f'{name} {heads[name]}':>{widths[name]}}" for name in heads)]
-    for own in cells.values():
-        shown = (own[name].half if name in own else "" for name in heads)
-        lines.append("".join(f"{x:>{w}}" for x, w in zip(shown, widths.values(), strict=True)))
+    lines = [[f"{name} {heads[name]}" for name in heads]]
+    lines += [[own[name].half if name in own else "" for name in heads] for own in cells.values()]
+    widths = [max(16, 2 + max(map(len, column))) for column in zip(*lines, strict=True)]
     names = ["(±: half a 95% interval)", *cells]
     first = max(map(len, names)) + 2
-    table = [f"{name:<{first}}{line}".rstrip() for name, line in zip(names, lines, strict=True)]
+    table = [
+        f"{name:<{first}}{''.join(f'{x:>{w}}' for x, w in zip(line, widths, strict=True))}".rstrip()
+        for name, line in zip(names, lines, strict=True)
+    ]
     kinds = sorted({own[BEHAVIOUR].name for own in cells.values()})
     other = ", or prob_diff where that is the task's metric" if len(kinds) > 1 else ""
     return "\n".join([*table, f"behaviour: {kinds[0]}{other}"])

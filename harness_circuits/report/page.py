@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness_circuits import __version__
-from harness_circuits.machine.outgoing import clean
+from harness_circuits.machine.outgoing import clean, without_folders
 from harness_circuits.machine.packed import pack
 from harness_circuits.records.transfer import Transfer
 from harness_circuits.report.matrix import matrices
@@ -50,7 +50,7 @@ def leaderboard_page(
         "matrices": {column.name: matrices(board, column) for column in board.columns},
         "columns": TEXT,
         "value_text": lambda value, digits: f"{value:.{digits}f}",
-        "left_out": left_out,
+        "left_out": [without_folders(line) for line in left_out],
         "tied_sign": TIED_SIGN,
         **_of_transfers(transfers, len(board.entries)),
     }

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness_circuits.errors import CircuitError
-from harness_circuits.machine.outgoing import clean
+from harness_circuits.machine.outgoing import clean, without_folders
 from harness_circuits.machine.packed import is_stored, pack
 from harness_circuits.records.circuit_view import MOST_EDGES, CircuitView
 from harness_circuits.records.examples import example_rows
@@ -64,7 +64,10 @@ def opened(entry: Entry, without: Sequence[str] = ()) -> Opened:
         entry: The run.
         without: Columns that are not shown, nor told here.
     """
-    facts = _facts(entry, timed=not set(SECONDS) & set(without))
+    facts = {
+        name: without_folders(text)
+        for name, text in _facts(entry, timed=not set(SECONDS) & set(without)).items()
+    }
     try:
         if entry.examples is None:
             raise CircuitError(entry.why_not)
@@ -74,7 +77,8 @@ def opened(entry: Entry, without: Sequence[str] = ()) -> Opened:
         found.data(1, 1)  # whether it can be drawn
         return found
     except CircuitError as error:
-        return Opened(entry, facts, why_not=f"No drawing: {str(error).rstrip('.')}.")
+        why_not = without_folders(str(error)).rstrip(".")
+        return Opened(entry, facts, why_not=f"No drawing: {why_not}.")
 
 
 def fitting(runs: Sequence[Opened], room: int, more: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -92,9 +92,13 @@ class CircuitView {
     darkScheme.addEventListener("change", () => this.refresh());
     if (!this.data.nodes.length) return;
     const rows = new Map();
-    this.data.nodes.forEach((node) => rows.set(node.y, (rows.get(node.y) ?? 0) + 1));
+    this.data.nodes.forEach((node) => rows.set(node.y, [...(rows.get(node.y) ?? []), node.x]));
     const heights = [...rows.keys()];
-    this.graph.style.minWidth = `${Math.max(300, Math.max(...rows.values()) * 48)}px`;
+    // As wide as it takes for the closest two of a row to stand side by side.
+    const gaps = [...rows.values()].flatMap((xs) => xs.sort((a, b) => a - b).slice(1).map((x, at) => x - xs[at]));
+    const xs = this.data.nodes.map((node) => node.x);
+    const span = Math.max(...xs) - Math.min(...xs) + 1.2;
+    this.graph.style.minWidth = `${Math.min(2400, Math.max(300, 58 * span / Math.min(span, ...gaps.filter((gap) => gap > 0))))}px`;
     this.graph.style.height = `${Math.max(260, Math.min(1200, (Math.max(...heights) + 1) * 30))}px`;
     this.graphChart = echarts.init(this.graph, null, { renderer: "svg" });
     this.graphChart.on("click", { dataType: "node" }, (event) => this.clicked(event.data.name, event.event.event));
@@ -244,9 +248,12 @@ class CircuitView {
     if (!pairs) return;
     const value = (pair) => pair.circuits[this.series][this.at];
     const worst = [...pairs.rows].sort((a, b) => Math.abs(value(b) - b.full) - Math.abs(value(a) - a.full)).slice(0, pairs.shown);
+    // Where the corruption all but leaves a pair's metric as it is, shares of the difference say nothing.
+    const gaps = pairs.rows.map((pair) => Math.abs(pair.full - pair.empty));
+    const least = Math.max(1e-6, 0.05 * gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length);
     const cells = (pair) => {
       const gap = pair.full - pair.empty;
-      const share = Math.abs(gap) < 1e-6 ? "-" : ((value(pair) - pair.empty) / gap).toFixed(2);
+      const share = Math.abs(gap) < least ? "-" : ((value(pair) - pair.empty) / gap).toFixed(2);
       return [pair.clean, pair.corrupted, pair.correct, pair.incorrect].map((text) => make("td", { textContent: text ?? "" }))
         .concat([pair.full, value(pair), pair.empty].map((n) => make("td", { className: "value", textContent: n.toFixed(2) })),
           make("td", { className: "value", textContent: share }));
