@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from harness_circuits.harness.lm import CircuitLM
 
+BOOTSTRAP_ITERS = 100  # of lm-eval's standard errors, where other tasks' metrics need resamples
+
 
 class Runner:
     """Runs jobs one after the other, and keeps the model of the last one."""
@@ -68,7 +70,7 @@ class Runner:
             limit=self.setup.limit,
             batch_size=job.cell.model.get("batch_size"),
             device=job.cell.model.get("device"),
-            bootstrap_iters=0,
+            bootstrap_iters=BOOTSTRAP_ITERS,
             log_samples=False,
         )
         assert results is not None, "one process gets the results"
