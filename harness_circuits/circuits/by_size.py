@@ -21,9 +21,7 @@ class Circuits(dict[float, Circuit]):
     """Circuits by requested size, a fraction of all units, ascending."""
 
     def __repr__(self) -> str:
-        sizes = ", ".join(
-            f"{size_name(size)}: {circuit.n_kept:,}" for size, circuit in self.items()
-        )
+        sizes = ", ".join(f"{size:.3g}: {circuit.n_kept:,}" for size, circuit in self.items())
         return f"Circuits({sizes} kept)" if self else "Circuits()"
 
     def _repr_html_(self) -> str:

@@ -84,6 +84,12 @@ class CircuitModel:
             self._take_apart(components, names, kv_heads)
         self._check_length()
 
+    def __repr__(self) -> str:
+        """Name and size, as `CircuitModel(gpt2, 12 layers, 12 heads each, 32,491 edges)`."""
+        graph = self.graph
+        size = f"{graph.n_layers} layers, {graph.n_heads} heads each, {graph.n_edges:,} edges"
+        return f"CircuitModel({self.name}, {size})"
+
     def _check_length(self) -> None:
         """Refuse a `max_length` beyond the positions that a model has learned."""
         asked = None if self.reader is None else self.reader.max_length

@@ -150,3 +150,9 @@ def test_the_constructor_takes_apart_and_runs_nothing() -> None:
     assert not calls
     take_apart(hf)
     assert calls
+
+
+def test_a_model_is_called_by_name_and_size() -> None:
+    model = tiny_model("llama")
+    text = f"CircuitModel(tiny-llama, 2 layers, {model.graph.n_heads} heads each, "
+    assert repr(model) == f"{text}{model.graph.n_edges:,} edges)"
