@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness_circuits import __version__
+from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.overlap import corrected_jaccard
 from harness_circuits.errors import OptionError, TaskDataError
@@ -36,6 +37,7 @@ from harness_circuits.statistics.ratio import ratio_intervals
 from harness_circuits.studies.trials import Trials
 from harness_circuits.sweep.kept import Kept, Say, Values
 
+LEARNING = "learning"  # folder of what methods that learn keep
 AT_ONCE = 20  # circuits that are run together, at least, before their values are kept
 
 
@@ -77,6 +79,7 @@ def transfer(
         NumericalError: Faithfulness is not defined on a task.
     """
     _check(tasks, settings)
+    settings = _with_checkpoint(settings, folder)
     runs = [
         Experiment(model, settings, t.training, t.evaluation, task_metric=t.metric, task=t.name)
         for t in tasks
@@ -122,12 +125,25 @@ def _check(tasks: Sequence[TaskPairs], settings: Settings) -> None:
     """
     if len(tasks) < 2 or len({task.name for task in tasks}) < len(tasks):
         raise TaskDataError("A transfer matrix needs two tasks or more, each once.")
+    if settings.positions != "none":
+        raise OptionError(
+            f"positions={settings.positions}: a circuit over spans of one task's prompts says nothing of "
+            "another's. Leave it out of a transfer matrix."
+        )
     for name in ("evidence", "stability_resamples"):
         if getattr(settings, name):
             raise OptionError(
                 f"{name} is about the circuits of one task, and a transfer matrix has none of it. Leave "
                 "it out, or run the tasks with lm_eval."
             )
+
+
+def _with_checkpoint(settings: Settings, folder: Path | None) -> Settings:
+    """Have a method that learns go on within a discovery, too."""
+    if folder is None or not METHODS.get(settings.method).learned:
+        return settings
+    options = {"checkpoint": str(folder / LEARNING), **settings.method_options}
+    return replace(settings, method_options=options)
 
 
 def _identity(run: Experiment, weights: str) -> str:

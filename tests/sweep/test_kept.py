@@ -114,7 +114,19 @@ def test_what_is_damaged_is_made_again(model: CircuitModel, tmp_path: Path) -> N
     assert run(model, tmp_path, "ab").to_dict() == whole.to_dict()
 
 
+def test_a_method_that_learns_goes_on_within_a_discovery(
+    model: CircuitModel, tmp_path: Path
+) -> None:
+    own = {"method": "subnetwork-probing", "steps": 4, "sizes": (0.4,), "null_circuits": 0}
+    run(model, tmp_path, "ab", **own)
+    assert len(list((tmp_path / "learning").glob("*.pt"))) == 2
+    found = run(model, tmp_path, "ab", **own)
+    assert "checkpoint" not in found.settings["method_options"]
+
+
 def test_what_a_matrix_has_none_of_is_refused(model: CircuitModel) -> None:
+    with pytest.raises(OptionError, match=r"^positions=tokens: a circuit over spans of one task's"):
+        run(model, None, "ab", positions="tokens")
     for option in ({"evidence": "necessity"}, {"stability_resamples": 5}):
         with pytest.raises(
             OptionError, match=f"^{next(iter(option))} is about the circuits of one"
