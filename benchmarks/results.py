@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.gemma import gemma
 from harness_circuits.commands.main import main as harness_circuits
+from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.machine.files import write_atomically, write_checksums
 from harness_circuits.machine.packed import SUFFIX, pack
 from harness_circuits.records.checksum import sign
@@ -38,7 +39,6 @@ from harness_circuits.settings import Settings
 from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.grid import make_grid
-from harness_circuits.sweep.plan import file_name
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = ("default", "second_model", "slow", "compat")
@@ -48,7 +48,6 @@ PAGE = ROOT / "docs" / "methods.md"
 PAGE_METHOD = "EAP-IG-inputs"
 AREA_NAMES = ("cpr", "cmd", "cmd_log")
 PAGE_TASKS = ("ioi_circuit", "greater_than_circuit")
-PAGE_MODEL = "SmolLM2-135M-Instruct"
 README = KEPT / "README.md"
 UNTIMED = ("discovery_seconds", "seconds", "peak_mib")  # other work ran on the machine
 BEGIN, END = "<!-- by python -m benchmarks.results -->\n", "<!-- end -->\n"
@@ -88,11 +87,12 @@ def done(cells: Iterable[Cell], runs: Sequence[Run]) -> list[Run]:
 
 
 def _runs_of(cell: Cell, runs: Sequence[Run]) -> list[Run]:
-    place, wanted = Path(file_name(cell, "")).parent, cell.settings.to_dict()
+    model = Path(cell.model.get("pretrained", DISPLAY_NAME)).name  # also where the file is not here
+    wanted = cell.settings.to_dict()
     found = [
         run
         for run in runs
-        if run.file.parent.parts[-2:] == place.parts
+        if run.file.parent.parts[-2:] == (model, cell.task)
         and all(run.settings.get(key, value) == value for key, value in wanted.items())
     ]
     return sorted(found, key=lambda run: run.date)
@@ -194,7 +194,9 @@ SmolLM2-135M-Instruct-Q4_1, patching, {PAIRS} training and {PAIRS} test pairs. C
 rank by |score|, CPR by score. Made by `make results`: {so_far(len(runs), of)}
 """
     chosen = [
-        run for run in runs if run.task in PAGE_TASKS and run.file.parent.parent.name == PAGE_MODEL
+        run
+        for run in runs
+        if run.task in PAGE_TASKS and run.file.parent.parent.name == DISPLAY_NAME
     ]
     if chosen:
         board = make_leaderboard(newest(tell_apart(chosen), []), without=UNTIMED)
@@ -243,7 +245,7 @@ def publish(made: Path) -> int:
     put_between(README, f"{said}\n")
     with contextlib.chdir(ROOT):  # so that the tables name files as the repository does
         files = sorted(map(str, Path("results").glob("*/*_circuit")))
-        note = f"{PAIRS} training and {PAIRS} test pairs. {said}"
+        note = f"{PAIRS} training and {PAIRS} test pairs. {said.replace('`', '')}"
         code = harness_circuits(
             ["leaderboard", *files, "--output", "results", "--note", note, "--without", *UNTIMED]
         )

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from helpers.browser import page_views
 from helpers.environments import ROOT
-from helpers.result_files import examples, write_run
+from helpers.result_files import examples, with_task, write_run
 
 from harness_circuits.commands.main import main
+from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.records.checksum import sign
 from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
+from harness_circuits.settings import Settings
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.grid import make_grid
 
@@ -181,6 +183,23 @@ def test_an_interrupted_sweep_has_whole_methods_first() -> None:
     assert [first[at] for at in (0, 15, 30)] == ["EAP-IG-inputs", "EAP", "random"]
     assert all(len(set(first[at : at + 15])) == 1 for at in (0, 15, 30))
     assert all(cell.settings.n_discovery == results.PAIRS for cell in cells)
+
+
+def test_a_cell_has_the_run_of_its_model_task_and_settings(tmp_path: Path) -> None:
+    """Wherever the second model's file is now, and whatever settings came since."""
+    cells = results.all_cells()
+    for model in (DISPLAY_NAME, "gemma-3-270m-q4_k_m.gguf"):
+        folder = tmp_path / model / "sva_circuit"
+        records = with_task(examples(0, 12), "sva_circuit")
+        file = write_run(folder, records, method="EAP")
+        data = json.loads(file.read_text())
+        wanted = Settings(method="EAP", n_discovery=results.PAIRS).to_dict()
+        del wanted["crossing"]  # as of a version without it
+        data["config"]["circuit"]["settings"] = wanted
+        file.write_text(json.dumps(data))
+    runs = read_results([tmp_path]).runs
+    found = results.done(cells, runs)
+    assert len(found) == 2 and {run.file for run in found} == {run.file for run in runs}
 
 
 def test_no_benchmark_hides_a_module_of_python() -> None:
