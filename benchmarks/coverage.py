@@ -57,6 +57,7 @@ NOISE = 0.3  # of a circuit's values, where the smallest sizes have most
 SHARED = 0.3  # of its variance is common to all sizes
 ALPHA = 0.05
 COMPARED = (12, 16, 50, 200)  # pairs of compared runs
+UNPAIRED = ("samples", "unpaired")  # tests of runs on pairs of their own
 FEWER = 4  # as many comparisons of a population as runs behind its coverage, divided by this
 WORSE = 0.1  # by how much faithfulness drops at all sizes below 1, where power is measured
 AREA_NAMES = ("cpr", "cmd", "cmd_log")
@@ -250,9 +251,6 @@ def alarms(n: int, runs: int, iters: int, seed: int, drop: float = 0.0) -> dict[
     return {test: float(np.mean(hits)) for test, hits in (found | shares).items()}
 
 
-TWO = ("samples", "unpaired")
-
-
 def tables(pairs: Sequence[int], runs: int, iters: int, seed: int) -> Iterator[str]:
     """Lines of the tables."""
     few = max(1, runs // FEWER)
@@ -266,7 +264,7 @@ def tables(pairs: Sequence[int], runs: int, iters: int, seed: int) -> Iterator[s
     for n in COMPARED:
         null, planted = (alarms(n, few, iters, seed, drop) for drop in (0, WORSE))
         cells = [f"{found['before']:.1%} → {found['now']:.1%}" for found in (null, planted)]
-        cells += [f"{found[test]:.1%}" for test in TWO for found in (null, planted)]
+        cells += [f"{found[test]:.1%}" for test in UNPAIRED for found in (null, planted)]
         cells += [f"{planted[name]:.1%}" for name in ("areas", "points")]
         yield f"| {n} | {' | '.join(cells)} |"
     yield f"\nCoverage of 95% intervals, {runs} runs each, percentile bootstrap (before) → now:\n"
