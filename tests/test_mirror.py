@@ -63,6 +63,7 @@ TOGETHER = {
     "report/drawing/curves": "test_api.py",
     "report/drawing/curves_static": "test_api.py",
     "report/drawing/layout_hidden": "report/test_layout_hidden.py",
+    "report/page_views": "report/test_page.py",
     "report/transfer": "sweep/test_transfer.py",
     "statistics/binomial": "evidence/test_shi_tests.py",
     "statistics/hsic": "evidence/test_shi_tests.py",
