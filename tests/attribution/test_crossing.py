@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from attribution.test_positions import LOGIT_DIFF, SPANNED, random_circuits, spanned_case
-from attribution.test_positions import SPANS as WITHOUT
 from helpers.reference import Reference, exact_float64, logit_diff
 from helpers.reference_cases import CASES, PAIRS, TRAINING, answers, clean, corrupted
+from helpers.spanned import LOGIT_DIFF, SPANNED, random_circuits, spanned_case, without_one
+from helpers.spanned import SPANS as WITHOUT
+from helpers.spanned import one_batch as batch_of
 from helpers.tiny_models import ARCHITECTURES, GROUPED, random_hf_of, tiny_model
 
 from harness_circuits.ablation import make_ablation
@@ -39,8 +40,7 @@ MIDPOINT = {"ig_steps": 1, "ig_rule": "midpoint"}
 
 def one_batch(spans: Spans = SPANS) -> Batch:
     pairs = SPANNED if len(spans) > 1 else [replace(p, spans=("END",) * 6) for p in SPANNED]
-    (batch,) = make_batches(pairs, len(pairs), share_prefix=False, spans=spans)
-    return batch
+    return batch_of(pairs, spans)
 
 
 def scores(model: CircuitModel, method: str, spans: Spans = SPANS, **options: object) -> Scores:
@@ -109,11 +109,7 @@ def test_a_run_has_blocks_of_the_corrupted_run(name: str) -> None:
         edges[:, n_src:] = False
         circuits = [Circuit.full(space), Circuit.empty(space), Circuit(space, edges)]
         circuits += random_circuits(space)
-        crossing = np.flatnonzero(space.real & ~edges)
-        for unit in np.random.default_rng(1).choice(crossing, 8, replace=False):
-            kept = space.real.copy()
-            kept.flat[unit] = False
-            circuits.append(Circuit(space, kept))
+        circuits += without_one(space, np.flatnonzero(space.real & ~edges), 8)
         got = logits(model, circuits)
         replacement = reference.replacement("patching", corrupted(PAIRS))
         gates = torch.stack([torch.from_numpy(~circuit.kept).double() for circuit in circuits])

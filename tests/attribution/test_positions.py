@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.reference import Reference, exact_float64, gate_gradient
-from helpers.reference_cases import CASES, PAIRS, answers, clean, corrupted, exact_case
+from helpers.reference import exact_float64, gate_gradient
+from helpers.reference_cases import CASES, PAIRS, answers, clean, corrupted
+from helpers.spanned import (
+    LOGIT_DIFF,
+    SPANNED,
+    SPANS,
+    one_batch,
+    random_circuits,
+    spanned_case,
+    without_one,
+)
 from helpers.tiny_models import ARCHITECTURES, tiny_model
 
 from harness_circuits.ablation.patching import Patching
@@ -23,36 +28,13 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import MismatchError, OptionError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
-from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes import contract
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuits
 
-LOGIT_DIFF = METRICS.get("logit_diff")
-LABELS = (
-    ("rest0", "A", "B", "rest1", "rest1", "END"),
-    ("rest0", "B", "A", "A", "rest1", "END"),
-    ("A", "rest0", "rest0", "B", "END", "END"),
-)
-SPANNED = [replace(p, spans=labels) for p, labels in zip(PAIRS, LABELS, strict=True)]
-SPANS = Spans.of(LABELS)
 METHODS_OVER_SPANS = [name for name in METHODS if METHODS.get(name).positions]
-
-
-def one_batch(pairs: list[TokenPair] = SPANNED) -> Batch:
-    (batch,) = make_batches(pairs, len(pairs), share_prefix=False, spans=SPANS)
-    return batch
-
-
-@contextmanager
-def spanned_case(name: str) -> Iterator[tuple[CircuitModel, Reference]]:
-    """A model, and its reference with gates per span."""
-    with exact_case(name) as case:
-        reference = copy.copy(case.reference)
-        reference.spans = one_batch().clean.spans
-        yield case.model, reference
 
 
 def scores(model: CircuitModel, method: str, spans: Spans | None, **options: Any) -> Scores:
@@ -105,21 +87,13 @@ def logits(model: CircuitModel, circuits: list[Circuit]) -> torch.Tensor:
     return run_circuits(model, circuits, batch.clean, stream)[:, :, 0]
 
 
-def random_circuits(space: ScoreSpace, n: int = 2) -> list[Circuit]:
-    generator = np.random.default_rng(0)
-    return [Circuit(space, space.real & (generator.random(space.shape) < 0.5)) for _ in range(n)]
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_over_spans_is_the_gated_run(name: str) -> None:
     """Random circuits, the whole and the empty one, and those that lack a single unit."""
     with spanned_case(name) as (model, reference), torch.no_grad():
         space = ScoreSpace(model.graph, "edge", SPANS)
         circuits = [Circuit.full(space), Circuit.empty(space), *random_circuits(space)]
-        for unit in np.random.default_rng(1).choice(np.flatnonzero(space.real), 12, replace=False):
-            kept = space.real.copy()
-            kept.flat[unit] = False
-            circuits.append(Circuit(space, kept))
+        circuits += without_one(space, np.flatnonzero(space.real), 12)
         got = logits(model, circuits)
         replacement = reference.replacement("patching", corrupted(PAIRS))
         gates = torch.stack([torch.from_numpy(~circuit.kept).double() for circuit in circuits])
