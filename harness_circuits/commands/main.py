@@ -93,11 +93,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; 130 after Ctrl-C. A `CircuitError` becomes one line on stderr and `SystemExit`;
         output that nobody reads any more, as with `... | head`, ends the command in silence, and output
-        to a full device with one line and code 1.
+        to a full device with one line and code 1, or the code that the command ended with.
     """
+    failed: object = None
     try:
         try:
             return _run(argv)
+        except SystemExit as ended:
+            failed = ended.code
+            raise
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -109,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stderr.write(f"harness-circuits: error: output cannot be written: {error.strerror}.\n")
-        return 1
+        return failed if isinstance(failed, int) and failed else 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED

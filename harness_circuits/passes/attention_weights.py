@@ -20,7 +20,6 @@ from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel
 
 Logits = Float[Tensor, "row head pos key"]
-SOFTMAXES = (functional.softmax, torch.softmax, Tensor.softmax)
 
 
 def attend_by(
@@ -61,6 +60,11 @@ def softmax(logits: Logits) -> Logits:
     return logits.softmax(-1).masked_fill(unseen, 0)
 
 
+def is_softmax(func: Any) -> bool:
+    """Whether a function that torch calls is one of its softmaxes, looked up anew: some replace them."""
+    return func in (functional.softmax, torch.softmax, Tensor.softmax)
+
+
 class _Weighted(TorchFunctionMode):
     """Within this context, softmaxes return something else; `shapes` are those of their logits."""
 
@@ -78,7 +82,7 @@ class _Weighted(TorchFunctionMode):
             q, k = (each.to(wide) for each in args[:2])
             logits, v = attention_logits(q, k, *args[2:], **kwargs)
             return self._of(logits).to(v.dtype) @ v
-        if func in SOFTMAXES:
+        if is_softmax(func):
             given, dtype = args[0], kwargs.get("dtype")
             return self._of(given if dtype is None else given.to(dtype))
         return func(*args, **kwargs)

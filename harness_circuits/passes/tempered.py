@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from harness_circuits.errors import UnsupportedModelError
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.passes.attention_weights import SOFTMAXES, attention_logits
+from harness_circuits.passes.attention_weights import attention_logits, is_softmax
 from harness_circuits.passes.native import NativeRun, Residual
 from harness_circuits.passes.relevance import with_gradient_of
 
@@ -96,7 +96,7 @@ class _TemperedSoftmaxes(TorchFunctionMode):
             with torch.no_grad():
                 value = func(*args, **kwargs)
             return with_gradient_of(value, _attention(self.temperature, *args, **kwargs))
-        if func in SOFTMAXES:
+        if is_softmax(func):
             self.n += 1
             return _softmax(self.temperature, func, *args, **kwargs)
         return func(*args, **kwargs)

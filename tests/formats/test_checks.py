@@ -36,6 +36,7 @@ def test_missing_empty_and_unknown_files(tmp_path: Path) -> None:
         empty = tmp_path / f"empty{suffix}"
         empty.touch()
         refuse(empty, "is empty")
+    (tmp_path / "x.pkl").touch()
     refuse(tmp_path / "x.pkl", r"ends in \.json, \.pt, \.safetensors, not '\.pkl'")
     with pytest.raises(CircuitFileError, match=r"not '\.pkl'"):
         save_circuit_file(tmp_path / "x.pkl", SCORED)

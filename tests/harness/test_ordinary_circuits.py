@@ -13,12 +13,15 @@ from helpers.random_circuits import random_circuit
 from helpers.tiny_tasks import evaluate
 from helpers.tiny_tokenizer import save_tiny_model
 
+from harness_circuits.circuits import known
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.harness.lm import CircuitLM
 from harness_circuits.loading.load import load_model
+
+FILE = str(next((Path(known.__file__).parent / "known_circuits").glob("*.json")))
 
 
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
@@ -80,21 +83,21 @@ def test_what_cannot_be_done_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": 2.0, "circuit": __file__}, "size is a number from 1e-09 to 1, got 2.0"),
+        ({"size": 2.0, "circuit": FILE}, "size is a number from 1e-09 to 1, got 2.0"),
         ({"size": 0.1}, "give circuit=FILE"),
-        ({"complement": "x", "circuit": __file__}, "complement is true or false, got 'x'"),
-        ({"size": 0.1, "circuit": __file__}, "ablation=patching cannot be used"),
+        ({"complement": "x", "circuit": FILE}, "complement is true or false, got 'x'"),
+        ({"size": 0.1, "circuit": FILE}, "ablation=patching cannot be used"),
         (
-            {"size": 0.1, "circuit": __file__, "ablation": "mean-positional"},
+            {"size": 0.1, "circuit": FILE, "ablation": "mean-positional"},
             "mean-positional cannot be used",
         ),
-        ({"complement": True, "circuit": __file__}, "ablation=patching cannot be used"),
+        ({"complement": True, "circuit": FILE}, "ablation=patching cannot be used"),
         (
-            {"circuit": __file__, "ablation": "mean", "calibration": "no.txt"},
+            {"circuit": FILE, "ablation": "mean", "calibration": "no.txt"},
             r"calibration=no\.txt: there is no such file",
         ),
         (
-            {"circuit": __file__, "ablation": "mean", "calibration": "no.yaml"},
+            {"circuit": FILE, "ablation": "mean", "calibration": "no.yaml"},
             r"calibration=no\.yaml: there is no task",
         ),
         ({"circuit": "no.json"}, "there is no such file"),
