@@ -5,22 +5,17 @@ Run it from the repository:
     python -m benchmarks.ground_truth [--level node] [--n-pairs 200] [--methods EAP MAttr]
 
 Methods that learn masks have the options `LEARNING`, and `shapley` has `ORDERS`: fewer than by default.
-The tables of edges stand in `docs/ground_truth.md`. Scores that differ by less than
-`TOLD_APART` of the largest count as equal: rounding orders them, in another way on another machine.
+The tables of edges stand in `docs/ground_truth.md`.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
-from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.evaluation.agreement import agreement
 from harness_circuits.formats import load_circuit_file
@@ -38,7 +33,6 @@ FIRST = "exact"
 LEARNING = {"objective": "match", "steps": 300, "pairs_per_step": 16, "mask_samples": 2}
 SMALL_GRAPH = {"learning_rate": 0.1, "sparsity": 0.85, "log_alpha": 3}  # of edge-pruning: 46 edges
 ORDERS = {"permutations": 2}
-TOLD_APART = 1e-10
 
 
 def main() -> None:
@@ -93,14 +87,8 @@ def measures(
             | learning(method)
         )
         scores = Discovery.on(Setup(model, settings), pairs).scores()
-        found[method] = agreement(told_apart(scores), truth)
+        found[method] = agreement(scores, truth)
     return found
-
-
-def told_apart(scores: Scores) -> Scores:
-    """Scores in steps of `TOLD_APART` of the largest."""
-    step = TOLD_APART * float(np.abs(scores.values).max())
-    return replace(scores, values=np.round(scores.values / step) * step, samples=None)
 
 
 if __name__ == "__main__":
