@@ -60,11 +60,8 @@ class Training:
         """Where constants are kept that some facts, the model and the pairs decide."""
         if self.folder is None or self.ranks.size > 1:
             return None
-        known = {"side": self.side, **facts}
-        return (
-            self.folder
-            / f"constants-{run_identity(self.model, self.batches, known, *more)}.safetensors"
-        )
+        identity = run_identity(self.model, self.batches, {"side": self.side, **facts}, *more)
+        return self.folder / f"constants-{identity}.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

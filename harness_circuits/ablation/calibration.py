@@ -14,6 +14,7 @@ from harness_circuits.ablation.means import MeanSums
 from harness_circuits.ablation.stored import stored
 from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
+from harness_circuits.models.fingerprint import loaded_fingerprint
 from harness_circuits.models.text_reader import TextReader
 from harness_circuits.passes.native import HIDDEN, Outputs, outputs_of, record
 
@@ -41,12 +42,11 @@ def calibration_means(
     """
     if not any(texts):
         raise TaskDataError(f"calibration={source} holds no text.")
-    graph, weights = model.graph, model.hf.get_input_embeddings().weight
-    weight_hash = hashlib.sha256(weights.detach().float().cpu().numpy().tobytes()).hexdigest()
     assert model.reader is not None
     reader = model.reader
     how = [reader.first_token(), reader.add_bos_token, reader.prefix, _room(reader)]
-    weights_of = [model.name, revision, str(model.dtype), graph.to_dict(), weight_hash]
+    weights = loaded_fingerprint(model.hf)
+    weights_of = [model.name, revision, str(model.dtype), model.graph.to_dict(), weights]
     identity = [*weights_of, list(texts), *how, *([HIDDEN] if model.keeps_hidden else [])]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = None if folder is None else folder / f"means-{digest}.safetensors"

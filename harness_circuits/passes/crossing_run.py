@@ -73,9 +73,7 @@ def attend_crossing(
         rows = slice(first, min(first + step, n))
         own = rows_of(arguments, rows, n, 4)
         at = spans[rows]
-        tokens = table[:, at[:, :, None], at[:, None, :]].movedim(
-            -1, 2
-        )  # [qkv, row, head, pos, key]
+        tokens = table[:, at[:, :, None], at[:, None, :]].movedim(-1, 2)
         parts = [tuple(each[rows] for each in side) for side in (current, replaced)]
         found.append(_mixed(model, layer, parts[0], parts[1], tokens, own))
     return found[0] if len(found) == 1 else torch.cat(found)

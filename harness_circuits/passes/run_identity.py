@@ -32,8 +32,8 @@ def run_identity(
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     for batch in batches:
-        tokens = batch.clean.ids, batch.corrupted.ids, batch.answers.tokens, batch.answers.correct
-        for tensor in tokens:
+        answers = batch.answers.tokens, batch.answers.correct, batch.answers.incorrect
+        for tensor in (batch.clean.ids, batch.corrupted.ids, *answers):
             digest.update(tensor.numpy().tobytes())
     for content in more:
         digest.update(content)

@@ -31,9 +31,8 @@ from harness_circuits.sweep.job import PlannedCell
 from harness_circuits.sweep.tasks import TaskFacts
 
 CHARACTERS_PER_TOKEN = 4  # of documents that are no pairs
-PER_BATCH = (
-    100  # what starting the passes over a batch takes, in tokens of a forward pass (measured)
-)
+# What starting the passes over a batch takes, in tokens of a forward pass (measured).
+PER_BATCH = 100
 CIRCUIT = {"edge": 1.1}  # passes that the run of a circuit takes as long as (docs/performance.md)
 OTHER_CIRCUIT = 0.3  # the same of nodes and neurons: what is left out is not run
 START = 6.0  # seconds that a process takes before its first cell, and a model to be loaded
