@@ -45,6 +45,7 @@ class Method:
         check: (**options): raises `OptionError` for values it cannot work with, before any run;
             `attribute` and `Settings` call it.
         levels: Levels it is defined at.
+        option_levels: Options that have a meaning at some levels only, with these.
         only: The only ablations it is defined for; empty for all but `without`.
         without: Ablations it is not defined for.
         gradients: Whether it needs a differentiable metric.
@@ -70,6 +71,7 @@ class Method:
     options: Mapping[str, Option] = field(default_factory=dict)
     check: Callable[..., None] = _no_check
     levels: tuple[Level, ...] = LEVELS
+    option_levels: Mapping[str, tuple[Level, ...]] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     gradients: bool = True
@@ -117,7 +119,7 @@ def check_method(
         level: One of `LEVELS`.
         ablation: The ablation's name.
         metric: What is to be differentiated.
-        options: Those of the method's options that are not at their defaults.
+        options: The method's options; those left out are at their defaults.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -128,6 +130,13 @@ def check_method(
         raise OptionError(
             f"method={name} is not defined at level={level}; it is at {', '.join(method.levels)}."
         )
+    for option, levels in method.option_levels.items():
+        value = options.get(option, method.options[option].default)
+        if level not in levels and value != method.options[option].default:
+            raise OptionError(
+                f"method={name}: {option} has a meaning at level={', '.join(levels)} only, got "
+                f"{option}={value} at level={level}. Leave it out."
+            )
     check_replaces(ablation, level)
     if ablation not in method.ablations:
         raise OptionError(
