@@ -21,6 +21,7 @@ from harness_circuits.errors import NumericalError
 from harness_circuits.evaluation.circuit_logits import circuit_logits
 from harness_circuits.evaluation.curve import CurveValues
 from harness_circuits.evaluation.direction import NOISING, batch_to_run, circuits_to_run
+from harness_circuits.evaluation.distinct import distinct_runs
 from harness_circuits.evaluation.gap import check_gap
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.evaluation.result import Curve, Everywhere, ExampleValues
@@ -151,8 +152,10 @@ def evaluate_by_metrics(
         NumericalError: A logit is not finite.
         MismatchError: A circuit belongs to another graph.
     """
-    distinct, which = _distinct(circuits, model)
-    distinct = circuits_to_run(distinct, direction)
+    empty = Circuit.empty(circuits[0].space if circuits else ScoreSpace(model.graph))
+    *wanted, nothing = circuits_to_run([*circuits, empty], direction)
+    prune = ABLATIONS.get(ablation.name).follows_corrupted
+    distinct, which = distinct_runs(wanted, nothing, prune=prune)
     model = model.at(distinct[-1].space.level)
     each = ablation.for_each(distinct) if isinstance(ablation, Retrained) else [ablation]
     order = [index for batch in batches for index in batch.indices]
@@ -242,22 +245,6 @@ def _evaluate_batch(
         [row[:n] for row, n in zip(scores.tolist(), n_choices, strict=True)],
         [row[:n] for row, n in zip(best.tolist(), n_choices, strict=True)],
     )
-
-
-def _distinct(
-    circuits: Sequence[Circuit], model: CircuitModel
-) -> tuple[list[Circuit], Int[np.ndarray, "circuit"]]:
-    """Circuits without repetition, the empty one last, and where each given one is among them."""
-    space = circuits[0].space if circuits else ScoreSpace(model.graph)
-    places: dict[tuple[str, bytes], int] = {}
-    distinct: list[Circuit] = []
-    which = np.empty(len(circuits), dtype=int)
-    for at, circuit in enumerate(circuits):
-        key = (circuit.space.level, np.packbits(circuit.kept).tobytes())
-        which[at] = places.setdefault(key, len(distinct))
-        if which[at] == len(distinct):
-            distinct.append(circuit)
-    return [*distinct, Circuit.empty(space)], which
 
 
 def _greedy(

@@ -17,6 +17,7 @@ from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.direction import NOISING
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.grid import Cell, evaluate_grid
+from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.evaluation.stability import check_samples
 from harness_circuits.evidence import EVIDENCE, Subject, gather
@@ -144,6 +145,8 @@ def gather_evidence(
         extras=_extras(discovery, evaluation, sizes, templates),
     )
     known = [circuit for chosen in circuits.values() for circuit in chosen]
+    if "sufficiency" in settings.evidence:  # whose random circuits begin with those of the curves
+        known += random_circuits(known, settings.null_circuits, settings.seed)
     subject.remember(known, examples.circuits[: len(known)])
     with spent(setup.model.device) as gathering:
         evidence = gather(settings.evidence, subject)

@@ -79,6 +79,40 @@ def counting(evaluate: Any, asked: list[int]) -> Any:
     return run
 
 
+def test_circuits_of_a_kind_are_run_together() -> None:
+    """One call for each circuit of the curves: what a call does beside its circuits is done once."""
+    chosen = [random_circuit(edge_space(), n, n) for n in (8, 20)]
+    for name in ("incompleteness", "minimality", "sufficiency", "partial-necessity"):
+        asked: list[int] = []
+        subject = world(lambda c: c.n_kept / 100, chosen, n=6, draws=4)
+        gather([name], replace(subject, evaluate=counting(subject.evaluate, asked)))
+        assert len(asked) == len(chosen), name
+
+
+def test_random_circuits_of_the_curves_are_not_run_again(model: CircuitModel) -> None:
+    pairs = pairs_from_docs(documents(0, 8), "tiny")
+    how = {"method": "EAP", "sizes": (0.2, 0.6), "bootstrap_iters": 20, "null_circuits": 3}
+    run = []
+    for more in ({}, {"evidence": "sufficiency", "evidence_draws": 5}):
+        model.counts.clear()
+        settings = Settings.from_arguments({**how, **more})
+        found = Experiment(model, settings, pairs[:4], pairs[4:]).run()
+        run.append(model.counts["circuits"])
+    random = 2 * 2 * 2  # two more of each circuit, by two rankings; and the empty one of each call
+    assert run[1] - run[0] <= random + 4
+    curve = found.curves[0]
+    even = np.full(4, 1 / 4)
+    gap = (even @ curve.values.full) - (even @ curve.values.empty)
+    for at, one in enumerate(found.facts["evidence"]["sufficiency"]["circuits"][:2]):
+        own, *random = (
+            abs(1 - (even @ (values - curve.values.empty)) / gap)
+            for values in (curve.values.circuits[at], *curve.null[at])
+        )
+        beaten = sum(distance > own for distance in random)
+        assert one["random_circuits"] == 5
+        assert beaten <= 5 * one["share_beaten"] <= beaten + 2
+
+
 def test_a_kind_without_numbers_leaves_the_others() -> None:
     circuit, effect = additive({"input->a0.h0<v>": 0.5, "a0.h0->logits": 0.5})
     subject = world(effect, [circuit], draws=2)
