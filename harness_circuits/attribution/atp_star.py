@@ -14,7 +14,9 @@ none. The layer of a node is its own (the input has none), that of an edge its d
 logits have none). |S_l| is taken of the mean over examples, so that the scores themselves are no
 mean over examples.
 
-Neurons are not defined here: the effect of a query input is not a sum over its components.
+Hidden units of MLPs are no queries or keys, and score by GradDrop alone, as in the paper; their layer is
+their MLP's. Coordinates of outputs (`neuron`) are not defined here: the effect of a query input is not a
+sum over its components.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from harness_circuits.attribution.gradient import run_side_by_side
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Scores, ScoreSpace
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Level, Scores, ScoreSpace
 from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
@@ -40,7 +42,7 @@ from harness_circuits.options.kinds import Switch
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.passes.attention_fix import QueryKeyFix
 from harness_circuits.passes.changes import Changes
-from harness_circuits.passes.contract import contract_edges, delta_between
+from harness_circuits.passes.contract import contract_edges, contract_hidden, delta_between
 from harness_circuits.passes.gradients import (
     DESTINATION_POINTS,
     DestinationGradients,
@@ -48,7 +50,7 @@ from harness_circuits.passes.gradients import (
     add_destination_gradients,
 )
 from harness_circuits.passes.memory import PATCHED_TOKENS, Needs
-from harness_circuits.passes.native import NativeRun, Residual, outputs_of, record
+from harness_circuits.passes.native import HIDDEN, NativeRun, Residual, outputs_of, record
 
 
 def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
@@ -56,7 +58,7 @@ def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
 
     Args:
         job: Model, data, metric, level and ablation.
-        qk_fix: Recompute attention for edges into queries and keys.
+        qk_fix: Recompute attention for edges into queries and keys; nothing to hidden units.
         grad_drop: Average the sizes of scores with each layer's gradient dropped in turn.
 
     Raises:
@@ -71,13 +73,15 @@ def atp_star(job: Job, *, qk_fix: bool, grad_drop: bool) -> Scores:
     dropped: Sequence[int | None] = range(graph.n_layers) if grad_drop else [None]
     totals = job.zeros().new_zeros((len(dropped), *job.space.shape))
     for batch in job.watched("discovery"):
-        sums = _edge_sums(job, batch, dropped, qk_fix=qk_fix)
-        totals += sums if job.level == "edge" else sums.sum(-1)
+        if job.level == HIDDEN_UNITS:
+            totals += _hidden_sums(job, batch, dropped)
+        else:
+            sums = _edge_sums(job, batch, dropped, qk_fix=qk_fix)
+            totals += sums if job.level == "edge" else sums.sum(-1)
     job.ranks.sum_(totals)  # before sizes are taken, which do not add up over examples
     if not grad_drop:
         return job.scores(totals[0])
-    layers = _destination_layers(graph) if job.level == "edge" else _source_layers(graph)
-    return job.scores(_mean_size(totals, layers))
+    return job.scores(_mean_size(totals, torch.from_numpy(_layers(graph, job.level))))
 
 
 class DropRun(NativeRun):
@@ -117,7 +121,7 @@ def _edge_sums(
     delta = delta_between(clean, replacement, model.sum_dtype)
     sums = job.zeros().new_zeros((len(dropped), graph.n_src, graph.n_dst))
     at_mixed = []
-    runs = _runs(job, batch, dropped, logits)
+    runs = _runs(job, batch, dropped, logits, (*DESTINATION_POINTS, "mixed"))
     for out, run in zip(sums, runs, strict=True):
         gradients = DestinationGradients()
         add_destination_gradients(gradients, model, run, 1.0)
@@ -133,14 +137,29 @@ def _edge_sums(
     return sums
 
 
+def _hidden_sums(
+    job: Job, batch: Batch, dropped: Sequence[int | None]
+) -> Float[Tensor, "run layer hidden"]:
+    """Sums of hidden units over the batch's examples, per dropped layer."""
+    replacement = job.ablation.replacement(job.model, batch)
+    seen, logits = record(job.model, batch.clean)
+    clean = outputs_of(job.model, batch.clean, seen)
+    delta = delta_between(clean, replacement, job.model.sum_dtype)
+    sums = job.zeros().new_zeros((len(dropped), *job.space.shape))
+    for out, run in zip(sums, _runs(job, batch, dropped, logits, (HIDDEN,)), strict=True):
+        contract_hidden(job.model, delta, run.gradients[HIDDEN], 1.0, out)
+        del run  # it would be kept through the next one otherwise
+    return sums
+
+
 def _runs(
     job: Job,
     batch: Batch,
     dropped: Sequence[int | None],
     logits: Float[Tensor, "batch read vocab"],
+    points: tuple[str, ...],
 ) -> Iterator[GradientPass]:
-    """A run with gradients for each dropped layer, side by side as memory allows."""
-    points = (*DESTINATION_POINTS, "mixed")
+    """A run with gradients at some points for each dropped layer, side by side as memory allows."""
     for first in range(0, len(dropped), batch.at_once):
         some = dropped[first : first + batch.at_once]
         run_type = partial(DropRun, dropped=some)
@@ -169,29 +188,42 @@ def _fix_layer(
 
 
 def _mean_size(
-    totals: Float[Tensor, "layer *units"], layers: Int[np.ndarray, "unit"]
+    totals: Float[Tensor, "layer *units"], own: Int[Tensor, "*#units"]
 ) -> Float[Tensor, "*units"]:
     """Mean of |S_l| over the layers that are not a unit's own (-1: it has none)."""
-    own = torch.from_numpy(layers).to(totals.device)
-    dropped = torch.arange(totals.shape[0], device=totals.device)
-    counts = (dropped[:, None] != own).to(totals.dtype)  # [layer, src] or [layer, dst]
-    if totals.ndim == 3:
-        counts = counts.unsqueeze(1)
+    dropped = torch.arange(len(totals)).view(-1, *[1] * own.ndim)
+    counts = (dropped != own).to(totals)
     return (totals.abs() * counts).sum(0) / counts.sum(0)
 
 
-def _source_layers(graph: Graph) -> Int[np.ndarray, "src"]:
-    return np.append(-1, np.repeat(np.arange(graph.n_layers), graph.sources_per_layer))
-
-
-def _destination_layers(graph: Graph) -> Int[np.ndarray, "dst"]:
-    return np.append(np.repeat(np.arange(graph.n_layers), graph.destinations_per_layer), -1)
+def _layers(graph: Graph, level: Level) -> Int[np.ndarray, "*#units"]:
+    """The layer of every unit, in an array that is as long as theirs or 1 along each axis."""
+    layers = np.arange(graph.n_layers)
+    if level == HIDDEN_UNITS:
+        return layers[:, None]
+    if level == "node":
+        return np.append(-1, np.repeat(layers, graph.sources_per_layer))
+    return np.append(np.repeat(layers, graph.destinations_per_layer), -1)[None]
 
 
 def passes(space: ScoreSpace, options: Mapping[str, Any]) -> float:
     """Both runs, a run with gradients per dropped layer, and patched attention for every source."""
     n_layers = space.graph.n_layers
-    return 2 + 3 * (n_layers if options["grad_drop"] else 1) + n_layers * options["qk_fix"]
+    fix = options["qk_fix"] and space.level != HIDDEN_UNITS
+    return 2 + 3 * (n_layers if options["grad_drop"] else 1) + n_layers * fix
+
+
+def needs(level: str, options: Mapping[str, Any]) -> Needs:
+    """Patched attention, and score sums of every dropped layer."""
+    if level == HIDDEN_UNITS:
+        return Needs(more=(hidden_drop_bytes,) if options["grad_drop"] else ())
+    return Needs(patched=options["qk_fix"], more=(grad_drop_bytes,) if options["grad_drop"] else ())
+
+
+def hidden_drop_bytes(model: CircuitModel) -> tuple[int, int]:
+    """`grad_drop_bytes` of hidden units: of each dropped layer only sums are kept."""
+    graph = model.graph
+    return 0, 3 * 8 * graph.n_layers**2 * (graph.d_mlp or 0)
 
 
 def grad_drop_bytes(model: CircuitModel) -> tuple[int, int]:
@@ -213,14 +245,11 @@ METHODS.register("AtP-star", also=("AtP*",))(
             "qk_fix": Option(Switch(), True, "exact attention patterns for queries and keys"),
             "grad_drop": Option(Switch(), True, "gradients with one layer dropped at a time"),
         },
-        levels=("edge", "node"),
+        levels=("edge", "node", HIDDEN_UNITS),
         clean_only=True,
         samples=False,
         passes=passes,
-        needs=lambda level, options: Needs(
-            patched=options["qk_fix"],
-            more=(grad_drop_bytes,) if options["grad_drop"] else (),
-        ),
+        needs=needs,
         source="Kramar et al. 2024, arXiv 2403.00745",
     )
 )

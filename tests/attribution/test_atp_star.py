@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from helpers.query_key_fix import LOGIT_DIFF, recomputed, scores
 from helpers.reference import Reference, exact_float64, gate_gradient
-from helpers.reference_cases import BY_HAND, CASES, Case, exact_case
+from helpers.reference_cases import BY_HAND, CASES, TRAINING, Case, exact_case
+from helpers.reference_hidden import hidden_gate_gradient
 from helpers.tiny_models import random_hf, token_batches
 from torch import Tensor
 
+from harness_circuits.ablation import make_ablation
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.atp_star import DropRun
 from harness_circuits.circuits.graph import Graph
-from harness_circuits.circuits.scores import Level
+from harness_circuits.circuits.scores import HIDDEN_UNITS, Level
 from harness_circuits.errors import OptionError
 from harness_circuits.loading.load import take_apart
+from harness_circuits.pairs.tokenise import make_batches
 
 LEVELS: tuple[Level, ...] = ("edge", "node")
 
@@ -91,6 +94,29 @@ def test_grad_drop_is_the_mean_size_over_explicitly_dropped_layers(
     wanted = nodes.sum(0) / 2
     wanted[0] = nodes[:, 0].sum(0) / 3  # nor does the input
     np.testing.assert_allclose(got["node"], wanted, rtol=0, atol=1e-9 * wanted.max())
+
+
+@pytest.mark.parametrize("ablation", BY_HAND)
+@pytest.mark.parametrize("name", [name for name in CASES if name.endswith("-ungrouped")])
+def test_hidden_units_score_by_grad_drop_alone(name: str, ablation: str) -> None:
+    with exact_float64():
+        case = three_layers(name)
+        reference: Any = case.reference
+        sizes = []
+        for reference.dropped in range(3):
+            sizes.append(hidden_gate_gradient(case, ablation).abs().numpy())
+            assert not sizes[-1][reference.dropped].any(), "nothing passes its own layer"
+        made = make_ablation(ablation, case.model.at(HIDDEN_UNITS), make_batches(TRAINING, 2))
+        job = Job(case.model, [case.batch], LOGIT_DIFF, HIDDEN_UNITS, made)
+        got = attribute(job, "AtP-star").values
+        other = attribute(job, "AtP-star", qk_fix=False).values
+        plain = attribute(job, "AtP-star", grad_drop=False).values
+        eap = attribute(job, "EAP").values
+    wanted = np.sum(sizes, 0) / 2
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * wanted.max())
+    np.testing.assert_array_equal(other, got)
+    np.testing.assert_allclose(plain, eap, rtol=0, atol=1e-12 * np.abs(eap).max())
+    assert np.abs(got - np.abs(eap)).max() > 1e-2 * wanted.max()
 
 
 @pytest.mark.parametrize("name", CASES)
