@@ -229,15 +229,6 @@ def test_damage_and_folders_that_cannot_be_are_one_line(tmp_path: Path) -> None:
         learned(checkpoint=str(tmp_path / "file"))
 
 
-def test_the_time_left_is_said_once_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "lm_eval.circuit"):
-        learned(steps=6)
-    first, line = (r.getMessage() for r in caplog.records if "steps of up to" in r.getMessage())
-    assert "learns by 6 steps of up to 2 pairs: at most as long as running 48 pairs" in first
-    assert line.startswith("method=MAttr, objective=metric: 3 steps of up to 2 pairs left, about ")
-    assert "by the first 3; nothing is kept if it is stopped" in line
-
-
 def test_a_loss_that_is_no_number_ends_the_run() -> None:
     broken = replace(LOGIT_DIFF, function=lambda logits, *_: logits[:, 0, 0] * torch.nan)
     with pytest.raises(NumericalError, match="the loss of step 1 is nan"):

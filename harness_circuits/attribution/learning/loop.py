@@ -120,16 +120,20 @@ class _Run:
     def _step(self, step: int) -> float:
         """Change the parameters once; the mean loss of a pair."""
         learner, job = self.learner, self.job
+        started = time.monotonic()
         part = self.data.at(step)
+        prepared = time.monotonic()
         random = np.random.default_rng([self.how.seed, 1, step])
         loss, total = 0.0, torch.zeros((), dtype=torch.float64)
-        for _ in range(learner.draws):
+        for number in range(learner.draws):
             mask = learner.draw(step, random)
             found = torch.zeros(mask.numel() + 2, dtype=torch.float64)
             if part is not None:
                 value, found[:-2] = self.objective.gradient(mask, part, self.data)
                 found[-2:] = torch.tensor([value, len(part.batch)])
             found = job.ranks.sum_(found)
+            if number == 0 and step == self.n_before:
+                self._forecast(step, prepared - started, time.monotonic() - prepared)
             gradient, (value, n_pairs) = found[:-2], found[-2:].tolist()
             if not np.isfinite(value):
                 raise NumericalError(
@@ -159,19 +163,40 @@ class _Run:
         self.learner.optimiser.step()
 
     def _announce(self, left: int) -> None:
-        """Say what it costs before it starts; how long that takes is not known yet."""
+        """Say what it costs before it starts."""
         if not left:
             return
         runs = self.learner.draws * STEP_PASSES * (2 if self.how.complement_weight else 1)
         logger.info(
             "method=%s, objective=%s learns by %d steps of up to %d pairs: at most as long as running "
-            "%d pairs; the time is said after %d steps.",
+            "%d pairs.",
             self.method,
             self.how.objective,
             left,
             self.pairs_per_step,
             left * self.pairs_per_step * runs,
-            MEASURED,
+        )
+
+    def _forecast(self, step: int, preparing: float, run: float) -> None:
+        """Say how long all steps will take by the first masked run, before it has changed anything.
+
+        Args:
+            step: The first step.
+            preparing: Seconds that what replaces units took to get ready for its pairs.
+            run: Seconds that its first mask took.
+        """
+        runs, prepared = self.data.ahead(step, self.how.steps)
+        logger.info(
+            "method=%s, objective=%s: %d steps of up to %d pairs take about %s, by the first run with "
+            "a mask%s.",
+            self.method,
+            self.how.objective,
+            self.how.steps - step,
+            self.pairs_per_step,
+            tqdm.format_interval(run * runs * self.learner.draws + preparing * prepared),
+            f"; the time is said again after {MEASURED}"
+            if self.how.steps - step > MEASURED
+            else "",
         )
 
     def _estimate(self, times: list[float], left: int) -> None:

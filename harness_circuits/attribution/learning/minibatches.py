@@ -108,6 +108,22 @@ class Minibatches:
         """The fully ablated run of a step's pairs."""
         return AblatedStream(self.job.model, part.batch.clean, part.replacement)
 
+    def ahead(self, step: int, end: int) -> tuple[float, float]:
+        """What the steps from one on take, counted in it, by tokens: all runs, and all preparing.
+
+        Args:
+            step: A step whose pairs have been given.
+            end: The step before which it ends.
+        """
+        tokens = [batch.clean.ids.numel() for batch in self.job.batches]
+        epoch = [self._planned(at) for at in range(step, min(end, step + self.per_epoch))]
+        of_steps = [tokens[n] * len(rows) / len(self.job.batches[n]) for n, rows in epoch]
+        runs = sum(of_steps) / of_steps[0] * (end - step) / len(epoch)
+        first = epoch[0][0]
+        if first not in self._kept:
+            return runs, runs
+        return runs, sum(tokens[n] for n in {n for n, _ in epoch}) / tokens[first]
+
     def _planned(self, step: int) -> tuple[int, Tensor]:
         epoch, at = divmod(step, self.per_epoch)
         if epoch != self._epoch:
