@@ -79,9 +79,27 @@ def stability(
     check_samples(scores)
     assert scores.samples is not None
     weights = resample_weights(len(scores.samples), resamples, seed)
+    return stability_of(scores, counts, weights, ranking)
+
+
+def stability_of(
+    scores: Scores,
+    counts: Sequence[int],
+    weights: Float[np.ndarray, "draw sample"],
+    ranking: Ranking,
+) -> list[float]:
+    """`stability` for draws that are given.
+
+    Args:
+        scores: Scores with samples.
+        counts: Sizes, as numbers of units, before pruning.
+        weights: How often each draw has each group, up to a factor per draw.
+        ranking: What units are ranked by.
+    """
+    assert scores.samples is not None
     n_units = scores.values.size
-    kept = np.zeros((len(counts), resamples, -(-n_units // 8)), dtype=np.uint8)
-    for draw in range(resamples):
+    kept = np.zeros((len(counts), len(weights), -(-n_units // 8)), dtype=np.uint8)
+    for draw in range(len(weights)):
         values = scores.samples.resampled(weights[draw : draw + 1])[0]
         order = scores.space.ranked(ranking.of(values))
         for at, n in enumerate(counts):
