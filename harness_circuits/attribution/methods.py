@@ -130,13 +130,7 @@ def check_method(
         raise OptionError(
             f"method={name} is not defined at level={level}; it is at {', '.join(method.levels)}."
         )
-    for option, levels in method.option_levels.items():
-        value = options.get(option, method.options[option].default)
-        if level not in levels and value != method.options[option].default:
-            raise OptionError(
-                f"method={name}: {option} has a meaning at level={', '.join(levels)} only, got "
-                f"{option}={value} at level={level}. Leave it out."
-            )
+    _check_option_levels(name, level, options)
     check_replaces(ablation, level)
     if ablation not in method.ablations:
         raise OptionError(
@@ -157,6 +151,19 @@ def check_method(
     for member in method.members({**method.defaults, **options}):
         check_method(member, level, ablation, metric)
     return method
+
+
+def _check_option_levels(name: str, level: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that have no meaning at a level."""
+    method = METHODS.get(name)
+    for option, levels in method.option_levels.items():
+        default = method.options[option].default
+        value = options.get(option, default)
+        if level not in levels and value != default:
+            raise OptionError(
+                f"method={name}: {option} has a meaning at level={', '.join(levels)} only, got "
+                f"{option}={value} at level={level}. Leave it out."
+            )
 
 
 def check_positions(name: str, *, crossing: bool = False) -> None:
