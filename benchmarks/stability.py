@@ -10,6 +10,8 @@ sets of n of N units have in common, (J - J0) / (1 - J0) with J0 = n / (2 N - n)
 Intervals (95%) are a jackknife over ten blocks of groups: the index of the same draws without a block's
 groups, each block in turn. Differences from the first method are taken block by block, as the pairs are
 the same. They say what other pairs would give; draws share pairs, so that the level is an upper end.
+In simulations (927 edges, 50 groups, 160 data sets) they held the mean index 98 to 100 times of 100 at
+46 and 92 edges, being a third too wide, and 85 times at 9, where an edge more or less is a step.
 
 Each row is printed as it comes and kept in FILE (build/stability.json): stopped at any time, the same
 command goes on behind the last row.
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from jaxtyping import Float
 
 import harness_circuits as hc
@@ -88,10 +91,10 @@ def jackknife(found: Indices) -> list[Interval]:
 
 def measure(model: CircuitModel, pairs: Sequence[Pair], method: str) -> Row:
     """What is kept of one method."""
-    name, *options = method.split(",")
-    given = dict(option.split("=") for option in options)
+    method_name, *options = method.split(",")
+    given = {name: yaml.safe_load(value) for name, value in (x.split("=") for x in options)}
     started = time.perf_counter()
-    scores = hc.discover(model, pairs, method=name, keep_samples=GROUPS, **given)
+    scores = hc.discover(model, pairs, method=method_name, keep_samples=GROUPS, **given)
     seconds = time.perf_counter() - started
     assert scores.samples is not None
     return {
