@@ -176,7 +176,10 @@ class Settings(SettingsFields):
         wanted = SELECTORS.get(self.selection).samples
         if self.stability_resamples:
             wanted = max(wanted, STABILITY_SAMPLES)
-        wanted = max([wanted, *(EVIDENCE.get(name).samples for name in self.evidence)])
+        kinds = [EVIDENCE.get(name) for name in self.evidence]
+        wanted = max([wanted, *(kind.samples for kind in kinds)])
+        if METHODS.get(self.method).samples and any(kind.samples_if_kept for kind in kinds):
+            wanted = max(wanted, STABILITY_SAMPLES)
         return wanted if self.keep_samples is None else self.keep_samples
 
     def method_for(self, metric: Metric) -> Method:

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
-from harness_circuits.evidence.shi_tests import ALPHA, SOURCE, result, verdict_lines
+from harness_circuits.evidence.shi_tests import ALPHA, SOURCE, result, verdict_lines, verdict_tables
 from harness_circuits.evidence.subject import Subject
+from harness_circuits.evidence.table import Table
+from harness_circuits.evidence.text import share
 from harness_circuits.statistics.binomial import at_least, at_most, wilson
 
 EPSILON = 0.1
@@ -32,13 +34,13 @@ def equivalence(subject: Subject) -> dict[str, Any]:
         n = len(difference)
         p = equivalence_p(count, n)
         low, high = wilson(count / n, n)
-        share = {
+        facts = {
             "share_above": count / n,
             "ci95_low": low,
             "ci95_high": high,
             "ties": int(tie.sum()),
         }
-        found.append(result(point, p, p <= ALPHA, pairs=n, **share))
+        found.append(result(point, p, p <= ALPHA, pairs=n, **facts))
     return {"epsilon": EPSILON, "alpha": ALPHA, "circuits": found}
 
 
@@ -57,18 +59,28 @@ def equivalence_p(count: float, n: int, epsilon: float = EPSILON) -> float:
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
     def text(one: Mapping[str, Any]) -> str:
-        verdict = "not equivalent" if one["rejected"] else "equivalence not rejected"
-        return f"above the model in {one['share_above']:.0%} of the pairs, {verdict}"
+        return f"above the model in {share(one, 'share_above')} of the pairs, {_verdict(one)}"
 
     return verdict_lines("equivalence", found, text)
+
+
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    cells = {"above the model, of pairs": lambda one: share(one, "share_above")}
+    return verdict_tables(found, cells, _verdict)
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    return "not equivalent" if one["rejected"] else "equivalence not rejected"
 
 
 EVIDENCE.register("equivalence")(
     Kind(
         function=equivalence,
         lines=_lines,
+        tables=_tables,
         cost=lambda plan: Cost(),
         positions=True,
+        intervals="evaluation pairs (Wilson)",
         description="test: the circuit scores above and below the model equally often",
         source=SOURCE,
     )

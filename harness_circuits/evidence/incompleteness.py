@@ -14,6 +14,7 @@ import numpy as np
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
 from harness_circuits.evidence.subject import Point, Subject
+from harness_circuits.evidence.table import Table, by_circuit
 from harness_circuits.evidence.text import interval
 from harness_circuits.statistics.ratio import sign_choices
 
@@ -65,10 +66,31 @@ def random_half(circuit: Circuit, generator: np.random.Generator) -> Circuit:
 def _lines(found: Mapping[str, Any]) -> list[str]:
     return [
         f"incompleteness by {one['ranking']} at {one['size']:g}: "
-        f"{interval(one['mean'], one['ci95_low'], one['ci95_high'])}, at most {one['largest']:z.2f} "
+        f"{interval(*_mean(one))}, at most {one['largest']:z.2f} "
         f"of {found['subsets']} halves"
         for one in found["circuits"]
     ]
+
+
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    cells = {
+        f"mean of {found['subsets']} halves": lambda one: interval(*_mean(one), 3),
+        "largest": lambda one: f"{one['largest']:z.3f}",
+        "when halves of it are taken away": _verdict,
+    }
+    return [by_circuit(found["circuits"], cells)]
+
+
+def _mean(one: Mapping[str, Any]) -> tuple[float, float | None, float | None]:
+    return one["mean"], one["ci95_low"], one["ci95_high"]
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    if one["ci95_low"] is None:
+        return "not told: there is no interval"
+    if one["ci95_low"] <= 0:
+        return "it is not seen to differ from the model"
+    return f"it differs from the model, by {one['mean']:.1%} of the gap"
 
 
 def _cost(plan: Plan) -> Cost:
@@ -79,8 +101,11 @@ EVIDENCE.register("incompleteness")(
     Kind(
         function=incompleteness,
         lines=_lines,
+        tables=_tables,
         cost=_cost,
         positions=True,
+        intervals="evaluation pairs, with the halves as they were drawn",
+        no_interval="the largest of the halves has none: it grows with their number",
         description="how far circuit and model differ when random halves of the circuit are taken away",
         source="Wang et al. 2023, arXiv 2211.00593",
     )

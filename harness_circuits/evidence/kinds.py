@@ -10,6 +10,7 @@ from typing import Any
 
 from harness_circuits.errors import NumericalError
 from harness_circuits.evidence.subject import Subject
+from harness_circuits.evidence.table import Table
 from harness_circuits.registry import Registry
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -54,22 +55,30 @@ class Kind:
     Attributes:
         function: From the subject to plain JSON.
         lines: From that to what people read.
+        tables: From that to what pages show; the first is always open.
         cost: What it runs.
         extras: What it needs of `Subject.extras`.
         positions: Whether it is defined for circuits over spans of prompts (`positions=`).
         discovers: Whether it discovers anew, so that circuits must not be given.
+        intervals: What its intervals are over; empty where it has none.
+        no_interval: What of its numbers has no interval, and why; empty where all have one.
         samples: Groups of training pairs whose score sums it needs; 0 if it needs none.
+        samples_if_kept: Whether intervals are over such groups, where the method keeps sums at all.
         description: One line for documentation and messages.
         source: The paper.
     """
 
     function: Callable[[Subject], dict[str, Any]]
     lines: Callable[[Mapping[str, Any]], list[str]]
+    tables: Callable[[Mapping[str, Any]], list[Table]]
     cost: Callable[[Plan], Cost]
     extras: tuple[str, ...] = ()
     positions: bool = False
     samples: int = 0
+    samples_if_kept: bool = False
     discovers: bool = False
+    intervals: str
+    no_interval: str = ""
     description: str
     source: str
 
@@ -144,6 +153,8 @@ def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
         try:
             data = kind.function(subject)
             lines = kind.lines(data)
+            if kind.no_interval and any(table.rows for table in kind.tables(data)):
+                lines = [*lines, f"{name}: {kind.no_interval}"]
         except NumericalError as error:  # the curve and other kinds stay what they are
             data = {"why_not": str(error)}
             lines = [f"evidence={name} is not defined here: {error}"]

@@ -18,12 +18,22 @@ from jaxtyping import Float, Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
-from harness_circuits.evidence.shi_tests import ALPHA, QUANTILE, SOURCE, result, verdict_lines
+from harness_circuits.evidence.shi_tests import (
+    ALPHA,
+    QUANTILE,
+    SOURCE,
+    result,
+    verdict_lines,
+    verdict_tables,
+)
 from harness_circuits.evidence.subject import Point, Subject
+from harness_circuits.evidence.table import Table
+from harness_circuits.evidence.text import share
 from harness_circuits.statistics.binomial import at_most, wilson
 from harness_circuits.statistics.differences import holm
 
 MOST_TRIES = 100  # paths that add nothing, before a circuit is taken to have no room for one
+MOST_NAMES = 6  # of needless units in a verdict
 _DRAWS = 2  # this kind's random numbers
 
 
@@ -52,11 +62,12 @@ def _one(subject: Subject, point: Point) -> dict[str, Any]:
     reference = abs(with_path - without_unit)
     adjusted = holm(unit_p_values(change, reference))
     needless = [unit for unit, own in zip(tried, adjusted, strict=True) if own <= ALPHA]
-    low, high = wilson(len(needless) / n_tried, n_tried)
+    sampled = n_tried < len(units)
+    low, high = wilson(len(needless) / n_tried, n_tried) if sampled else (None, None)
     names = [_name(circuit, int(unit)) for unit in needless]
     facts = {"tried": n_tried, "inflated": len(pairs), "not_needed": len(names), "units": names}
-    share = {"share_not_needed": len(names) / n_tried, "ci95_low": low, "ci95_high": high}
-    return result(point, min(adjusted), bool(names), **facts, **share)
+    of_tried = {"share_not_needed": len(names) / n_tried, "ci95_low": low, "ci95_high": high}
+    return result(point, min(adjusted), bool(names), **facts, **of_tried)
 
 
 def unit_p_values(
@@ -119,16 +130,35 @@ def _name(circuit: Circuit, unit: int) -> str:
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
     def text(one: Mapping[str, Any]) -> str:
-        return f"{one['not_needed']} of the {one['tried']} units tried are not needed"
+        what = share(one, "share_not_needed")
+        return f"{what} of the {one['tried']} units tried are not needed"
 
     return verdict_lines("minimality", found, text)
+
+
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    cells = {
+        "units tried": lambda one: f"{one['tried']:,}",
+        "not needed, of these": lambda one: share(one, "share_not_needed"),
+    }
+    return verdict_tables(found, cells, _verdict)
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    if not one["rejected"]:
+        return "no unit tried is seen to be needless"
+    more = len(one["units"]) - MOST_NAMES
+    names = ", ".join(one["units"][:MOST_NAMES])
+    return f"not needed: {names}" + (f" and {more} more" if more > 0 else "")
 
 
 EVIDENCE.register("minimality")(
     Kind(
         function=minimality,
         lines=_lines,
+        tables=_tables,
         cost=lambda plan: Cost(circuits=3 * plan.draws * plan.points),
+        intervals="the circuit's units, where not all were tried (Wilson), with the pairs as they are",
         description="test: no unit of the circuit does less than random additions to it",
         source=SOURCE,
     )

@@ -13,7 +13,8 @@ from typing import Any
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject
-from harness_circuits.evidence.text import curve_lines
+from harness_circuits.evidence.table import CIRCUIT, Table, circuit_cells
+from harness_circuits.evidence.text import curve_lines, interval
 
 
 def necessity(subject: Subject) -> dict[str, Any]:
@@ -32,6 +33,26 @@ def necessity(subject: Subject) -> dict[str, Any]:
     return {"curves": curves}
 
 
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    rows = []
+    for name, curve in found["curves"].items():
+        columns = (curve[column] for column in ("sizes", "faithfulness", "ci95_low", "ci95_high"))
+        for size, f, low, high in zip(*columns, strict=True):
+            needed = 1 - f, None if high is None else 1 - high, None if low is None else 1 - low
+            about = circuit_cells({"ranking": name, "size": size})
+            row = [interval(f, low, high, 3), interval(*needed, 3), _verdict(low, high)]
+            rows.append([*about, *row])
+    return [Table((*CIRCUIT, "f without it", "necessity", "what is left without it"), rows)]
+
+
+def _verdict(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "not told: there is no interval"
+    if low <= 0 <= high:
+        return "nothing that can be told from nothing"
+    return "something of the behaviour" if low > 0 else "less than in the corrupted run"
+
+
 def _lines(found: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for name, curve in found["curves"].items():
@@ -44,8 +65,10 @@ EVIDENCE.register("necessity")(
     Kind(
         function=necessity,
         lines=_lines,
+        tables=_tables,
         cost=lambda plan: Cost(circuits=plan.points),
         positions=True,
+        intervals="evaluation pairs",
         description="faithfulness of the model without the circuit, at every size",
         source="Wang et al. 2023, arXiv 2211.00593",
     )

@@ -17,7 +17,7 @@ from harness_circuits.evaluation.null_circuits import random_circuit_outside
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.shi_tests import ALPHA, QUANTILE, SOURCE
 from harness_circuits.evidence.subject import Subject
-from harness_circuits.evidence.sufficiency import against_random, lines
+from harness_circuits.evidence.sufficiency import against_random, lines, tables
 
 
 def partial_necessity(subject: Subject) -> dict[str, Any]:
@@ -37,7 +37,9 @@ EVIDENCE.register("partial-necessity")(
     Kind(
         function=partial_necessity,
         lines=lambda found: lines("partial necessity", "hurts more than", found),
+        tables=lambda found: tables("its removal hurts more than that", found),
         cost=lambda plan: Cost(circuits=(plan.draws + 1) * plan.points),
+        intervals="random circuits (Wilson), with the pairs as they are",
         description="test: its removal hurts more than that of 90% of random circuits outside it",
         source=SOURCE,
     )

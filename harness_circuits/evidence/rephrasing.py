@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.overlap import corrected_jaccard
 from harness_circuits.errors import OptionError
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind, Plan
 from harness_circuits.evidence.subject import Point, Subject
+from harness_circuits.evidence.table import Cell, Table, by_circuit, circuit_title
+from harness_circuits.evidence.text import interval, named_interval
+from harness_circuits.statistics.jackknife import mean_over_groups, off_diagonal, on_diagonal
 
 MOST_TEMPLATES = 8  # those with the most training pairs
 LEAST_PAIRS = 2  # of a template, in training and in evaluation
@@ -119,25 +121,24 @@ def _one(
         above = values[:, some] - subject.empty[some]
         found = subject.ratios(above, subject.gap[some])
         f[:, on], low[:, on], high[:, on] = found.value, found.low, found.high
-    other = ~np.eye(len(own), dtype=bool)
-    overlaps = [[corrected_jaccard(a, b) for b in own] for a in own]
+    overlaps = _overlaps(own)
     return {
         "ranking": str(point.ranking),
         "size": point.size,
-        "overlap": overlaps,
-        "mean_overlap": float(np.array(overlaps)[other].mean()),
-        "mean_overlap_mixed": _mean_overlap(mixed),
+        "overlap": overlaps.tolist(),
+        **mean_over_groups("mean_overlap", overlaps, off_diagonal, most=1.0),
+        **mean_over_groups("mean_overlap_mixed", _overlaps(mixed), off_diagonal, most=1.0),
         "overlap_with_circuit": [corrected_jaccard(circuit, point.circuit) for circuit in own],
         "faithfulness": f.tolist(),
         "ci95_low": _or_none(low),
         "ci95_high": _or_none(high),
-        "mean_on_own": float(np.diag(f).mean()),
-        "mean_on_others": float(f[other].mean()),
+        **mean_over_groups("mean_on_own", f, on_diagonal),
+        **mean_over_groups("mean_on_others", f, off_diagonal),
     }
 
 
-def _mean_overlap(circuits: Sequence[Circuit]) -> float:
-    return float(np.mean([corrected_jaccard(a, b) for a, b in combinations(circuits, 2)]))
+def _overlaps(circuits: Sequence[Circuit]) -> Float[np.ndarray, "circuit circuit"]:
+    return np.array([[corrected_jaccard(a, b) for b in circuits] for a in circuits])
 
 
 def _or_none(ends: np.ndarray) -> list[list[float | None]]:
@@ -161,11 +162,44 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         head,
         *(
             f"rephrasing, by {one['ranking']} at {one['size']:g}: overlap of templates "
-            f"{one['mean_overlap']:z.2f}, of as many mixed pairs {one['mean_overlap_mixed']:z.2f}; f on "
-            f"their own template {one['mean_on_own']:z.2f}, on others {one['mean_on_others']:z.2f}"
+            f"{named_interval(one, 'mean_overlap')}, of as many mixed pairs "
+            f"{named_interval(one, 'mean_overlap_mixed')}; f on their own template "
+            f"{named_interval(one, 'mean_on_own')}, on others {named_interval(one, 'mean_on_others')}"
             for one in found["circuits"]
         ),
     ]
+
+
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    means = {
+        "overlap of templates": "mean_overlap",
+        "overlap of mixed pairs": "mean_overlap_mixed",
+        "f on their own template": "mean_on_own",
+        "f on others": "mean_on_others",
+    }
+    cells = {title: _cell(name) for title, name in means.items()}
+    further = []
+    for one in found["circuits"]:
+        names, where = found["templates"], circuit_title(one)
+        rows = [
+            [name, *(f"{x:z.2f}" for x in row), f"{own:z.2f}"]
+            for name, row, own in zip(
+                names, one["overlap"], one["overlap_with_circuit"], strict=True
+            )
+        ]
+        columns = ("circuit of", *names, "of all pairs")
+        further.append(Table(columns, rows, f"overlaps, {where}"))
+        ends = zip(one["faithfulness"], one["ci95_low"], one["ci95_high"], strict=True)
+        rows = [
+            [name, *(interval(*cell) for cell in zip(*row, strict=True))]
+            for name, row in zip(names, ends, strict=True)
+        ]
+        further.append(Table(("circuit of", *names), rows, f"f on each template, {where}"))
+    return [by_circuit(found["circuits"], cells), *further]
+
+
+def _cell(name: str) -> Cell:
+    return lambda one: named_interval(one, name)
 
 
 def _cost(plan: Plan) -> Cost:
@@ -177,9 +211,12 @@ EVIDENCE.register("rephrasing")(
     Kind(
         function=rephrasing,
         lines=_lines,
+        tables=_tables,
         cost=_cost,
         extras=("templates", "discover"),
         discovers=True,
+        intervals="evaluation pairs for f of one circuit, three templates or more for means (jackknife)",
+        no_interval="overlaps of two circuits have none: it would take both discovered many times",
         description="circuits of single templates: overlap, and faithfulness on one another",
         source="Meloux et al. 2025, arXiv 2510.00845",
     )

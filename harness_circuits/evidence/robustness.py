@@ -19,8 +19,12 @@ from harness_circuits.errors import NumericalError
 from harness_circuits.evaluation.gap import LEAST_ERRORS, check_gap, measure_gap
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject
+from harness_circuits.evidence.table import Cell, Table, by_circuit, circuit_title
+from harness_circuits.evidence.text import interval
 
 N_SETTINGS = 6  # ablations by noising, and patching by denoising
+ENDS = {"lowest": "lowest", "highest": "highest"}
+OWN_ENDS = {"own_lowest": "lowest", "own_highest": "highest"}
 LEARNED = "the constants of ablation=optimal, learned on the training pairs as for a run with it"
 
 
@@ -103,19 +107,60 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    cells = {
+        "settings": lambda one: f"{len(one['cells']) - one['within_error']}",
+        "without a gap": lambda one: f"{one['within_error']}",
+        **{
+            f"{'f' if name in ENDS else found['metric'] + ' alone'}, {end}": _cell(name)
+            for name, end in {**ENDS, **OWN_ENDS}.items()
+        },
+    }
+    grids = [
+        Table(
+            ("ablation", "direction", "metric", "f", "gap in standard errors"),
+            [
+                [
+                    *(cell[name] for name in ("ablation", "direction", "metric")),
+                    _f_text(cell),
+                    "-" if cell["gap_in_errors"] is None else f"{cell['gap_in_errors']:.1f}",
+                ]
+                for cell in one["cells"]
+            ],
+            f"all settings, {circuit_title(one)}",
+        )
+        for one in found["circuits"]
+    ]
+    columns = "ablation", "direction", "metric", "why"
+    rows = [[cell[name] for name in columns] for cell in found["not_defined"]]
+    missing = [Table(columns, rows, "settings that are not defined here")] if rows else []
+    return [by_circuit(found["circuits"], cells), *grids, *missing]
+
+
+def _cell(name: str) -> Cell:
+    return lambda one: _text(one[name])
+
+
+def _f_text(cell: Mapping[str, Any]) -> str:
+    return interval(cell["faithfulness"], cell["ci95_low"], cell["ci95_high"])
+
+
 def _text(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return "nothing"
     name = f"{cell['ablation']}, {cell['direction']}, {cell['metric']}"
-    return f"{cell['faithfulness']:z.2f} ({name})"
+    return f"{_f_text(cell)} ({name})"
 
 
 EVIDENCE.register("robustness")(
     Kind(
         function=robustness,
         lines=_lines,
+        tables=_tables,
         cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points, also=LEARNED),
         extras=("grid", "metric"),
+        intervals="evaluation pairs",
+        no_interval="the range has none: its ends are settings with an interval each",
         description="range of faithfulness over all ablations, directions and metrics",
         source="Miller et al. 2024, arXiv 2407.08734",
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness_circuits.evidence.subject import Point
+from harness_circuits.evidence.table import Cell, Table, by_circuit
 
 SOURCE = "Shi et al. 2024, arXiv 2410.13032"
 ALPHA = 0.05
@@ -21,6 +22,16 @@ def result(point: Point, p: float, rejected: bool, **facts: Any) -> dict[str, An
     """A test of one circuit as plain JSON."""
     about = {"ranking": str(point.ranking), "size": point.size, "kept": point.circuit.n_kept}
     return {**about, "p_value": p, "rejected": bool(rejected), **facts}
+
+
+def verdict_tables(
+    found: Mapping[str, Any], cells: Mapping[str, Cell], verdict: Cell
+) -> list[Table]:
+    """A row per circuit: units it keeps, what was counted, the p-value and the verdict in words."""
+    p = f"verdict at {found['alpha']:.0%}"
+    kept = {"units kept": lambda one: f"{one['kept']:,}"}
+    columns = {**kept, **cells, "p": lambda one: f"{one['p_value']:.3g}", p: verdict}
+    return [by_circuit(found["circuits"], columns)]
 
 
 def verdict_lines(

@@ -14,6 +14,7 @@ import numpy as np
 
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
 from harness_circuits.evidence.subject import Subject, needs_scores
+from harness_circuits.evidence.table import CIRCUIT, Table, circuit_cells
 from harness_circuits.statistics.sign_flips import ROUNDS, benjamini_yekutieli, sign_flip_p
 
 RATE = 0.05  # of false findings
@@ -63,12 +64,25 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _tables(found: Mapping[str, Any]) -> list[Table]:
+    rows = [["all", "", f"{found['units']:,}", f"{found['significant']:,}"]]
+    rows += [
+        [*circuit_cells(one), f"{one['kept']:,}", f"{one['significant']:,}"]
+        for one in found["circuits"]
+    ]
+    effect = f"with an effect, at a false discovery rate of {found['rate']:.0%}"
+    return [Table((*CIRCUIT, "units", effect), rows)]
+
+
 EVIDENCE.register("significance")(
     Kind(
         function=significance,
         lines=_lines,
+        tables=_tables,
         cost=lambda plan: Cost(),
         samples=GROUPS,
+        intervals="",
+        no_interval="the counts have none: what is held is the share of false ones among them",
         description="units whose effect is not chance, at a false discovery rate of 5%",
         source="Benjamini and Yekutieli 2001",
     )

@@ -15,8 +15,17 @@ from jaxtyping import Float
 
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.evidence.kinds import EVIDENCE, Cost, Kind
-from harness_circuits.evidence.shi_tests import ALPHA, QUANTILE, SOURCE, result, verdict_lines
+from harness_circuits.evidence.shi_tests import (
+    ALPHA,
+    QUANTILE,
+    SOURCE,
+    result,
+    verdict_lines,
+    verdict_tables,
+)
 from harness_circuits.evidence.subject import Point, Subject
+from harness_circuits.evidence.table import Table
+from harness_circuits.evidence.text import share
 from harness_circuits.statistics.binomial import at_least, wilson
 
 
@@ -42,28 +51,41 @@ def against_random(point: Point, own: float, random: Float[np.ndarray, "random"]
     count, n = float(((random < own) & ~tie).sum() + tie.sum() / 2), len(random)
     p = at_least(count, n, QUANTILE)
     low, high = wilson(count / n, n)
-    share = {"share_beaten": count / n, "ci95_low": low, "ci95_high": high}
-    return result(point, p, p <= ALPHA, random_circuits=n, **share)
+    facts = {"share_beaten": count / n, "ci95_low": low, "ci95_high": high}
+    return result(point, p, p <= ALPHA, random_circuits=n, **facts)
 
 
 def lines(name: str, beats: str, found: Mapping[str, Any]) -> list[str]:
     """A line per circuit: how many random circuits it beats."""
 
     def text(one: Mapping[str, Any]) -> str:
-        verdict = "passed" if one["rejected"] else "not passed"
-        return (
-            f"{beats} {one['share_beaten']:.0%} of {one['random_circuits']} random ones, {verdict}"
-        )
+        beaten = share(one, "share_beaten")
+        return f"{beats} {beaten} of {one['random_circuits']} random ones, {_verdict(one)}"
 
     return verdict_lines(name, found, text)
+
+
+def tables(name: str, found: Mapping[str, Any]) -> list[Table]:
+    """A row per circuit: how many random circuits it beats."""
+    cells = {
+        "random circuits": lambda one: f"{one['random_circuits']:,}",
+        f"{name}, of these": lambda one: share(one, "share_beaten"),
+    }
+    return verdict_tables(found, cells, _verdict)
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    return "passed" if one["rejected"] else "not passed"
 
 
 EVIDENCE.register("sufficiency")(
     Kind(
         function=sufficiency,
         lines=lambda found: lines("sufficiency", "nearer than", found),
+        tables=lambda found: tables("nearer to the model than", found),
         cost=lambda plan: Cost(circuits=plan.draws * plan.points),
         positions=True,
+        intervals="random circuits (Wilson), with the pairs as they are",
         description="test: nearer to the model than 90% of random circuits of its size",
         source=SOURCE,
     )

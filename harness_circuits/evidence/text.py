@@ -23,10 +23,20 @@ def curve_lines(title: str, curve: Mapping[str, Any], *, header: bool) -> list[s
     return lines
 
 
-def interval(value: float, low: float | None, high: float | None) -> str:
+def share(one: Mapping[str, Any], name: str) -> str:
+    """A share of something counted with its interval: `12% [8%, 17%]`."""
+    ends = one["ci95_low"], one["ci95_high"]
+    text = f"{one[name]:.0%}"
+    return text if None in ends else f"{text} [{ends[0]:.0%}, {ends[1]:.0%}]"
+
+
+def interval(value: float, low: float | None, high: float | None, digits: int = 2) -> str:
     """A number with its interval: `0.12 [0.05, 0.31]`."""
-    return (
-        f"{value:z.2f}"
-        if low is None or high is None
-        else f"{value:z.2f} [{low:z.2f}, {high:z.2f}]"
-    )
+    if low is None or high is None:
+        return f"{value:z.{digits}f}"
+    return f"{value:z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
+
+
+def named_interval(one: Mapping[str, Any], name: str, digits: int = 2) -> str:
+    """A number with its interval, from `name`, `name_ci95_low` and `name_ci95_high`."""
+    return interval(one[name], one[f"{name}_ci95_low"], one[f"{name}_ci95_high"], digits)

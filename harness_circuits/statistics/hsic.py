@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from harness_circuits.statistics.jackknife import LEAST_GROUPS, Ends, jackknife_ends
+
 PERMUTATIONS = 1000
 SLACK = 1e-9  # relative; permutations that come to the same were added up in another order
 
@@ -52,6 +54,42 @@ def hsic_test(
         drawn = float((centred * other[np.ix_(order, order)]).sum()) / scale
         as_large += drawn >= found - SLACK * abs(found)
     return found, (1 + as_large) / (1 + permutations)
+
+
+def hsic_ends(x: Float[np.ndarray, "example"], y: Float[np.ndarray, "example"]) -> Ends:
+    """Ends of the 95% interval of HSIC, by the jackknife with the bandwidths of all examples.
+
+    HSIC is not negative, nor is its interval; near independence it covers more than it says.
+
+    Args:
+        x: One variable.
+        y: The other, of the same examples in the same order.
+
+    Returns:
+        Both ends; None where there is no interval: of fewer than three examples, or where a variable
+        does not vary.
+    """
+    n = len(x)
+    if n < LEAST_GROUPS or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None, None
+    k, other = _kernel(x), _kernel(y)
+    value = float((_centred(k) * other).sum()) / (n - 1) ** 2
+    low, high = jackknife_ends(value, _without_each(k, other))
+    return None if low is None else max(low, 0.0), high
+
+
+def _without_each(
+    k: Float[np.ndarray, "example example"], other: Float[np.ndarray, "example example"]
+) -> Float[np.ndarray, "example"]:
+    """HSIC without each example, from sums of the kernels of all."""
+    n = len(k) - 1
+    rows, columns, own = k.sum(0), other.sum(0), np.diag(k) * np.diag(other)
+    both = (k * other).sum() - 2 * (k * other).sum(0) + own
+    between = ((rows[:, None] - k) * (columns[:, None] - other)).sum(0)
+    between -= (rows - np.diag(k)) * (columns - np.diag(other))
+    totals = [m.sum() - 2 * m.sum(0) + np.diag(m) for m in (k, other)]
+    found: np.ndarray = (both - 2 * between / n + totals[0] * totals[1] / n**2) / (n - 1) ** 2
+    return found
 
 
 def _kernel(x: Float[np.ndarray, "example"]) -> Float[np.ndarray, "example example"]:

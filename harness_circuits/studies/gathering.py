@@ -12,6 +12,7 @@ from harness_circuits.ablation import ABLATIONS
 from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
+from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.errors import OptionError
 from harness_circuits.evaluation.direction import NOISING
@@ -28,6 +29,7 @@ from harness_circuits.machine.spent import spent
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
+from harness_circuits.studies.halves import ByRanking, halves_of_both
 
 logger = logging.getLogger("lm_eval.circuit")
 
@@ -142,7 +144,7 @@ def gather_evidence(
         iters=settings.bootstrap_iters,
         seed=settings.seed,
         scores=found.scores,
-        extras=_extras(discovery, evaluation, sizes, templates),
+        extras=_extras(discovery, evaluation, found, sizes, templates),
     )
     known = [circuit for chosen in circuits.values() for circuit in chosen]
     if "sufficiency" in settings.evidence:  # whose random circuits begin with those of the curves
@@ -156,6 +158,7 @@ def gather_evidence(
 def _extras(
     discovery: Discovery,
     evaluation: Sequence[Batch],
+    found: Given,
     sizes: tuple[float, ...],
     templates: Templates,
 ) -> dict[str, Any]:
@@ -166,22 +169,31 @@ def _extras(
         how = setup.metric, discovery.ablation_called, setup.ranks
         return evaluate_grid(setup.model, evaluation, some, *how)
 
-    def discover(
-        numbers: Iterable[int] | None = None, own: Settings = settings
-    ) -> Mapping[Ranking, Sequence[Circuit]]:
+    def discover(numbers: Iterable[int] | None = None, own: Settings = settings) -> ByRanking:
         """Circuits of the same sizes, found on some training pairs or under other settings."""
         pairs = discovery.training
         some = pairs if numbers is None else [pairs[number] for number in numbers]
         again = Discovery(replace(setup, settings=own), some, discovery.pairs_per_pass)
-        options = own.chosen_selection_options()
-        how = sizes, own.rankings, own.selection
-        return Given.of(again.scores()).circuits(*how, published=own.published, **options)
+        last["scores"] = again.scores()
+        return select(last["scores"])
 
+    def select(scores: Scores) -> ByRanking:
+        """As the run's circuits are; all variations have its selector and sizes."""
+        how = sizes, settings.rankings, settings.selection
+        options = settings.chosen_selection_options()
+        return Given.of(scores).circuits(*how, published=settings.published, **options)
+
+    def halves(name: str) -> tuple[int, Iterator[tuple[ByRanking, ByRanking]]]:
+        """Of the run and of the variation that was discovered last, which is the named one."""
+        return halves_of_both(found.scores, last["scores"], select, settings)
+
+    last: dict[str, Scores] = {}
     changed = variations(settings).items()
     return {
         "grid": grid,
         "metric": setup.metric_name,
         "templates": (templates.training, templates.evaluation),
         "discover": discover,
+        "halves": halves,
         "variations": {name: partial(discover, own=other) for name, other in changed},
     }

@@ -24,7 +24,8 @@ from harness_circuits.evidence.partial_necessity import partial_necessity
 from harness_circuits.evidence.sufficiency import sufficiency
 from harness_circuits.ground_truth import GROUND_TRUTH
 from harness_circuits.statistics.binomial import at_least, at_most, wilson
-from harness_circuits.statistics.hsic import hsic_test
+from harness_circuits.statistics.hsic import hsic_ends, hsic_test
+from harness_circuits.statistics.jackknife import jackknife_ends
 
 EDGES = {"input->a0.h0<v>": 0.4, "a0.h0->m1": 0.3, "m1->logits": 0.2, "input->logits": 0.1}
 
@@ -64,6 +65,31 @@ def test_equivalence_finds_a_shift_and_counts_ties_half() -> None:
     assert (same["share_above"], same["ties"], same["rejected"]) == (0.5, 60, False)
     (less,) = equivalence(world(lambda c: 0.8 * effect(c), [circuit]))["circuits"]
     assert less["share_above"] == 0 and less["rejected"]
+
+
+def test_hsic_s_interval_leaves_out_one_example_at_a_time() -> None:
+    generator = np.random.default_rng(3)
+    x = generator.normal(size=12)
+    y = x + generator.normal(0, 0.5, 12)
+    kernels = []
+    for v in (x, y):
+        distance = abs(v[:, None] - v)
+        width = np.median(distance[np.triu_indices(12, 1)])
+        kernels.append(np.exp(-(distance**2) / (2 * width**2)))
+
+    def trace(kept: np.ndarray) -> float:
+        n = len(kept)
+        centre = np.eye(n) - 1 / n
+        k, other = (kernel[np.ix_(kept, kept)] for kernel in kernels)
+        return float(np.trace(k @ centre @ other @ centre)) / (n - 1) ** 2
+
+    everything = np.arange(12)
+    wanted = jackknife_ends(
+        trace(everything), [trace(np.delete(everything, at)) for at in range(12)]
+    )
+    assert hsic_ends(x, y) == pytest.approx((max(wanted[0], 0), wanted[1]))  # type: ignore[type-var]
+    assert hsic_ends(x[:2], y[:2]) == hsic_ends(x, np.ones(12)) == (None, None)
+    assert hsic_ends(x, generator.normal(size=12))[0] == 0
 
 
 def test_hsic_is_the_trace_of_four_matrices() -> None:
