@@ -5,6 +5,7 @@ DIR/<task>/scores.json           the same, as EAP-IG and MIB read them
 DIR/<task>/circuits.safetensors  kept units per ranking and size
 DIR/<task>/view.json             the strongest edges of each circuit, for pages
 DIR/<task>/examples.jsonl        metric values per evaluation example, with the pair's text
+DIR/<task>/evidence.json         what `evidence=` asked for, as the results file has it
 DIR/<task>/SHA256SUMS            their checksums, written last, which reading them checks
 
 EAP-IG has no grouped key/value heads: for edge scores over those there is no `scores.json`.
@@ -43,6 +44,7 @@ from harness_circuits.machine.outgoing import path_part
 from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.records.circuit_view import VIEW_FILE, CircuitView
+from harness_circuits.records.evidence_file import EVIDENCE_FILE, evidence_bytes
 
 
 def check_folder(path: str) -> Path:
@@ -91,6 +93,10 @@ def write_artifacts(
     write_atomically(target / VIEW_FILE, view.to_json().encode())
     rows = [_example(record, pair) for record, pair in zip(records, pairs, strict=True)]
     write_atomically(target / "examples.jsonl", _lines(rows))
+    remove(target / EVIDENCE_FILE)
+    if evidence := result.facts.get("evidence"):
+        file = write_atomically(target / EVIDENCE_FILE, evidence_bytes(evidence))
+        written.append(file.name)
     write_checksums(target, written)
 
 

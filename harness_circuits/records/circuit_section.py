@@ -59,6 +59,7 @@ from harness_circuits.circuits.sizes import check_sizes
 from harness_circuits.errors import CircuitError
 from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.options.fields import SETTINGS
+from harness_circuits.records.evidence_file import read_evidence
 from harness_circuits.records.fields import Fields, ResultFileError
 from harness_circuits.records.run import CurveRecord, Run
 from harness_circuits.records.weights import read_weights
@@ -149,16 +150,8 @@ def read_run(path: Path, top: Fields, task: str) -> Run:
         peak_bytes=_peak(facts),
         whole_model=read_whole_model(top.child("results").child(task)),
         artifacts=circuit.text("artifacts") if circuit.data.get("artifacts") else None,
-        evidence=_evidence(facts),
+        evidence=read_evidence(facts.child("evidence")) if "evidence" in facts.data else {},
     )
-
-
-def _evidence(facts: Fields) -> dict[str, tuple[str, ...]]:
-    """Lines of text per kind of evidence."""
-    if "evidence" not in facts.data:
-        return {}
-    kinds = facts.child("evidence")
-    return {name: kinds.child(name).texts("summary") for name in kinds.data}
 
 
 def _accuracy(facts: Fields) -> tuple[Interval, float] | None:

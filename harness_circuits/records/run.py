@@ -58,7 +58,7 @@ class Run:
         evaluation_seconds: Time of evaluation.
         peak_bytes: Peak memory of discovery and evaluation beside the model; None if not measured.
         whole_model: Published numbers of the whole model by name (`whole_model`).
-        evidence: Per kind of evidence, its lines of text.
+        evidence: By kind of evidence, what the file has, its lines of text as `summary`.
         artifacts: Folder that scores and values per example were written to, as it was given.
         in_log: Whether the file is a log of Inspect's, which has values per example itself.
     """
@@ -83,7 +83,7 @@ class Run:
     peak_bytes: float | None
     whole_model: Mapping[str, float]
     artifacts: str | None
-    evidence: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     in_log: bool = False
 
     @property

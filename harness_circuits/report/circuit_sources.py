@@ -19,10 +19,12 @@ from harness_circuits.formats import CIRCUITS_FILE, SCORES_FILE, load_circuit_fi
 from harness_circuits.machine.files import ChecksumError
 from harness_circuits.machine.packed import is_stored
 from harness_circuits.records.circuit_view import MOST_EDGES, VIEW_FILE, CircuitView, read_view
+from harness_circuits.records.evidence_file import evidence_beside
 from harness_circuits.records.examples import example_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.records.run import CurveRecord
 from harness_circuits.report.circuit_page import number_of, page_data
+from harness_circuits.report.evidence_view import evidence_data
 from harness_circuits.selection import select
 from harness_circuits.statistics.bootstrap import Interval
 
@@ -68,14 +70,15 @@ def folder_data(folder: Path) -> dict[str, Any]:
         CircuitError: They cannot be read.
     """
     view = folder_view(folder, PAGE_EDGES)
+    evidence = evidence_beside(folder)
     if not is_stored(folder / EXAMPLES_FILE):
-        return page_data(view, most=PAGE_EDGES)
+        return page_data(view, most=PAGE_EDGES) | evidence_data(evidence, None)
     try:
         rows = example_rows(folder / EXAMPLES_FILE)
         curves = _curves(view, rows)
     except (ChecksumError, OSError, jsonlines.Error, ValueError, KeyError, TypeError) as error:
         raise CircuitFileError(f"{folder / EXAMPLES_FILE} cannot be used: {error}.") from error
-    return page_data(view, curves, rows, PAGE_EDGES)
+    return page_data(view, curves, rows, PAGE_EDGES) | evidence_data(evidence, curves)
 
 
 def _curves(view: CircuitView, rows: Sequence[Mapping[str, Any]]) -> dict[Ranking, CurveRecord]:

@@ -21,6 +21,7 @@ from harness_circuits.records.examples import example_rows
 from harness_circuits.records.results_file import EXAMPLES_FILE
 from harness_circuits.report.circuit_page import curves_data, page_data
 from harness_circuits.report.circuit_sources import folder_view
+from harness_circuits.report.evidence_view import evidence_data
 from harness_circuits.report.scoring import Entry
 from harness_circuits.report.table import accuracy_text, flat, whole_model_texts
 
@@ -52,9 +53,11 @@ class Opened:
         """What `circuit.js` shows, with so many edges of one circuit and pairs of each size."""
         run = self.entry.run
         if self.view is None:
-            return curves_data(run.curves) | {"facts": self.facts, "why_not": self.why_not}
+            told = {"facts": self.facts, "why_not": self.why_not}
+            return curves_data(run.curves) | told | evidence_data(run.evidence, run.curves)
         shown = self.view.strongest(most)
-        return page_data(shown, run.curves, self.rows, most, n_pairs) | {"facts": self.facts}
+        data = page_data(shown, run.curves, self.rows, most, n_pairs) | {"facts": self.facts}
+        return data | evidence_data(run.evidence, data.get("curves") and run.curves)
 
 
 def opened(entry: Entry, without: Sequence[str] = ()) -> Opened:
@@ -129,7 +132,6 @@ def _facts(entry: Entry, *, timed: bool) -> dict[str, str]:
         **({"seconds": seconds} if timed else {}),
         **flat({**run.model_details, **run.settings}),
         "file": run.file.as_posix(),
-        **{f"evidence: {kind}": "\n".join(lines) for kind, lines in run.evidence.items()},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def result_json(
     artifacts: Path | None = None,
     pairs: str = "abc",
     date: float = 1.0,
+    evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One results file with one task."""
     summary, header = summarise(records), records[0].header
@@ -104,6 +106,7 @@ def result_json(
         "discovery_peak_bytes": 3 * 2**20,
         "evaluation_peak_bytes": 5 * 2**20,
         "curves": summary.curves,
+        **({"evidence": dict(evidence)} if evidence else {}),
     }
     circuit = {
         "model": model,
@@ -136,9 +139,10 @@ def write_run(
     """Write a results file, and its artifacts beside it; returns the results file."""
     artifacts = folder / "artifacts" if with_examples else None
     if artifacts is not None:
-        write_artifacts(
-            artifacts, records[0].header.task, _result(records), records, text_pairs(len(records))
-        )
+        result, task = _result(records), records[0].header.task
+        if evidence := options.get("evidence"):
+            result = replace(result, facts={"evidence": evidence})
+        write_artifacts(artifacts, task, result, records, text_pairs(len(records)))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "results_2026-01-01T00-00-00.json"
     file.write_text(json.dumps(result_json(records, artifacts=artifacts, **options)))

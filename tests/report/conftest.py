@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.browser import ARGUMENTS, CHROMIUM, HOSTILE
+from helpers.example_evidence import example_evidence
 from helpers.result_files import examples, with_task, write_run
 from helpers.transfer_files import write_transfer
 
@@ -21,11 +22,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A leaderboard of three methods with artifacts, and a run with hostile names."""
     folder = tmp_path_factory.mktemp("page")
     for seed, (method, shift) in enumerate([("EAP-IG-inputs", 0), ("EAP", -0.4), ("random", -1.5)]):
-        write_run(folder / "in" / method, examples(seed, 30, shift=shift), method=method)
+        evidence = example_evidence() if method == "EAP" else None
+        records = examples(seed, 30, shift=shift)
+        write_run(folder / "in" / method, records, method=method, evidence=evidence)
     hostile = with_task(examples(5, 30, task="x"), HOSTILE)
-    write_run(
-        folder / "in" / "hostile", hostile, method="exact", model=HOSTILE, with_examples=False
-    )
+    how = {"method": "exact", "model": HOSTILE, "evidence": example_evidence(HOSTILE)}
+    write_run(folder / "in" / "hostile", hostile, with_examples=False, **how)
     (folder / "in" / f"{HOSTILE[:3].replace('/', '')}.json").write_text("{")
     tasks = ["ioi_circuit", "sva_circuit", HOSTILE]
     write_transfer(folder / "in" / "transfer" / "EAP.json", tasks, model=HOSTILE)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers.browser import needs_chromium
+from helpers.browser import HOSTILE, needs_chromium
+
+from harness_circuits.evidence import EVIDENCE
 
 pytestmark = needs_chromium
 Open = Callable[..., Any]
@@ -23,6 +26,58 @@ def circuit(page: Open) -> Any:
 def said(tab: Any) -> str:
     text: str = tab.locator(".said").inner_text()
     return text
+
+
+def test_evidence_stands_in_tables_with_its_verdicts(page: Open) -> None:
+    """Of every kind, in the words of its page; at any width and in either scheme nothing sticks out."""
+    for width, scheme in ((1400, "light"), (390, "dark")):
+        tab = page("circuit.html", width=width, scheme=scheme)
+        evidence = tab.locator(".evidence")
+        evidence.wait_for()
+        assert set(evidence.locator("h5").all_inner_texts()) == set(EVIDENCE)
+        equivalence = evidence.locator("section", has_text="equally often").last
+        heads = equivalence.locator("th").all_inner_texts()
+        assert heads[-2:] == ["p", "verdict at 5%"]
+        verdicts = equivalence.locator("tbody td:last-child").all_inner_texts()
+        assert set(verdicts) == {"not equivalent", "equivalence not rejected"}
+        for cell in equivalence.locator("tbody td:nth-child(4)").all_inner_texts():
+            assert re.fullmatch(r"\d+% \[\d+%, \d+%\]", cell)
+        assert "95% intervals over evaluation pairs (Wilson)." in equivalence.inner_text()
+        matrices = evidence.locator("details")
+        assert matrices.count() > 4 and not matrices.first.locator("table").is_visible()
+        matrices.first.locator("summary").click()
+        assert matrices.first.locator("table").is_visible()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_complement_s_curve_stands_beside_the_circuit_s(circuit: Any) -> None:
+    chart = circuit.evaluate(
+        "(() => { const view = document.querySelector('.circuit').view;"
+        " return [view.curveChart.getOption().series.filter((one) => one.name), view.data]; })()"
+    )
+    series, data = chart
+    assert len(series) == 4
+    for name, curve in data["without"].items():
+        (drawn,) = (one for one in series if one["id"] == f"{name}-without")
+        sizes = [size["fraction"] for size in data["series"][name]]
+        assert [point["value"] for point in drawn["data"]] == [
+            list(point) for point in zip(sizes, curve["value"], strict=True)
+        ]
+        assert drawn["lineStyle"]["type"] == "dashed"
+    assert re.search(r", without it -?\d\.\d{3} \[.*\]$", said(circuit))
+
+
+def test_a_run_with_hostile_names_has_its_evidence_as_text(page: Open) -> None:
+    tab = page("leaderboard.html", width=1400)
+    tab.locator("table.runs button.open", has_text="exact").first.click()
+    evidence = tab.locator(".evidence")
+    evidence.wait_for()
+    assert HOSTILE in evidence.inner_text() and evidence.locator("img, b, script").count() == 0
+    for summary in evidence.locator("summary").all():
+        summary.click()
+    assert f"{HOSTILE}-0" in evidence.inner_text()
+    assert tab.title() == "Circuit discovery leaderboard"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1400
 
 
 def test_the_slider_changes_the_circuit_and_is_tied_to_the_curve(circuit: Any) -> None:

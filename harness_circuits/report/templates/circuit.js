@@ -6,6 +6,7 @@ const GROUNDS = { input: "#F0E442", head: "#DCEBF7", mlp: "#E6E6E6", logits: "#F
 const SERIES = { absolute: "#2A88CC", signed: "#D9650B" };
 const escapeHTML = (text) => echarts.format.encodeHTML(text);
 const digits = (value, n = 3) => (value === null ? "-" : value.toPrecision(n).replace("e", " e"));
+const interval = (curve, at) => (curve.low[at] === null ? "" : ` [${curve.low[at].toFixed(3)}, ${curve.high[at].toFixed(3)}]`);
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
@@ -83,7 +84,8 @@ class CircuitView {
     if (this.data.curves) {
       this.curveChart = echarts.init(this.curve, null, { renderer: "svg" });
       this.curveChart.on("click", (event) => {
-        if (event.seriesId in this.data.series) { this.series = event.seriesId; this.at = event.dataIndex; }
+        const series = event.seriesId.replace(/-without$/, "");
+        if (series in this.data.series) { this.series = series; this.at = event.dataIndex; }
         this.refresh();
       });
     }
@@ -137,10 +139,10 @@ class CircuitView {
     this.slider.max = this.sizes().length - 1;
     this.slider.value = this.at;
     const curve = this.data.curves?.[this.series];
-    const band = curve && curve.low[this.at] !== null
-      ? ` [${curve.low[this.at].toFixed(3)}, ${curve.high[this.at].toFixed(3)}]` : "";
     this.said.textContent = `${size.name}: ${size.edges} ${this.data.units}`
-      + (curve ? `, faithfulness ${curve.value[this.at].toFixed(3)}${band}, accuracy ${curve.accuracy[this.at].toFixed(2)}` : "");
+      + (curve ? `, faithfulness ${curve.value[this.at].toFixed(3)}${interval(curve, this.at)}, accuracy ${curve.accuracy[this.at].toFixed(2)}` : "");
+    const without = this.data.without?.[this.series];
+    if (without) this.said.textContent += `, without it ${without.value[this.at].toFixed(3)}${interval(without, this.at)}`;
     this.slider.setAttribute("aria-valuetext", this.said.textContent);
     if (this.curveChart) this.drawCurve();
     if (!this.graphChart) return;
@@ -151,6 +153,8 @@ class CircuitView {
     this.listUnits(shown);
     this.listPairs();
   }
+
+  withoutTitle(name) { return `the model without it, ${this.data.titles[name]}`; }
 
   ink() { return getComputedStyle(document.body).color; }
 
@@ -196,20 +200,25 @@ class CircuitView {
 
   drawCurve() {
     const ink = this.ink();
-    const series = Object.entries(this.data.curves).flatMap(([name, curve]) => {
-      const xs = this.data.series[name].map((size) => size.fraction);
-      const line = { type: "line", symbol: "none", silent: true, lineStyle: { opacity: 0 }, stack: name, stackStrategy: "all", tooltip: { show: false } };
-      const band = curve.low[0] === null ? [] : [
-        { ...line, id: `${name}-low`, data: xs.map((x, i) => [x, curve.low[i]]) },
-        { ...line, id: `${name}-band`, data: xs.map((x, i) => [x, curve.high[i] - curve.low[i]]), areaStyle: { color: SERIES[name], opacity: 0.18 } }];
-      return [...band, { type: "line", id: name, name: this.data.titles[name], color: SERIES[name],
-        data: xs.map((x, i) => ({ value: [x, curve.value[i]], symbolSize: name === this.series && i === this.at ? 14 : 7 })),
-        symbol: "circle", triggerLineEvent: false,
-        markLine: { silent: true, symbol: "none", label: { show: false }, data: [{ yAxis: 1 }], lineStyle: { color: "gray", type: "dotted" } } }];
-    });
+    const xs = (name) => this.data.series[name].map((size) => size.fraction);
+    // The interval of a curve: nothing up to its lower end, and stacked on it a coloured band.
+    const band = (name, id, curve) => {
+      const line = { type: "line", symbol: "none", silent: true, lineStyle: { opacity: 0 }, stack: id, stackStrategy: "all", tooltip: { show: false } };
+      return curve.low[0] === null ? [] : [
+        { ...line, id: `${id}-low`, data: xs(name).map((x, i) => [x, curve.low[i]]) },
+        { ...line, id: `${id}-band`, data: xs(name).map((x, i) => [x, curve.high[i] - curve.low[i]]), areaStyle: { color: SERIES[name], opacity: 0.18 } }];
+    };
+    const points = (name, curve) => xs(name).map((x, i) => ({ value: [x, curve.value[i]], symbolSize: name === this.series && i === this.at ? 14 : 7 }));
+    const line = (y) => ({ silent: true, symbol: "none", label: { show: false }, data: [{ yAxis: y }], lineStyle: { color: "gray", type: "dotted" } });
+    const series = Object.entries(this.data.curves).flatMap(([name, curve]) => [...band(name, name, curve),
+      { type: "line", id: name, name: this.data.titles[name], color: SERIES[name], data: points(name, curve),
+        symbol: "circle", triggerLineEvent: false, markLine: line(1) }]);
+    Object.entries(this.data.without ?? {}).forEach(([name, curve]) => series.push(...band(name, `${name}-without`, curve),
+      { type: "line", id: `${name}-without`, name: this.withoutTitle(name), color: SERIES[name], data: points(name, curve),
+        symbol: "diamond", lineStyle: { type: "dashed" }, triggerLineEvent: false, markLine: line(0) }));
     this.curveChart.setOption({
       animation: false, grid: { left: 54, right: 16, top: 34, bottom: 44 },
-      legend: { top: 0, bottom: "auto", textStyle: { color: ink }, data: Object.keys(this.data.curves).map((name) => this.data.titles[name]) },
+      legend: { top: 0, bottom: "auto", textStyle: { color: ink }, type: "scroll", pageTextStyle: { color: ink }, pageIconColor: ink, data: series.filter((one) => one.name).map((one) => one.name) },
       tooltip: { confine: true, formatter: (event) => `${escapeHTML(event.seriesName)}<br>size ${digits(event.value[0])}: ${event.value[1].toFixed(3)}` },
       xAxis: { type: "log", name: "circuit size (fraction of all units)", nameLocation: "middle", nameGap: 26, axisLabel: { color: ink, formatter: (x) => String(x) }, nameTextStyle: { color: ink }, splitLine: { show: false } },
       yAxis: { type: "value", name: "faithfulness", nameLocation: "middle", nameGap: 32, axisLabel: { color: ink }, nameTextStyle: { color: ink }, splitLine: { lineStyle: { opacity: 0.25 } } },
@@ -286,6 +295,17 @@ const unfold = (data, texts) => {
     ({ ...texts[text], full, empty, circuits: bySeries(circuits) }));
   return { ...data, edges, pairs: data.pairs && { ...data.pairs, rows } };
 };
+// Each kind's first table is open, and those behind it (matrices, all settings) can be opened.
+const evidenceTable = ({ columns, rows, title }) => {
+  const cells = (tag, texts) => make("tr", {}, ...texts.map((text) => make(tag, { textContent: text, className: text.length > 24 ? "long" : "" })));
+  const table = make("div", { className: "wide" }, make("table", {}, make("thead", {}, cells("th", columns)),
+    make("tbody", {}, ...rows.map((row) => cells("td", row)))));
+  return title ? make("details", {}, make("summary", { textContent: title }), table) : table;
+};
+const showEvidence = (kinds) => make("section", { className: "evidence" }, make("h4", { textContent: "Evidence" }),
+  ...kinds.map(({ kind, says, tables, lines, note }) => make("section", {}, make("h5", { textContent: kind }),
+    make("p", { textContent: says }), ...tables.map(evidenceTable), ...lines.map((text) => make("p", { className: "line", textContent: text })),
+    make("p", { className: "over", textContent: note }))));
 const showFacts = (facts) => make("dl", {}, ...Object.entries(facts).map(([name, value]) =>
   make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value }))));
 const showCircuit = async (element) => {
@@ -295,5 +315,6 @@ const showCircuit = async (element) => {
   const data = unfold(views[element.dataset.view], texts);
   if (data.why_not) element.append(make("p", { textContent: data.why_not }));
   element.view = new CircuitView(element, data);
+  if (data.evidence) element.append(showEvidence(data.evidence));
   if (data.facts) element.append(showFacts(data.facts));
 };
