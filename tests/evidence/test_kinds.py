@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.environments import ROOT
 from helpers.evidence_cases import additive, edge_space, world
 from helpers.tiny_tasks import TASK, documents, evaluate, write_task
 from helpers.tiny_tokenizer import save_tiny_model
@@ -70,63 +69,6 @@ def test_what_is_said_beforehand_is_no_less_than_what_is_run() -> None:
         counted = counting(subject.evaluate, asked)
         gather([name], replace(subject, evaluate=counted))
         assert sum(asked) <= cost.circuits and bool(asked) == bool(cost.circuits)
-
-
-def test_the_page_says_what_intervals_are_over() -> None:
-    """And what has none, and why: of every kind, in its words."""
-    text = (ROOT / "docs" / "evidence.md").read_text()
-    for name in EVIDENCE:
-        kind = EVIDENCE.get(name)
-        row = f"| `{name}` | {kind.intervals or '-'} | {kind.no_interval or '-'} |"
-        assert row in text, row
-
-
-def test_every_number_has_an_interval_or_a_reason(model: CircuitModel) -> None:
-    docs = [{**doc, "template": at % 3} for at, doc in enumerate(documents(0, 36))]
-    pairs = pairs_from_docs(docs, "tiny")
-    options = {"method": "EAP-IG-inputs", "ig_steps": 1, "sizes": (0.3,), "ranking": "absolute"}
-    few = {"bootstrap_iters": 50, "evidence_draws": 4, "evidence": "all"}
-    settings = Settings.from_arguments({**options, **few})
-    found = Experiment(model, settings, pairs[:18], pairs[18:]).run().facts["evidence"]
-    for name, what in {
-        "incompleteness": "mean",
-        "equivalence": "share_above",
-        "minimality": "share_not_needed",
-        "sufficiency": "share_beaten",
-        "partial-necessity": "share_beaten",
-    }.items():
-        assert_inside(found[name]["circuits"][0], what, "ci95")
-    (independent,) = found["independence"]["circuits"]
-    assert_inside(independent, "hsic", "hsic_ci95")
-    (rephrased,) = found["rephrasing"]["circuits"]
-    for what in ("mean_overlap", "mean_overlap_mixed", "mean_on_own", "mean_on_others"):
-        assert_inside(rephrased, what, f"{what}_ci95")
-    assert found["rediscovery"]["changes"]
-    for change in found["rediscovery"]["changes"]:
-        assert_inside(change["circuits"][0], "overlap", "overlap_ci95")
-        assert_inside(change["circuits"][0], "faithfulness", "ci95")
-    for name in EVIDENCE:
-        kind, lines = EVIDENCE.get(name), found[name]["summary"]
-        said = [line for line in lines if line == f"{name}: {kind.no_interval}"]
-        assert len(said) == bool(kind.no_interval), name
-        for table in kind.tables(found[name]):
-            assert all(len(row) == len(table.columns) for row in table.rows)
-            assert all(type(cell) is str for row in table.rows for cell in row)
-
-
-def assert_inside(one: dict[str, Any], name: str, prefix: str) -> None:
-    low, high = one[f"{prefix}_low"], one[f"{prefix}_high"]
-    assert low is not None and low - 1e-9 <= one[name] <= high + 1e-9, (name, low, high)
-
-
-def test_overlaps_without_score_sums_say_why(model: CircuitModel) -> None:
-    pairs = pairs_from_docs(documents(0, 12), "tiny")
-    options = {"method": "EAP-IG-inputs", "ig_steps": 1, "sizes": (0.3,), "bootstrap_iters": 20}
-    settings = Settings.from_arguments({**options, "evidence": "rediscovery", "keep_samples": 0})
-    found = Experiment(model, settings, pairs[:6], pairs[6:]).run().facts["evidence"]["rediscovery"]
-    one = found["changes"][0]["circuits"][0]
-    assert one["overlap_ci95_low"] is None and one["overlap_ci95_high"] is None
-    assert "overlaps have no interval: no score sums of four groups" in found["summary"][-1]
 
 
 def counting(evaluate: Any, asked: list[int]) -> Any:

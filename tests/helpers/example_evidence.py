@@ -29,9 +29,7 @@ def example_evidence(name: str = "plain", kinds: Sequence[str] | None = None) ->
         kinds: Which.
     """
     generator = np.random.default_rng(0)
-    scores = random_scores()
-    sums = scores.values[None] + generator.normal(0, 1, (16, *scores.values.shape))
-    scores = replace(scores, samples=Samples(sums.astype(np.float32), np.full(16, 2)))
+    scores = _with_sums(random_scores(), generator)
     empty, gap = generator.normal(-1, 0.5, N), generator.normal(4, 0.5, N)
     weight = abs(scores.values) / abs(scores.values).sum()
 
@@ -39,10 +37,6 @@ def example_evidence(name: str = "plain", kinds: Sequence[str] | None = None) ->
         shares = np.array([weight[one.kept].sum() for one in some])
         noise = generator.normal(0, 0.3, (len(some), N)) * (shares < 1)[:, None]
         return np.asarray(empty + shares[:, None] ** 0.5 * gap + noise)
-
-    def circuits(own: Scores) -> Mapping[Ranking, Sequence[Circuit]]:
-        counts = [own.space.n_at(size) for size in SIZES]
-        return {ranking: select(own, counts, "top-n", ranking=ranking) for ranking in Ranking}
 
     def again(shift: float) -> Scores:
         return replace(
@@ -57,14 +51,14 @@ def example_evidence(name: str = "plain", kinds: Sequence[str] | None = None) ->
     names = [f"{name}-{at % 3}" for at in range(N)]
     extras = {
         "templates": (names, names),
-        "discover": lambda numbers: circuits(again(0.4)),
-        "variations": {f"ablation={name}": lambda: circuits(again(1.0))},
+        "discover": lambda numbers: _circuits(again(0.4)),
+        "variations": {f"ablation={name}": lambda: _circuits(again(1.0))},
         "grid": grid,
         "metric": "logit_diff",
     }
     subject = Subject(
         sizes=SIZES,
-        circuits=circuits(scores),
+        circuits=_circuits(scores),
         full=empty + gap,
         empty=empty,
         rounding=np.full(N, 1e-9),
@@ -75,6 +69,16 @@ def example_evidence(name: str = "plain", kinds: Sequence[str] | None = None) ->
         extras=extras,
     )
     return gather(tuple(EVIDENCE) if kinds is None else kinds, subject)
+
+
+def _with_sums(scores: Scores, generator: np.random.Generator) -> Scores:
+    sums = scores.values[None] + generator.normal(0, 1, (16, *scores.values.shape))
+    return replace(scores, samples=Samples(sums.astype(np.float32), np.full(16, 2)))
+
+
+def _circuits(scores: Scores) -> Mapping[Ranking, Sequence[Circuit]]:
+    counts = [scores.space.n_at(size) for size in SIZES]
+    return {ranking: select(scores, counts, "top-n", ranking=ranking) for ranking in Ranking}
 
 
 def _values(empty: np.ndarray, gap: np.ndarray, circuits: np.ndarray) -> ExampleValues:
