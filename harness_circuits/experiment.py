@@ -48,6 +48,7 @@ from harness_circuits.studies.gathering import (
     check_phrasings,
     gather_evidence,
 )
+from harness_circuits.studies.going_on import GoingOn
 from harness_circuits.studies.retraining import announce_retraining, retraining_facts
 from harness_circuits.studies.trials import Trials
 
@@ -221,9 +222,9 @@ class Experiment:
         trials.announce(n_circuits)
         announce(setup, n_circuits, self.templates)
         announce_retraining(setup, n_circuits, self.discovery.n_pairs)
-        with spent(device) as discovery:
-            found = Given.of(self.discovery.scores()) if self.given is None else self.given
-            found = replace(found, measure=trials)
+        going_on = GoingOn(setup, self.fingerprints)
+        found, discovery = going_on.discovered(self.discovery, self.given)
+        found = replace(found, measure=trials)
         with spent(device) as selection:
             circuits = self.circuits(found)
             beside = self.without_spans(found, circuits)
@@ -232,7 +233,7 @@ class Experiment:
             if found.scores is not None and settings.stability_resamples:
                 curves = self.with_stability(found.scores, curves)
         halves, about = (self.discovery, self.evaluation), (examples, self.templates)
-        evidence = gather_evidence(*halves, found, self.sizes, circuits, *about)
+        evidence = gather_evidence(*halves, found, self.sizes, circuits, *about, going_on)
         values = examples.full, examples.empty, examples.full_accuracy, examples.empty_accuracy
         warnings = [*self.warnings, *gap_warnings(*values, setup.task)]
         facts = {

@@ -32,6 +32,8 @@
                          units, nodes: [{unit, score, known}], known: name of a known circuit, or null}
       evidence.KIND      what `evidence=` asked for; `summary` are the lines that are printed, `seconds`
                          what it took; absent where nothing was asked for, as is `evidence_seconds`
+      evidence_found_before
+                         circuits whose values a run that was stopped had kept; absent if none
       retrained          with `retrain_steps`, of every circuit that constants were learned for {kept,
                          shared, retrained}: units, and the divergence from the model on training pairs
                          with shared constants and with its own

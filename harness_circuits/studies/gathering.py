@@ -29,6 +29,7 @@ from harness_circuits.machine.spent import spent
 from harness_circuits.pairs.tokenise import Batch
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
+from harness_circuits.studies.going_on import GoingOn
 from harness_circuits.studies.halves import ByRanking, halves_of_both
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -112,6 +113,7 @@ def gather_evidence(
     circuits: Mapping[Ranking, Sequence[Circuit]],
     examples: ExampleValues,
     templates: Templates,
+    going_on: GoingOn,
 ) -> dict[str, Any]:
     """Facts about the evidence that is asked for: none where nothing is.
 
@@ -123,6 +125,7 @@ def gather_evidence(
         circuits: Per ranking, the circuit of each size.
         examples: Values per example of these circuits, in this order.
         templates: Those of the pairs.
+        going_on: Values that are known from a run that was stopped.
     """
     setup, settings = discovery.setup, discovery.setup.settings
     if not settings.evidence:
@@ -139,20 +142,26 @@ def gather_evidence(
         full=examples.full,
         empty=examples.empty,
         rounding=examples.rounding,
-        evaluate=evaluate,
+        evaluate=going_on.values(evaluate, len(examples.full)),
         draws=settings.evidence_draws,
         iters=settings.bootstrap_iters,
         seed=settings.seed,
         scores=found.scores,
         extras=_extras(discovery, evaluation, found, sizes, templates),
     )
-    known = [circuit for chosen in circuits.values() for circuit in chosen]
+    _remember(subject, settings, examples)
+    with spent(setup.model.device) as gathering:
+        evidence = gather(settings.evidence, subject)
+    before = {"evidence_found_before": going_on.found} if going_on.found else {}
+    return {"evidence": evidence, "evidence_seconds": gathering.seconds, **before}
+
+
+def _remember(subject: Subject, settings: Settings, examples: ExampleValues) -> None:
+    """The values of the curves' circuits, and of random ones, are known from the curves."""
+    known = [circuit for chosen in subject.circuits.values() for circuit in chosen]
     if "sufficiency" in settings.evidence:  # whose random circuits begin with those of the curves
         known += random_circuits(known, settings.null_circuits, settings.seed)
     subject.remember(known, examples.circuits[: len(known)])
-    with spent(setup.model.device) as gathering:
-        evidence = gather(settings.evidence, subject)
-    return {"evidence": evidence, "evidence_seconds": gathering.seconds}
 
 
 def _extras(

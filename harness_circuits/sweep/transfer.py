@@ -3,7 +3,7 @@
 A circuit that is as faithful on other tasks as on its own is no circuit of a task but of the model. So
 the circuit of task i is evaluated on the pairs of task j, for all i and j, beside random circuits of
 the same sizes, and beside how much the circuits overlap. Discoveries, and values of the circuits of
-some tasks on one, are kept as they come (`sweep/kept.py`).
+some tasks on one, are kept as they come (`formats/kept.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.gap import check_gap, gap_warnings
 from harness_circuits.evaluation.null_circuits import random_circuits
 from harness_circuits.experiment import Experiment
+from harness_circuits.formats.kept import Kept, Say, Values
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.fingerprint import loaded_fingerprint
 from harness_circuits.pairs.pair import Pair
@@ -35,7 +36,6 @@ from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.statistics.ratio import ratio_intervals
 from harness_circuits.studies.trials import Trials
-from harness_circuits.sweep.kept import Kept, Say, Values
 
 LEARNING = "learning"  # folder of what methods that learn keep
 AT_ONCE = 20  # circuits that are run together, at least, before their values are kept

@@ -1,8 +1,8 @@
-"""What a transfer matrix has found so far, kept so that the same command goes on where it was stopped.
+"""What long runs have found so far, kept so that the same command goes on where it was stopped.
 
     FOLDER/<task>/scores-<id>.safetensors     what was discovered on the task
     FOLDER/<task>/circuits-<id>.safetensors   the circuits that were selected from it
-    FOLDER/<task>/values-<id>.safetensors     values per pair of some tasks' circuits on this one
+    FOLDER/<task>/values-<id>.safetensors     values per pair of some circuits on it
     FOLDER/<task>/SHA256SUMS                  their checksums
 
 An id is a hash of everything that the numbers depend on, so that nothing of other settings, pairs or
@@ -11,7 +11,7 @@ weights is ever taken. What is damaged is made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 class Kept:
-    """The files of one matrix; without a folder nothing is kept."""
+    """The files of one matrix, or of evidence; without a folder nothing is kept."""
 
     def __init__(self, folder: Path | None, say: Say) -> None:
         """Make sure that something can be kept, and remove what killed writes have left.
@@ -65,6 +65,22 @@ class Kept:
         """Arrays of values on a task's pairs."""
         return self._once(task, f"values-{identity}", _read_values, _write_values, make)
 
+    def put(self, task: str, identity: str, values: Values) -> None:
+        """Keep arrays of values, in the place of what may be there."""
+        if self.folder is not None:
+            _put(self._path(task, f"values-{identity}"), _write_values, values)
+
+    def all_values(self, task: str, prefix: str) -> Iterator[Values]:
+        """All undamaged arrays of values whose identity begins with a prefix."""
+        if self.folder is None:
+            return
+        for path in sorted((self.folder / path_part(task)).glob(f"values-{prefix}*.safetensors")):
+            try:
+                check_checksum(path)
+                yield _read_values(path)
+            except CircuitFileError as error:
+                self.say(f"{error} It is made again.")
+
     def _once(
         self,
         task: str,
@@ -75,7 +91,7 @@ class Kept:
     ) -> T:
         if self.folder is None:
             return make()
-        path = self.folder / path_part(task) / f"{name}.safetensors"
+        path = self._path(task, name)
         if path.is_file():
             try:
                 check_checksum(path)
@@ -86,9 +102,17 @@ class Kept:
                 self.say(f"found before: {path}")
                 return found
         found = make()
-        write(path, found)
-        write_checksums(path.parent, [other.name for other in path.parent.glob("*.safetensors")])
+        _put(path, write, found)
         return found
+
+    def _path(self, task: str, name: str) -> Path:
+        assert self.folder is not None
+        return self.folder / path_part(task) / f"{name}.safetensors"
+
+
+def _put(path: Path, write: Callable[[Path, T], object], found: T) -> None:
+    write(path, found)
+    write_checksums(path.parent, [other.name for other in path.parent.glob("*.safetensors")])
 
 
 def _write_scores(path: Path, scores: Scores) -> None:
