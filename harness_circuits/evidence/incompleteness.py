@@ -105,7 +105,7 @@ EVIDENCE.register("incompleteness")(
         cost=_cost,
         positions=True,
         intervals="evaluation pairs, with the halves as they were drawn",
-        no_interval="the largest of the halves has none: it grows with their number",
+        no_interval="the largest of the halves (it grows with their number)",
         description="how far circuit and model differ when random halves of the circuit are taken away",
         source="Wang et al. 2023, arXiv 2211.00593",
     )

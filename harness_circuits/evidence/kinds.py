@@ -154,7 +154,7 @@ def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
             data = kind.function(subject)
             lines = kind.lines(data)
             if kind.no_interval and any(table.rows for table in kind.tables(data)):
-                lines = [*lines, f"{name}: {kind.no_interval}"]
+                lines = [*lines, f"{name}, without an interval: {kind.no_interval}"]
         except NumericalError as error:  # the curve and other kinds stay what they are
             data = {"why_not": str(error)}
             lines = [f"evidence={name} is not defined here: {error}"]

@@ -26,8 +26,8 @@ from harness_circuits.evidence.text import interval, named_interval
 from harness_circuits.statistics.half_samples import half_sample_ends
 
 WHY_NONE = (
-    "overlaps have no interval: no score sums of four groups of training pairs were kept, or the "
-    "selector does more than rank them"
+    "overlaps (no score sums of four groups of training pairs were kept, or the selector does more than "
+    "rank them)"
 )
 ByRanking = Mapping[Ranking, Sequence[Circuit]]
 
@@ -94,7 +94,7 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     ]
     overlaps = [one for change in found["changes"] for one in change["circuits"]]
     if any(one["overlap_ci95_low"] is None for one in overlaps):
-        lines.append(f"rediscovery: {WHY_NONE}")
+        lines.append(f"rediscovery, without an interval: {WHY_NONE}")
     return lines or [
         "rediscovery: there is no circuit, or no seed, steps or other ablation to change"
     ]

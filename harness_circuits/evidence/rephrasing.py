@@ -216,7 +216,7 @@ EVIDENCE.register("rephrasing")(
         extras=("templates", "discover"),
         discovers=True,
         intervals="evaluation pairs for f of one circuit, three templates or more for means (jackknife)",
-        no_interval="overlaps of two circuits have none: it would take both discovered many times",
+        no_interval="overlaps of two circuits (it would take both discovered many times)",
         description="circuits of single templates: overlap, and faithfulness on one another",
         source="Meloux et al. 2025, arXiv 2510.00845",
     )

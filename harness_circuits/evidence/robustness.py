@@ -160,7 +160,7 @@ EVIDENCE.register("robustness")(
         cost=lambda plan: Cost(circuits=N_SETTINGS * plan.points, also=LEARNED),
         extras=("grid", "metric"),
         intervals="evaluation pairs",
-        no_interval="the range has none: its ends are settings with an interval each",
+        no_interval="the range (its ends are settings with an interval each)",
         description="range of faithfulness over all ablations, directions and metrics",
         source="Miller et al. 2024, arXiv 2407.08734",
     )

@@ -82,7 +82,7 @@ EVIDENCE.register("significance")(
         cost=lambda plan: Cost(),
         samples=GROUPS,
         intervals="",
-        no_interval="the counts have none: what is held is the share of false ones among them",
+        no_interval="the counts (what is held is the share of false ones among them)",
         description="units whose effect is not chance, at a false discovery rate of 5%",
         source="Benjamini and Yekutieli 2001",
     )

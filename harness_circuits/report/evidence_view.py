@@ -53,7 +53,7 @@ def _kind(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _note(kind: Kind, found: Mapping[str, Any]) -> str:
     parts = [f"95% intervals over {kind.intervals}." if kind.intervals else ""]
-    parts.append(f"No interval: {kind.no_interval}." if kind.no_interval else "")
+    parts.append(f"Without an interval: {kind.no_interval}." if kind.no_interval else "")
     left_out = found.get("resamples_without_spread")
     parts.append(f"{left_out} resamples have no spread, and are left out." if left_out else "")
     parts.append(f"Source: {kind.source}.")

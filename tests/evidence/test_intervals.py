@@ -59,7 +59,9 @@ def test_every_number_has_an_interval_or_a_reason(model: CircuitModel) -> None:
         assert_inside(change["circuits"][0], "faithfulness", "ci95")
     for name in EVIDENCE:
         kind, lines = EVIDENCE.get(name), found[name]["summary"]
-        said = [line for line in lines if line == f"{name}: {kind.no_interval}"]
+        said = [
+            line for line in lines if line == f"{name}, without an interval: {kind.no_interval}"
+        ]
         assert len(said) == bool(kind.no_interval), name
         for table in kind.tables(found[name]):
             assert all(len(row) == len(table.columns) for row in table.rows)
@@ -78,4 +80,4 @@ def test_overlaps_without_score_sums_say_why(model: CircuitModel) -> None:
     found = Experiment(model, settings, pairs[:6], pairs[6:]).run().facts["evidence"]["rediscovery"]
     one = found["changes"][0]["circuits"][0]
     assert one["overlap_ci95_low"] is None and one["overlap_ci95_high"] is None
-    assert "overlaps have no interval: no score sums of four groups" in found["summary"][-1]
+    assert "without an interval: overlaps (no score sums of four groups" in found["summary"][-1]
