@@ -23,7 +23,13 @@ from harness_circuits.records.transfer import Transfer
 from harness_circuits.report.matrix import matrices
 from harness_circuits.report.page_views import fitting, opened, packed_views
 from harness_circuits.report.table import TEXT, TIED_SIGN, Leaderboard
-from harness_circuits.report.transfer import about, faithfulness_texts, title, transfer_view
+from harness_circuits.report.transfer import (
+    WITHOUT,
+    about,
+    faithfulness_texts,
+    title,
+    transfer_view,
+)
 
 PAGE_CHARACTERS = 1_950_000  # of a leaderboard, as long as its tables leave room for drawings
 SCRIPTS = {
@@ -74,7 +80,7 @@ def transfer_page(found: Transfer) -> str:
 
 def _of_transfers(transfers: Sequence[Transfer], first: int) -> dict[str, Any]:
     """What `transfers.html.jinja` needs; their views begin at number `first`."""
-    ways = {"about": about, "title_of": title, "texts": faithfulness_texts}
+    ways = {"about": about, "title_of": title, "texts": faithfulness_texts, "without": WITHOUT}
     return {"transfers": transfers, "first": first, **ways}
 
 

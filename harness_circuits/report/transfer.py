@@ -11,6 +11,11 @@ from harness_circuits.records.transfer import Transfer, TransferMatrix
 from harness_circuits.report.markdown import escape, interval_text, markdown_table
 from harness_circuits.statistics.bootstrap import Interval
 
+WITHOUT = (
+    "Without an interval: overlaps, and means of random circuits (each task's circuit is discovered "
+    "once, and random ones are few)."
+)
+
 
 def transfer_markdown(found: Transfer) -> str:
     """Two tables per ranking and size: faithfulness beside random circuits, and overlap."""
@@ -19,7 +24,7 @@ def transfer_markdown(found: Transfer) -> str:
         "Rows: the task that a circuit was discovered on. Columns: the task that it is run on. "
         "Faithfulness with its 95% interval over evaluation pairs; in round brackets, the mean of "
         f"{found.settings['null_circuits']} random circuits of the row's size. Overlap: Jaccard index "
-        "corrected for chance, 0 as random circuits of these sizes, 1 the same.\n",
+        f"corrected for chance, 0 as random circuits of these sizes, 1 the same. {WITHOUT}\n",
     ]
     lines += [f"- warning: {escape(warning)}" for warning in found.warnings]
     for matrix in found.matrices:

@@ -173,6 +173,20 @@ def test_circuits_outside_share_nothing_and_have_no_dead_ends(
         assert other.n_kept or circuit.n_kept > 12 or n < 3
 
 
+def test_hsic_s_interval_covers() -> None:
+    """Normal pairs correlated by 0.6, whose HSIC is that of very many of them."""
+    generator = np.random.default_rng(4)
+
+    def draw(n: int) -> np.ndarray:
+        x = generator.normal(size=n)
+        return np.array([x, 0.6 * x + 0.8 * generator.normal(size=n)])
+
+    truth = float(np.mean([hsic_test(*draw(1500), 0)[0] for _ in range(3)]))
+    ends = [hsic_ends(*draw(50)) for _ in range(300)]
+    held = np.mean([low <= truth <= high for low, high in ends])  # type: ignore[operator]
+    assert 0.92 <= held <= 0.99
+
+
 @pytest.mark.parametrize("name", GROUND_TRUTH)
 def test_models_whose_circuit_is_known_pass_every_test(name: str) -> None:
     truth = truths.truth(name)
