@@ -19,7 +19,8 @@ from harness_circuits.circuits.scores import Level
 from harness_circuits.errors import OptionError
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import TokenPair, make_batches
+from harness_circuits.pairs.batch import make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes.memory import SHARE_USED, Needs, pairs_per_pass
 
 CASE = gpt2(4, 4, 256, n_pairs=8, n_tokens=64)

@@ -16,7 +16,7 @@ from benchmarks.cases import CASES, load, pairs
 from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import GRAPH_LEVELS
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 
 FEW, MANY = 2, 6
 PAIRS = (1, 8)

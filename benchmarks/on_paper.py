@@ -16,7 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import PREFIX_TOKENS, Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.grouping import PREFIX_TOKENS
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes.contract import CHUNK_BYTES
 from harness_circuits.passes.memory import SHARE_OF_FREE, Needs, bytes_per_token, pairs_per_pass
 

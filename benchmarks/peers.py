@@ -31,7 +31,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 
 ROUNDS = 1
 RIGHT, WRONG = 3, 5  # answers of all pairs: a metric of TransformerLens sees no pair

@@ -24,8 +24,8 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.discovery import tokenise
 from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.pairs.batch import Batch, make_batches
 from harness_circuits.pairs.pair import pairs_from_docs
-from harness_circuits.pairs.tokenise import Batch, make_batches
 from harness_circuits.passes.gradients import run_with_gradients
 from harness_circuits.passes.native import Outputs, outputs_of, record
 from harness_circuits.task_data.scorer import Scorer

@@ -17,7 +17,7 @@ from harness_circuits.circuits.sizes import MIB_SIZES
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches, whole_batches
 from harness_circuits.passes.contract import CHUNK_BYTES
 from harness_circuits.passes.memory import Needs, pairs_per_pass
 from harness_circuits.selection import select
@@ -43,7 +43,7 @@ class Workload:
         how = {"whole_answers": self.metric.whole_answers, "room": self.pairs_per_pass}
         self.batches = make_batches(own, self.pairs_per_pass, **how)
         self.lengths: dict[int, list[torch.Tensor]] = {}
-        for batch in self.batches:
+        for batch in whole_batches(self.batches):
             self.lengths.setdefault(batch.clean.ids.shape[1], []).append(batch.clean.ids)
 
     def floors(self) -> dict[str, Stage]:
@@ -148,11 +148,12 @@ class Contraction:
 
 def batch_facts(batches: list[Batch]) -> dict[str, int]:
     """How the prompts were batched."""
-    n_pairs, n_tokens = sum(map(len, batches)), sum(batch.clean.ids.numel() for batch in batches)
-    shared = sum(len(batch) * batch.shared for batch in batches)
+    n_pairs = sum(map(len, batches))
+    n_tokens = sum(batch.clean.ids.numel() for batch in whole_batches(batches))
+    behind = sum(len(batch) * (batch.clean.ids.shape[1] - batch.shared) for batch in batches)
     return {
         "pairs": n_pairs,
         "tokens": round(n_tokens / n_pairs),
         "batches": len(batches),
-        "run_share": round(1 - shared / n_tokens, 3),
+        "run_share": round(behind / n_tokens, 3),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from harness_circuits.ablation import Ablation, make_ablation
+from harness_circuits.ablation import ABLATIONS, Ablation, make_ablation
 from harness_circuits.attribution import METHODS, Job, attribute
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.circuits.spans import Spans
@@ -17,16 +17,12 @@ from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.text_reader import TextReader
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.pairs.pair import Pair
 from harness_circuits.pairs.prompt_spans import spans_of
 from harness_circuits.pairs.repetition import set_warnings
 from harness_circuits.pairs.spans import NO_POSITIONS, Positions
-from harness_circuits.pairs.tokenise import (
-    TokenPair,
-    check_first_tokens,
-    make_batches,
-    tokenise_pair,
-)
+from harness_circuits.pairs.tokenise import TokenPair, check_first_tokens, tokenise_pair
 from harness_circuits.passes.memory import NOTHING_MORE, Needs, pairs_per_pass, scores_bytes
 from harness_circuits.selection import check_selection
 from harness_circuits.settings import Settings
@@ -76,6 +72,12 @@ class Setup:
         """The units that discovery scores."""
         graph, level = self.model.graph, self.settings.level
         return ScoreSpace(graph, level, self.spans)  # type: ignore[arg-type]
+
+    @property
+    def shares_prefix(self) -> bool:
+        """Whether circuits are run behind what the prompts of a pair share, which is run once."""
+        crossing = self.spans is not None and self.spans.crossing
+        return ABLATIONS.get(self.settings.ablation).follows_corrupted and not crossing
 
     def over(self, pairs: Sequence[TokenPair], given: ScoreSpace | None = None) -> Setup:
         """The same over the spans of encoded pairs; as it is where positions play no part.
@@ -180,12 +182,18 @@ class Discovery:
         self.training, self.pairs_per_pass = list(training), pairs_per_pass
         # A sample is never smaller than a batch; ranks get enough batches to divide evenly, but for
         # methods that learn, which divide the pairs of each step.
-        learned = METHODS.get(setup.settings.method).learned
-        parts = setup.settings.n_samples or (1 if learned else setup.ranks.parts)
+        method = METHODS.get(setup.settings.method)
+        parts = setup.settings.n_samples or (1 if method.learned else setup.ranks.parts)
         size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
         whole = setup.attribution_metric.whole_answers
+        shares = setup.shares_prefix and not method.whole_prompts
         self.batches = make_batches(
-            training, size, whole_answers=whole, room=pairs_per_pass, spans=setup.spans
+            training,
+            size,
+            whole_answers=whole,
+            share_prefix=shares,
+            room=pairs_per_pass,
+            spans=setup.spans,
         )
 
     @classmethod

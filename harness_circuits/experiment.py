@@ -1,7 +1,7 @@
 """Discovery and evaluation of one task: pairs in, scores and a faithfulness curve out.
 
 1. Pairs of clean and corrupted prompts (`pairs/pair.py`) are encoded and aligned
-   (`pairs/tokenise.py`) and put into batches that fit the memory (`passes/memory.py`).
+   (`pairs/tokenise.py`) and put into batches (`pairs/batch.py`) that fit the memory (`passes/memory.py`).
 2. Scores: an attribution method (`attribution/`) scores every unit on the training pairs
    (`discovery.py`), with removed units replaced by an ablation (`ablation/`).
 3. Circuits: a selector (`selection/`) keeps the best units of each size, by each ranking; where
@@ -34,9 +34,9 @@ from harness_circuits.evaluation.stability import check_resampling, stabilities
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.machine.spent import spent
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.pairs.pair import Pair, fingerprint
 from harness_circuits.pairs.repetition import overlap_warnings, set_warnings
-from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.passes.memory import NOTHING_MORE
 from harness_circuits.selection import SELECTORS
 from harness_circuits.selection.given import Given
@@ -153,7 +153,10 @@ class Experiment:
         self.discovery = Discovery(setup, train, size)
         # Ranks get enough batches to divide evenly.
         most = min(size, -(-len(test) // setup.ranks.parts))
-        self.evaluation = make_batches(test, most, room=size, spans=setup.spans)
+        shares = setup.shares_prefix
+        self.evaluation = make_batches(
+            test, most, share_prefix=shares, room=size, spans=setup.spans
+        )
 
     @property
     def rankings(self) -> tuple[Ranking, ...]:

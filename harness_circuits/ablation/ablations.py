@@ -17,7 +17,7 @@ from harness_circuits.circuits.scores import HIDDEN_UNITS
 from harness_circuits.errors import OptionError, shown
 from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch, whole_batches
 from harness_circuits.passes.native import Outputs
 from harness_circuits.passes.run_identity import run_identity
 from harness_circuits.registry import Registry
@@ -122,7 +122,8 @@ def make_ablation(
     """
     check_ablation(name, mean_over)
     side: Side = "clean" if mean_over == "clean" else "corrupted"
-    return ABLATIONS.get(name).make(Training(model, training, side, ranks, folder, retrain_steps))
+    facts = side, ranks, folder, retrain_steps
+    return ABLATIONS.get(name).make(Training(model, whole_batches(training), *facts))
 
 
 def check_ablation(name: str, mean_over: str = "clean") -> None:

@@ -6,7 +6,7 @@ from harness_circuits.ablation.ablations import ABLATIONS, Ablation, AblationKin
 from harness_circuits.ablation.means import MeanSums, mapped
 from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.native import Outputs, outputs_of, record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness_circuits.ablation.ablations import ABLATIONS, AblationKind
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.native import Outputs, outputs_of, record
 
 

@@ -39,7 +39,7 @@ from harness_circuits.errors import OptionError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Switch
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.attention_fix import QueryKeyFix
 from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.contract import contract_edges, contract_hidden, delta_between

@@ -30,7 +30,7 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass

@@ -12,7 +12,7 @@ from harness_circuits.attribution.job import Job
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import Known, differences_of, run_circuits
 

@@ -24,7 +24,7 @@ from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Number
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import GradientSums, Weighted
 from harness_circuits.passes.gradients import run_with_gradients

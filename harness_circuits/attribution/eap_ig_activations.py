@@ -36,7 +36,7 @@ from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores, ScoreSpace
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass, RunType

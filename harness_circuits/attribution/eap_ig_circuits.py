@@ -30,7 +30,7 @@ from harness_circuits.attribution.gradient import PathPoint, even_points, run_si
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.scores import Scores
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.gradient_sums import Weighted
 from harness_circuits.passes.gradients import GradientPass

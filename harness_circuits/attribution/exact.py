@@ -27,7 +27,7 @@ from harness_circuits.attribution.methods import METHODS, Method
 from harness_circuits.circuits.graph import QKV, Graph
 from harness_circuits.circuits.scores import HIDDEN_UNITS, Scores, ScoreSpace
 from harness_circuits.machine.progress import progress
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.changes import Changes
 from harness_circuits.passes.memory import PATCHED_TOKENS, Needs
 from harness_circuits.passes.native import HIDDEN, OUTPUTS, outputs_of, record

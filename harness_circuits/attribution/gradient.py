@@ -23,7 +23,7 @@ from torch import Tensor
 from harness_circuits.attribution.job import Job
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.contract import Delta, delta_between
 from harness_circuits.passes.crossing_scores import CrossingSums

@@ -32,7 +32,7 @@ from harness_circuits.circuits.scores import Scores
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import Option
 from harness_circuits.options.kinds import Choice
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.contract import Delta, fill, tokens_per_chunk
 from harness_circuits.passes.native import OUTPUTS, Tapped, outputs_of, record
 

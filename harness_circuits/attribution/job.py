@@ -30,7 +30,7 @@ from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.metrics import Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options import read_options
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch, whole_batches
 from harness_circuits.passes.crossing_scores import check_crossing
 from harness_circuits.passes.gradient_sums import GradientSums
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
@@ -69,6 +69,15 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model.at(self.level))
+        if self.runs_whole:
+            object.__setattr__(self, "batches", whole_batches(self.batches))
+
+    @property
+    def runs_whole(self) -> bool:
+        """Whether all tokens are run, also those that the prompts of a pair share."""
+        # A replaced query looks at shared tokens too.
+        whole = self.whole_prompts or (self.spans is not None and self.spans.crossing)
+        return whole or not ABLATIONS.get(self.ablation.name).follows_corrupted
 
     @property
     def space(self) -> ScoreSpace:
@@ -102,11 +111,7 @@ class Job:
 
     def prepared(self, batch: Batch) -> Batch:
         """A batch as methods get it: what its prompts share is run already, where that is enough."""
-        # A replaced query looks at shared tokens too.
-        whole = self.whole_prompts or self.space.crossing
-        if whole or not ABLATIONS.get(self.ablation.name).follows_corrupted:
-            return batch
-        return behind_shared_prefix(self.model, batch)
+        return batch if self.runs_whole else behind_shared_prefix(self.model, batch)
 
     def sums(self) -> ScoreSums:
         """Score sums at zero: give to `watched`, add to their `total`, hand to `scores`."""

@@ -26,9 +26,10 @@ from harness_circuits.metrics.accuracy import accuracy
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.kinds import Name, Whole
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.pairs.spans import Positions
-from harness_circuits.pairs.tokenise import TokenPair, make_batches, tokenise_pair
+from harness_circuits.pairs.tokenise import TokenPair, tokenise_pair
 from harness_circuits.registry import unknown_name
 from harness_circuits.task_data.pair_file import KINDS
 from harness_circuits.task_data.scorer import Scorer
@@ -133,7 +134,8 @@ def measure(model: CircuitModel, task: str, metric: Metric, pairs: Sequence[Pair
     """Run the full model on pairs of a task."""
     clean, corrupted, hits = 0.0, 0.0, [0.0] * len(pairs)
     assert model.reader is not None
-    for batch in make_batches(tokenise(model.reader, pairs, [metric], task), BATCH):
+    encoded = tokenise(model.reader, pairs, [metric], task)
+    for batch in make_batches(encoded, BATCH, share_prefix=False):
         logits = model.forward(batch.clean)
         clean += float(metric(logits, batch, logits).sum())
         corrupted += float(metric(model.forward(batch.corrupted), batch, logits).sum())

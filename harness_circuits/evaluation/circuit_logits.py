@@ -10,7 +10,7 @@ from torch import Tensor
 from harness_circuits.ablation import Ablation
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuits
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.errors import OptionError
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 NOISING, DENOISING = "noising", "denoising"
 DIRECTIONS = (NOISING, DENOISING)

@@ -31,7 +31,7 @@ from harness_circuits.machine.ranks import ALONE, Ranks
 from harness_circuits.metrics.accuracy import accuracy
 from harness_circuits.metrics.metrics import Metric, answer_log_probs
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch, whole_batches
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 
 
@@ -158,6 +158,7 @@ def evaluate_by_metrics(
     distinct, which = distinct_runs(wanted, nothing, prune=prune)
     model = model.at(distinct[-1].space.level)
     each = ablation.for_each(distinct) if isinstance(ablation, Retrained) else [ablation]
+    batches = whole_batches(batches) if _runs_whole(distinct, each[0]) else batches
     order = [index for batch in batches for index in batch.indices]
     own, found = ranks.share([b.clean.ids.numel() for b in batches]), dict[int, _Part]()
     n_own = sum(len(batches[at]) for at in own)
@@ -214,9 +215,7 @@ def _evaluate_batch(
     ablations: Sequence[Ablation],
     direction: str,
 ) -> _Part:
-    # A replaced query looks at shared tokens too.
-    from_start = any(circuit.space.crossing for circuit in distinct)
-    if ABLATIONS.get(ablations[0].name).follows_corrupted and not from_start:
+    if not _runs_whole(distinct, ablations[0]):
         batch = behind_shared_prefix(model, batch)
     clean = model.forward(batch.clean)
     run = batch_to_run(batch, direction)
@@ -245,6 +244,13 @@ def _evaluate_batch(
         [row[:n] for row, n in zip(scores.tolist(), n_choices, strict=True)],
         [row[:n] for row, n in zip(best.tolist(), n_choices, strict=True)],
     )
+
+
+def _runs_whole(circuits: Sequence[Circuit], ablation: Ablation) -> bool:
+    """Whether all tokens are run, also those that the prompts of a pair share."""
+    # A replaced query looks at shared tokens too.
+    from_start = any(circuit.space.crossing for circuit in circuits)
+    return from_start or not ABLATIONS.get(ablation.name).follows_corrupted
 
 
 def _greedy(

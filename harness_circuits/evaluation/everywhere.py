@@ -19,14 +19,14 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores
 from harness_circuits.evaluation.result import Everywhere
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch, whole_batches
 from harness_circuits.selection.selectors import select
 
 
 def tokens_of_spans(batches: Sequence[Batch], n_spans: int) -> Float[np.ndarray, "span"]:
     """Mean number of tokens that each span has in a prompt."""
     total = torch.zeros(n_spans, dtype=torch.long)
-    for batch in batches:
+    for batch in whole_batches(batches):
         assert batch.clean.spans is not None
         total += torch.bincount(batch.clean.spans.flatten(), minlength=n_spans)
     result: np.ndarray = total.numpy() / sum(map(len, batches))

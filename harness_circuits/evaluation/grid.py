@@ -14,7 +14,7 @@ from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.machine.ranks import Ranks
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.metrics.metrics import Metric
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 STEPS = 4  # in units of the last place of the model's numbers: what layers add up to
 

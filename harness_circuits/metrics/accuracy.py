@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness_circuits.metrics.metrics import METRICS, Logits, Metric, PerExample, answer_log_probs
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 def accuracy(logits: Logits, batch: Batch, clean: Logits | None = None) -> PerExample:

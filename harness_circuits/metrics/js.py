@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness_circuits.metrics.metrics import METRICS, Logits, Metric, PerExample
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 def _js(logits: Logits, batch: Batch, clean: Logits | None) -> PerExample:

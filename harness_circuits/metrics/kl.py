@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness_circuits.metrics.metrics import METRICS, Logits, Metric, PerExample
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 def _kl(logits: Logits, batch: Batch, clean: Logits | None) -> PerExample:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from harness_circuits.errors import OptionError
-from harness_circuits.pairs.tokenise import Answers, Batch
+from harness_circuits.pairs.batch import Answers, Batch
 from harness_circuits.registry import Registry
 
 Logits = Float[Tensor, "batch read vocab"]

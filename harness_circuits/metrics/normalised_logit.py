@@ -10,7 +10,7 @@ from harness_circuits.metrics.metrics import (
     first_token_logits,
     mean_over,
 )
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 def _normalised_logit(logits: Logits, batch: Batch, clean: Logits | None) -> PerExample:

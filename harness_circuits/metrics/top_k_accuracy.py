@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness_circuits.metrics.metrics import METRICS, Logits, Metric, PerExample
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 def _top_k(k: int) -> Callable[[Logits, Batch, Logits | None], PerExample]:

@@ -168,6 +168,7 @@ class CircuitModel:
         HuggingFace's own forward drives the run: embeddings, masks, rotary tables, final norm,
         unembedding and soft caps are the model's.
         """
+        assert not inputs.padded, "prompts of different lengths are run behind what they share"
         self.counts["forward"] += 1
         self.counts["tokens"] += inputs.ids.numel()
         arguments: dict[str, Any] = {"input_ids": inputs.ids.to(self.device), "use_cache": False}

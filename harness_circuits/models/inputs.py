@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,7 @@ class Inputs:
         prefix: What has been run already of each prompt; the ids are those behind it, and
             positions are given.
         spans: Number of the span that each token lies in; None where positions play no part.
+        padded: Some rows begin with what is no token of theirs: not to be run as they are.
     """
 
     ids: Int[Tensor, "batch pos"]
@@ -31,6 +32,7 @@ class Inputs:
     mask: Float[Tensor, "batch 1 pos key"] | None = None
     prefix: Prefix | None = None
     spans: Int[Tensor, "batch pos"] | None = None
+    padded: bool = False
 
     def __post_init__(self) -> None:
         assert self.ids.ndim == 2 and self.reads.ndim == 1
@@ -38,18 +40,24 @@ class Inputs:
 
     def repeated(self, times: int) -> Inputs:
         """The same rows, a number of times one after the other."""
-        positions = None if self.positions is None else self.positions.repeat(times, 1)
-        mask = None if self.mask is None else self.mask.repeat(times, 1, 1, 1)
-        spans = None if self.spans is None else self.spans.repeat(times, 1)
-        return Inputs(self.ids.repeat(times, 1), self.reads, positions, mask, self.prefix, spans)
+        return replace(
+            self,
+            ids=self.ids.repeat(times, 1),
+            positions=None if self.positions is None else self.positions.repeat(times, 1),
+            mask=None if self.mask is None else self.mask.repeat(times, 1, 1, 1),
+            spans=None if self.spans is None else self.spans.repeat(times, 1),
+        )
 
     def rows(self, rows: Int[Tensor, "row"]) -> Inputs:
         """Some of the rows."""
-        positions = None if self.positions is None else self.positions[rows]
-        mask = None if self.mask is None else self.mask[rows]
-        prefix = None if self.prefix is None else self.prefix.rows(rows)
-        spans = None if self.spans is None else self.spans[rows]
-        return Inputs(self.ids[rows], self.reads, positions, mask, prefix, spans)
+        return replace(
+            self,
+            ids=self.ids[rows],
+            positions=None if self.positions is None else self.positions[rows],
+            mask=None if self.mask is None else self.mask[rows],
+            prefix=None if self.prefix is None else self.prefix.rows(rows),
+            spans=None if self.spans is None else self.spans[rows],
+        )
 
     def key_positions(self, device: torch.device) -> Int[Tensor, "batch key"]:
         """Positions of all that is seen: the prefix's tokens, then the given ones."""

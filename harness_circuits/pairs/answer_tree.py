@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+UNSEEN = torch.finfo(torch.bfloat16).min  # added to attention scores, whatever the model's dtype
+
 
 @dataclass(frozen=True)
 class AnswerTree:
@@ -66,6 +68,6 @@ def tree_layout(
         seen[n_prompt + node] = seen[above]
         seen[n_prompt + node, n_prompt + node] = True
         depth.append(depth[above] + 1)
-    mask = torch.zeros(size, size).masked_fill(~seen, torch.finfo(torch.bfloat16).min)
+    mask = torch.zeros(size, size).masked_fill(~seen, UNSEEN)
     positions = torch.tensor(depth)[None].expand(n_batch, -1)
     return positions, mask[None, None].expand(n_batch, 1, -1, -1)

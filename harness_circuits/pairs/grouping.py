@@ -1,45 +1,70 @@
-"""Which pairs of one length go into a batch together, so that the fewest tokens are run.
+"""Which pairs go into a batch together, so that the fewest tokens are run.
 
-The pairs of a batch share what lies before the earliest first difference among them. Pairs with near
-first differences therefore belong together; but every further batch costs a pass of its own.
+What lies before the first difference of a pair's two prompts is run once, and what lies behind it in
+every run of the model. So the pairs of a batch are those with nearly as many tokens *behind* their first
+difference; how long their prompts are matters little, since shared parts of unequal length can be
+held side by side. But every further batch costs a pass of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 PASS_TOKENS = 64  # what starting one more pass costs, in tokens of a forward on a CPU
+PREFIX_TOKENS = 8  # tokens of a shared prefix that cost, or hold, what one token behind it does
 LEAST_SHARE = 0.1  # of a prompt: a shorter shared prefix is not worth a pass of its own
 
 
-def group_by_start(starts: Sequence[int], n_tokens: int, most: int) -> list[list[int]]:
+@dataclass(frozen=True)
+class Extent:
+    """A prompt's tokens, answers' tokens behind it left out.
+
+    Attributes:
+        n_prompt: How many there are.
+        behind: How many have to be run anew: those from the first difference on.
+    """
+
+    n_prompt: int
+    behind: int
+
+
+def group(extents: Sequence[Extent], n_appended: int, most: int) -> list[list[int]]:
     """Divide pairs among batches of at most `most`, at the least total cost.
 
-    The cost of a batch is the tokens behind its earliest first difference, and `PASS_TOKENS`.
+    A batch runs as many tokens of each pair as any of them needs, from each prompt's end; none may
+    be shorter. One that shares less than `LEAST_SHARE` runs whole prompts, of one length. It costs the
+    tokens of its runs, an eighth of those of its prefix (`PREFIX_TOKENS`), and `PASS_TOKENS`.
 
     Args:
-        starts: First difference of every pair.
-        n_tokens: Tokens of every pair.
+        extents: Every pair's tokens.
+        n_appended: Tokens of answers behind each prompt.
         most: Largest batch.
 
     Returns:
-        Batches as lists of pair numbers, each in ascending order, later differences first.
+        Batches as lists of pair numbers, each in ascending order, those with the fewest tokens to run
+        first. Batches are runs of the pairs ordered by `behind` and length.
 
-    >>> group_by_start([1, 9, 1, 9], 10, 4)  # four prompts are too few to be told apart
-    [[0, 1, 2, 3]]
-    >>> [len(batch) for batch in group_by_start([1, 9] * 50, 10, 100)]
+    >>> few = [Extent(10, 9), Extent(12, 3)]  # two prompts are too few to be told apart
+    >>> group([Extent(10, 3), Extent(12, 3), Extent(10, 4)], 0, 4)
+    [[0, 1, 2]]
+    >>> [len(batch) for batch in group(few * 50, 0, 100)]
     [50, 50]
     """
-    order = sorted(range(len(starts)), key=lambda at: (-starts[at], at))
-    # The earliest difference of a run of this order is its last, so that batches are runs of it.
+    order = sorted(range(len(extents)), key=lambda at: (extents[at].behind, extents[at].n_prompt))
     best, cut = [0], [0]
     for end in range(1, len(order) + 1):
-        start = starts[order[end - 1]]
-        costs = [
-            (best[begin] + (end - begin) * (n_tokens - start) + PASS_TOKENS, begin)
-            for begin in range(max(0, end - most), end)
-        ]
-        least, last = min((cost, -begin) for cost, begin in costs)
+        options = []
+        shortest = longest = extents[order[end - 1]].n_prompt
+        for begin in range(end - 1, max(0, end - most) - 1, -1):
+            length = extents[order[begin]].n_prompt
+            shortest, longest = min(shortest, length), max(longest, length)
+            run = _run(extents[order[end - 1]].behind, shortest, longest, n_appended)
+            if run is not None:
+                once, again = run
+                cost = (end - begin) * (once + PREFIX_TOKENS * again) + PREFIX_TOKENS * PASS_TOKENS
+                options.append((best[begin] + cost, -begin))
+        least, last = min(options)
         best.append(least)
         cut.append(-last)
     batches, end = [], len(order)
@@ -47,6 +72,14 @@ def group_by_start(starts: Sequence[int], n_tokens: int, most: int) -> list[list
         batches.append(sorted(order[cut[end] : end]))
         end = cut[end]
     return batches[::-1]
+
+
+def _run(behind: int, shortest: int, longest: int, n_appended: int) -> tuple[int, int] | None:
+    """Tokens of each pair of a batch that are run once, and again and again; None: they do not fit."""
+    shared = shared_tokens(longest - behind, longest + n_appended)
+    if shared:
+        return (shared, behind + n_appended) if behind <= shortest else None
+    return (0, longest + n_appended) if shortest == longest else None
 
 
 def shared_tokens(start: int, n_tokens: int) -> int:

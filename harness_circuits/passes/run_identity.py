@@ -10,7 +10,7 @@ from typing import Any
 from harness_circuits import __version__
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.fingerprint import loaded_fingerprint
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 
 
 def run_identity(

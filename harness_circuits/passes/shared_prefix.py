@@ -4,6 +4,9 @@ Models are causal. Up to the first token at which the two prompts of a pair diff
 same: every source's difference is zero there, so it adds nothing to any score, and every circuit
 delivers the model's own values. What replaces outputs by those of the corrupted run therefore needs
 the tokens from the first difference on only, with the keys and values of those before it.
+
+The pairs of a batch may share prefixes of different lengths (`Batch.pads`). They are run to the length of
+the longest, on tokens of the same prompts that come behind; what those leave is never seen, by a mask.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.answer_tree import UNSEEN
+from harness_circuits.pairs.batch import Batch
 
 
 def behind_shared_prefix(model: CircuitModel, batch: Batch) -> Batch:
@@ -27,22 +33,27 @@ def behind_shared_prefix(model: CircuitModel, batch: Batch) -> Batch:
         The same pairs, with inputs that continue the shared prefix; the batch itself where it
         shares nothing.
     """
-    n = batch.shared
+    n, pads = batch.shared, batch.pads
     if n == 0:
         return batch
-    prefix = model.prefix(batch.clean.ids[:, :n])
+    ids = batch.clean.ids
+    prefix = model.prefix(ids[:, :n] if pads is None else _from_the_left(ids, n, pads))
 
     def rest(inputs: Inputs) -> Inputs:
         positions, mask = inputs.positions, inputs.mask
         if positions is None:
             positions = torch.arange(inputs.ids.shape[1]).expand_as(inputs.ids)
-        return Inputs(
-            inputs.ids[:, n:],
-            inputs.reads - n,
-            positions[:, n:],
-            None if mask is None else mask[:, :, n:],
-            prefix,
-            None if inputs.spans is None else inputs.spans[:, n:],
+        if pads is not None:
+            positions, mask = positions - pads[:, None], _masked(inputs, n, pads)
+        return replace(
+            inputs,
+            ids=inputs.ids[:, n:],
+            reads=inputs.reads - n,
+            positions=positions[:, n:],
+            mask=None if mask is None else mask[:, :, n:],
+            prefix=prefix,
+            spans=None if inputs.spans is None else inputs.spans[:, n:],
+            padded=False,
         )
 
     return replace(
@@ -51,4 +62,25 @@ def behind_shared_prefix(model: CircuitModel, batch: Batch) -> Batch:
         corrupted=rest(batch.corrupted),
         n_prompt=batch.n_prompt - n,
         shared=0,
+        pads=None,
     )
+
+
+def _from_the_left(
+    ids: Int[Tensor, "batch pos"], n: int, pads: Int[Tensor, "batch"]
+) -> Int[Tensor, "batch prefix"]:
+    """The first n tokens of each prompt, without its pads; any token where there are fewer."""
+    at = torch.arange(n) + pads[:, None]
+    return ids.gather(1, at.clamp(max=ids.shape[1] - 1))
+
+
+def _masked(inputs: Inputs, n: int, pads: Int[Tensor, "batch"]) -> Float[Tensor, "batch 1 pos key"]:
+    """What each token sees of its own prompt: of a prefix of n tokens no more than its own."""
+    n_rows, size = inputs.ids.shape
+    if inputs.mask is None:
+        mask = torch.full((size, size), UNSEEN).triu(1).repeat(n_rows, 1, 1, 1)
+    else:
+        mask = inputs.mask.clone()
+    seen = torch.arange(n) < n - pads[:, None]
+    mask[..., :n] = torch.where(seen, 0.0, UNSEEN)[:, None, None]
+    return mask

@@ -26,7 +26,7 @@ from harness_circuits.evidence.kinds import Plan, announcement, by_name
 from harness_circuits.evidence.rephrasing import check_templates, chosen_templates
 from harness_circuits.evidence.subject import needs_scores
 from harness_circuits.machine.spent import spent
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.selection.given import Given
 from harness_circuits.settings import Settings
 from harness_circuits.studies.going_on import GoingOn

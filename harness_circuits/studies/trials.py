@@ -12,7 +12,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.discovery import Discovery
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.gap import check_gap
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.selection import SELECTORS
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -47,7 +47,7 @@ class Trials:
         discovery, setup = self.discovery, self.discovery.setup
         pairs, room = discovery.training[:n_pairs], discovery.pairs_per_pass
         size = max(1, min(room, -(-len(pairs) // setup.ranks.parts)))
-        batches = make_batches(pairs, size, room=room)
+        batches = make_batches(pairs, size, share_prefix=setup.shares_prefix, room=room)
         how = circuits, setup.metric, discovery.ablation, setup.ranks
         direction = setup.settings.direction
         examples = evaluate_circuits(setup.model, batches, *how, direction=direction)

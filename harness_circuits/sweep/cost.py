@@ -24,7 +24,8 @@ from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import CircuitError
 from harness_circuits.loading.load import resolve
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import TokenPair, make_batches
+from harness_circuits.pairs.batch import make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.selection import SELECTORS
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.job import PlannedCell

@@ -29,8 +29,8 @@ from harness_circuits.errors import CircuitFileError, OptionError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.experiment import Experiment
 from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.pairs.pair import pairs_from_docs
-from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.settings import Settings
 
 BATCHES = token_batches(6, 6, size=3)

@@ -19,7 +19,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.errors import NumericalError, OptionError
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS, Metric
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.selection import select
 
 LOGIT_DIFF = METRICS.get("logit_diff")

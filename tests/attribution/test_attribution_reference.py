@@ -26,7 +26,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS
 from harness_circuits.errors import OptionError
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes import contract
 
 IG_ABLATIONS = [name for name in BY_HAND if name != "zero"]

@@ -16,7 +16,7 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.attribution.ceap import RULES
 from harness_circuits.circuits.scores import GRAPH_LEVELS, Level
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 
 LOGIT_DIFF = METRICS.get("logit_diff")
 ABLATIONS = [name for name in BY_HAND if name != "zero"]

@@ -25,7 +25,7 @@ from harness_circuits.errors import OptionError, UnsupportedModelError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
 from harness_circuits.passes import crossing_scores
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.attention_weights import softmax

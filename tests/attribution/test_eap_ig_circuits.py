@@ -28,7 +28,7 @@ from harness_circuits.attribution.gradient import even_points
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, Level
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 

@@ -18,7 +18,8 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, Level, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import TokenPair, make_batches
+from harness_circuits.pairs.batch import make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 MODULE = import_module("harness_circuits.attribution.exact")
 LOGIT_DIFF = METRICS.get("logit_diff")

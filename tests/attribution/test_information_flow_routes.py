@@ -22,7 +22,8 @@ from harness_circuits.attribution import Job, attribute
 from harness_circuits.circuits.scores import Level
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import TokenPair, make_batches
+from harness_circuits.pairs.batch import make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes import contract
 from harness_circuits.passes.contract import Delta, fill
 from harness_circuits.passes.native import OUTPUTS, outputs_of, record

@@ -27,7 +27,7 @@ from harness_circuits.circuits.scores import GRAPH_LEVELS, Level
 from harness_circuits.errors import OptionError
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 
 LOGIT_DIFF = METRICS.get("logit_diff")
 RUN_BY_LEVEL = [x for x in BY_LEVEL if x[0] in RUNS_THE_MODEL]

@@ -32,8 +32,8 @@ from harness_circuits.discovery import Discovery, Setup
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.pairs.pair import Pair
-from harness_circuits.pairs.tokenise import make_batches
 from harness_circuits.selection import select
 from harness_circuits.settings import Settings
 

@@ -27,7 +27,8 @@ from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.selection import select
 
 LOGIT_DIFF = METRICS.get("logit_diff")

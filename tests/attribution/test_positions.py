@@ -29,7 +29,7 @@ from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import MismatchError, OptionError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes import contract
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuits

@@ -24,7 +24,7 @@ from harness_circuits.errors import CircuitFileError, MismatchError
 from harness_circuits.formats import load_circuit_file, write_scores
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 

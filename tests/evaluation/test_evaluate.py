@@ -21,7 +21,7 @@ from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.metrics.metrics import METRICS, Metric
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 
 LOGIT_DIFF = METRICS.get("logit_diff")
 

@@ -19,8 +19,9 @@ from harness_circuits.evidence import Subject
 from harness_circuits.ground_truth import GROUND_TRUTH
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.pairs.batch import Batch, make_batches
 from harness_circuits.pairs.pair import pairs_from_docs
-from harness_circuits.pairs.tokenise import Batch, make_batches, tokenise_pair
+from harness_circuits.pairs.tokenise import tokenise_pair
 
 GRAPH = Graph(n_layers=2, n_heads=2, n_kv_heads=2, d_model=8)
 

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 FOLDER = ROOT.parent / "shared" / "parity"
 ARCHITECTURES = ("gpt2", "llama", "gpt_neox", "gemma2")

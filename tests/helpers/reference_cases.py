@@ -17,7 +17,8 @@ from torch import Tensor
 
 from harness_circuits.ablation import ABLATIONS, Ablation, make_ablation
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 CASES = [f"{name}-ungrouped" for name in ARCHITECTURES]
 CASES += [f"{name}-grouped" for name in GROUPED_ARCHITECTURES]

@@ -17,7 +17,8 @@ from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.circuits.spans import Spans
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 LOGIT_DIFF = METRICS.get("logit_diff")
 LABELS = (

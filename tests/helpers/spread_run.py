@@ -28,7 +28,7 @@ from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import LEVELS, ScoreSpace
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 from harness_circuits.passes.installed import InstalledCircuit

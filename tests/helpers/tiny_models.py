@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from harness_circuits.loading.load import take_apart
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 VOCABULARY, D_MODEL, N_HEADS, N_LAYERS = 61, 32, 4, 2
 GPT2 = {"n_embd": D_MODEL, "n_head": N_HEADS, "n_layer": N_LAYERS, "n_positions": 64}

@@ -28,7 +28,7 @@ from harness_circuits.attribution import METHODS
 from harness_circuits.circuits.scores import LEVELS
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuits
 from harness_circuits.passes.shared_prefix import behind_shared_prefix

@@ -17,7 +17,8 @@ from torch import Tensor
 from harness_circuits import metrics
 from harness_circuits.errors import OptionError, UnknownNameError
 from harness_circuits.metrics.metrics import METRICS, answer_log_probs, first_token_logits
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 VOCABULARY = 13
 Case = tuple[list[TokenPair], Batch, Tensor, Tensor]

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_circuits.models.circuit_model import Inputs
-from harness_circuits.pairs.tokenise import (
-    TokenPair,
-    answer_tree,
-    make_batches,
-)
+from harness_circuits.pairs.answer_tree import answer_tree
+from harness_circuits.pairs.batch import make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 
 tokens = st.integers(0, 4)
 answer_sets = st.lists(st.lists(tokens, min_size=1, max_size=4).map(tuple), min_size=2, max_size=5)

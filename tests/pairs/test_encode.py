@@ -9,9 +9,7 @@ from tokenizers.normalizers import Replace
 from harness_circuits.errors import PairError
 from harness_circuits.pairs.encode import encode_answers, encode_prompt
 from harness_circuits.pairs.pair import Pair
-from harness_circuits.pairs.tokenise import (
-    tokenise_pair,
-)
+from harness_circuits.pairs.tokenise import tokenise_pair
 
 TOKENIZER = word_tokenizer()
 

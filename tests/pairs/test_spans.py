@@ -14,9 +14,10 @@ from harness_circuits.circuits.spans import Spans
 from harness_circuits.errors import OptionError, PairError, TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.models.text_reader import TextReader
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.pairs.pair import Pair, fingerprint
 from harness_circuits.pairs.spans import NO_TOKEN, TWO_SPANS, UNLIKE_SPANS, Positions, whole
-from harness_circuits.pairs.tokenise import make_batches, tokenise_pair
+from harness_circuits.pairs.tokenise import tokenise_pair
 from harness_circuits.settings import Settings
 from harness_circuits.task_data.chat import Chat
 from harness_circuits.task_data.fit import Fit

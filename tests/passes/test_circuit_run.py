@@ -20,7 +20,7 @@ from harness_circuits.circuits.scores import GRAPH_LEVELS, LEVELS, ScoreSpace
 from harness_circuits.errors import MismatchError, TaskDataError
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit
 

@@ -18,7 +18,7 @@ from harness_circuits.evaluation.result import ExampleValues
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.selection import select
 
 pytestmark = [

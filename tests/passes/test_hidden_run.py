@@ -31,7 +31,7 @@ from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.loading.load import take_apart
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.circuit_run import run_circuit, run_circuits
 from harness_circuits.passes.installed import InstalledCircuit

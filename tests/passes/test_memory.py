@@ -14,7 +14,8 @@ from harness_circuits.attribution.atp_star import grad_drop_bytes
 from harness_circuits.circuits.circuit import Circuit
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import OptionError
-from harness_circuits.pairs.tokenise import TokenPair, make_batches
+from harness_circuits.pairs.batch import make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes.memory import (
     MOST_TOKENS,
     PATCHED_TOKENS,

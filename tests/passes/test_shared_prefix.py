@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,11 +22,13 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.evaluation.evaluate import evaluate_circuits
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
-from harness_circuits.pairs.tokenise import Batch, TokenPair, make_batches
+from harness_circuits.pairs.batch import Batch, make_batches
+from harness_circuits.pairs.tokenise import TokenPair
 from harness_circuits.passes.shared_prefix import behind_shared_prefix
 from harness_circuits.selection import select
 
 LENGTH, STARTS = 9, (4, 4, 5, 8, 7, 6)
+LENGTHS = (9, 10, 9, 13, 11, 10)  # prompts of different lengths lie in one batch
 KINDS = [
     *((architecture, "ungrouped") for architecture in ARCHITECTURES),
     *((architecture, "grouped") for architecture in GROUPED_ARCHITECTURES),
@@ -44,12 +47,12 @@ PATCHED = [
 ]
 
 
-def pairs(*, trees: bool) -> list[TokenPair]:
+def pairs(*, trees: bool, lengths: Sequence[int] = (LENGTH,) * len(STARTS)) -> list[TokenPair]:
     """Pairs that differ from given tokens on; with trees, answers have several tokens."""
     generator = np.random.default_rng(3)
     found = []
-    for index, start in enumerate(STARTS):
-        clean = generator.integers(0, VOCABULARY, LENGTH)
+    for index, (start, length) in enumerate(zip(STARTS, lengths, strict=True)):
+        clean = generator.integers(0, VOCABULARY, length)
         corrupted = clean.copy()
         corrupted[start] = (clean[start] + 1 + index) % VOCABULARY
         right, wrong = (int(token) for token in generator.choice(VOCABULARY, 2, replace=False))
@@ -71,12 +74,15 @@ def in_double() -> Iterator[None]:
 
 
 def both_ways(*, trees: bool) -> tuple[list[Batch], list[Batch]]:
-    """The same pairs in batches that share a prefix, runs side by side, and in one of neither."""
-    shared = make_batches(pairs(trees=trees), 4, room=14)
-    whole = make_batches(pairs(trees=trees), 6, share_prefix=False)
+    """The same pairs in batches that share a prefix, runs side by side, and in others of neither."""
+    found = pairs(trees=trees, lengths=LENGTHS)
+    shared = make_batches(found, 4, room=14)
+    whole = [replace(b, room=0) for b in make_batches(found, 6, share_prefix=False)]
     assert all(batch.shared >= min(STARTS) for batch in shared)
-    assert [batch.shared for batch in whole] == [0]
-    assert [batch.at_once for batch in whole] == [1]
+    assert sorted(map(len, shared)) in ([2, 4], [3, 3])
+    assert all(batch.pads is not None for batch in shared)
+    assert {batch.n_prompt: len(batch) for batch in whole} == {n: LENGTHS.count(n) for n in LENGTHS}
+    assert [(batch.shared, batch.at_once) for batch in whole] == [(0, 1)] * len(whole)
     return shared, whole
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from harness_circuits.ablation.means import mapped
 from harness_circuits.attribution.job import Job
-from harness_circuits.pairs.tokenise import Answers, Batch
+from harness_circuits.pairs.batch import Answers, Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Outputs
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from harness_circuits.attribution.job import Job
 from harness_circuits.attribution.learning.minibatches import Minibatches, Prepared
 from harness_circuits.metrics.metrics import METRICS, Logits, PerExample, first_token_logits
-from harness_circuits.pairs.tokenise import Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.masked_run import run_masked
 
 
