@@ -170,30 +170,25 @@ class Discovery:
         warnings: What should be said about the pairs, for a discovery for itself.
     """
 
-    def __init__(self, setup: Setup, training: Sequence[TokenPair], pairs_per_pass: int) -> None:
+    def __init__(self, setup: Setup, training: Sequence[TokenPair], most: int) -> None:
         """Put training pairs into batches.
 
         Args:
             setup: Model, task and configuration, checked.
             training: Encoded pairs; none where neither scores nor means are wanted.
-            pairs_per_pass: The most that one batch may hold.
+            most: The most that one batch may hold.
         """
         self.setup, self.warnings = setup, list[str]()
-        self.training, self.pairs_per_pass = list(training), pairs_per_pass
+        self.training, self.pairs_per_pass = list(training), most
         # A sample is never smaller than a batch; ranks get enough batches to divide evenly, but for
         # methods that learn, which divide the pairs of each step.
         method = METHODS.get(setup.settings.method)
         parts = setup.settings.n_samples or (1 if method.learned else setup.ranks.parts)
-        size = max(1, min(pairs_per_pass, -(-len(training) // parts)))
+        size = max(1, min(most, -(-len(training) // parts)))
         whole = setup.attribution_metric.whole_answers
-        shares = setup.shares_prefix and not method.whole_prompts
+        share = setup.shares_prefix and not method.whole_prompts
         self.batches = make_batches(
-            training,
-            size,
-            whole_answers=whole,
-            share_prefix=shares,
-            room=pairs_per_pass,
-            spans=setup.spans,
+            training, size, whole_answers=whole, share_prefix=share, room=most, spans=setup.spans
         )
 
     @classmethod
@@ -277,9 +272,8 @@ def tokenise(
     Raises:
         PairError: One does not, or is too long for the model; the message names it.
     """
-    encoded = [
-        tokenise_pair(reader, pair, index, where, positions) for index, pair in enumerate(pairs)
-    ]
+    each = enumerate(pairs)
+    encoded = [tokenise_pair(reader, pair, at, where, positions) for at, pair in each]
     if any(metric.compares_first_tokens for metric in metrics):
         for pair in encoded:
             check_first_tokens(reader.tokenizer, pair, where)
