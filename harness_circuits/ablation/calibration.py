@@ -16,7 +16,7 @@ from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel, Inputs
 from harness_circuits.models.fingerprint import loaded_fingerprint
 from harness_circuits.models.text_reader import TextReader
-from harness_circuits.passes.native import HIDDEN, Outputs, outputs_of, record
+from harness_circuits.passes.native import HIDDEN, Outputs, source_outputs
 
 MAX_TOKENS = 1024
 
@@ -68,7 +68,6 @@ def _record(model: CircuitModel, texts: Sequence[str]) -> Outputs:
         for first in range(0, len(ids), room):
             part = ids[first : first + room]
             inputs = Inputs(torch.tensor([part]), torch.tensor([len(part) - 1]))
-            seen, _ = record(model, inputs)
-            sums.add_tokens(outputs_of(model, inputs, seen), len(part))
+            sums.add_tokens(source_outputs(model, inputs), len(part))
     (means,) = sums.means().values()
     return means

@@ -7,7 +7,7 @@ from harness_circuits.ablation.means import MeanSums, mapped
 from harness_circuits.errors import TaskDataError
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.batch import Batch
-from harness_circuits.passes.native import Outputs, outputs_of, record
+from harness_circuits.passes.native import Outputs, source_outputs
 
 
 class Mean:
@@ -38,8 +38,7 @@ def recorded_means(training: Training, name: str, *, positional: bool) -> MeanSu
     for at in training.ranks.share([batch.clean.ids.numel() for batch in batches]):
         batch = batches[at]
         inputs = batch.clean if training.side == "clean" else batch.corrupted
-        seen, _ = record(model, inputs)
-        outputs = outputs_of(model, inputs, seen)
+        outputs = source_outputs(model, inputs)
         if positional:
             sums.add_rows(outputs, (batch.n_prompt, batch.clean.ids.shape[1]))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness_circuits.ablation.ablations import ABLATIONS, AblationKind
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.batch import Batch
-from harness_circuits.passes.native import Outputs, outputs_of, record
+from harness_circuits.passes.native import Outputs, source_outputs
 
 
 class Patching:
@@ -15,8 +15,7 @@ class Patching:
 
     def replacement(self, model: CircuitModel, batch: Batch) -> Outputs:
         """Run the corrupted prompts."""
-        seen, _ = record(model, batch.corrupted)
-        return outputs_of(model, batch.corrupted, seen)
+        return source_outputs(model, batch.corrupted)
 
 
 ABLATIONS.register(Patching.name)(

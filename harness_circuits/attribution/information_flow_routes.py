@@ -61,7 +61,7 @@ def _add_batch(
 ) -> None:
     """Add one batch's sums over examples."""
     points = (*OUTPUTS, "mlp_in", "final", "attention")
-    seen, _ = record(model, batch.clean, points)
+    seen, _ = record(model, batch.clean.unread(), points)
     outputs = outputs_of(model, batch.clean, seen)
 
     def flat(x: Tensor) -> Tensor:

@@ -38,6 +38,10 @@ class Inputs:
         assert self.ids.ndim == 2 and self.reads.ndim == 1
         assert self.prefix is None or self.positions is not None
 
+    def unread(self) -> Inputs:
+        """The same, of which no logits are wanted."""
+        return replace(self, reads=self.reads[:0])
+
     def repeated(self, times: int) -> Inputs:
         """The same rows, a number of times one after the other."""
         return replace(

@@ -155,6 +155,12 @@ def outputs_of(model: CircuitModel, inputs: Inputs, seen: Tapped) -> Outputs:
     )
 
 
+def source_outputs(model: CircuitModel, inputs: Inputs) -> Outputs:
+    """Run the model for the source outputs alone: what reads the last residual is left out."""
+    seen, _ = record(model, inputs.unread())
+    return outputs_of(model, inputs, seen)
+
+
 def zero_outputs(model: CircuitModel, n_pos: int) -> Outputs:
     """Zero outputs of all sources, of batch size 1."""
     graph, layer = model.graph, model.layers[0]

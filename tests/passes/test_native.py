@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.tiny_models import ARCHITECTURES, tiny_model, token_batches
 
-from harness_circuits.passes.native import NativeRun, outputs_of, record
+from harness_circuits.passes.native import NativeRun, outputs_of, record, source_outputs
 
 POST_NORM = {"gemma2", "olmo2"}  # where heads add up before a norm
 
@@ -27,6 +27,23 @@ def test_the_final_residual_is_the_sum_of_all_outputs(architecture: str) -> None
     with torch.no_grad():
         own = model.hf(batch.clean.ids).logits[:, batch.clean.reads]
     torch.testing.assert_close(logits, own, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_run_for_outputs_alone_reads_no_logits(architecture: str) -> None:
+    model, (batch,) = tiny_model(architecture), token_batches()
+    read: list[int] = []
+    head = model.hf.get_output_embeddings()
+    hook = head.register_forward_hook(lambda module, args, out: read.append(out.numel()))
+    try:
+        found = source_outputs(model, batch.clean)
+        expected = outputs_of(model, batch.clean, record(model, batch.clean)[0])
+    finally:
+        hook.remove()
+    assert read[0] == 0 < read[1]
+    pairs = zip((*found.mixed, *found.mlp), (*expected.mixed, *expected.mlp), strict=True)
+    assert torch.equal(found.embedded, expected.embedded)
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
 
 
 def test_only_what_is_asked_for_is_kept_and_gradients_reach_the_start() -> None:
