@@ -17,13 +17,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
+from benchmarks.gemma import FILE as GEMMA_FILE
 from benchmarks.gemma import gemma
-from benchmarks.results import AREA_NAMES
 from harness_circuits.commands.main import main as harness_circuits
+from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.records.results_file import read_results
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.records.strict_yaml import read_yaml
@@ -31,6 +33,9 @@ from harness_circuits.report.comparison.compare import ALPHA, compare, method_te
 from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.markdown import interval_text, markdown_table
 from harness_circuits.report.table import leaderboard_markdown, make_leaderboard
+from harness_circuits.sweep.cell import Cell
+from harness_circuits.sweep.config import read_config
+from harness_circuits.sweep.grid import make_grid
 
 SWEEP = Path(__file__).parent / "sweeps" / "learned.yaml"
 BASE = "EAP-IG-inputs"
@@ -41,8 +46,8 @@ TASKS = ("ioi_circuit", "greater_than_circuit", "sva_circuit")
 
 def make_sweeps(options: argparse.Namespace, folder: Path) -> list[Path]:
     """Write the sweeps of some models, tasks and pairs, and return their files."""
-    known = {"default": lambda: "default", "gemma": lambda: str(gemma(Path(options.gemma)))}
-    models = {name: known[name]() for name in options.models}
+    known = {"default": "default", "gemma": str(Path(options.gemma) / GEMMA_FILE)}
+    models = {name: known[name] for name in options.models}
     grid: dict[str, Any] = dict(read_yaml(SWEEP))
     grid |= {"models": list(models.values()), "tasks": list(options.tasks), "limit": options.pairs}
     grid["options"] = {**grid["options"], "n_discovery": options.pairs}
@@ -90,12 +95,12 @@ def paired(runs: Sequence[Run]) -> str:
             continue
         found = {}
         for row in compare([base], [run], across_settings=True).rows:
-            if row.metric in AREA_NAMES:
+            if row.metric in AREAS:
                 p = None if row.adjusted_p is None else min(1.0, row.adjusted_p * len(others))
                 text = interval_text(row.difference.estimate, "+")
                 found[row.metric] = text if p is None else f"{text}, p {p:.2g}"
         what = method_text(run), str(run.settings["level"]), str(run.n_discovery)
-        rows.append([*what, *(found.get(x, "") for x in AREA_NAMES)])
+        rows.append([*what, *(found.get(x, "") for x in AREAS)])
     if not rows:
         return ""
     headers = ["method", "level", "training pairs", "CPR", "CMD", "log-axis CMD"]
@@ -126,8 +131,15 @@ def tables(folder: Path) -> str:
     return text
 
 
-def main() -> int:
-    """Run what is not there yet, then print the tables."""
+def all_cells() -> list[Cell]:
+    """Every cell of the whole field."""
+    with TemporaryDirectory() as folder:
+        files = make_sweeps(make_parser().parse_args([]), Path(folder))
+        return [cell for file in files for cell in make_grid(read_config(file))]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.field")
     parser.add_argument("folder", nargs="?", default="build/learned")
     parser.add_argument(
@@ -140,8 +152,15 @@ def main() -> int:
     parser.add_argument("--gemma", default="build/gemma", help="where its wheels are, or will be")
     parser.add_argument("--plan", action="store_true", help="say what there is to do, run nothing")
     parser.add_argument("--table", action="store_true", help="run nothing, print what there is")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Run what is not there yet, then print the tables."""
+    options = make_parser().parse_args()
     folder = Path(options.folder)
+    if "gemma" in options.models and not options.table:
+        gemma(Path(options.gemma))
     for file in () if options.table else make_sweeps(options, folder):
         plan = ["--dry-run"] if options.plan else []
         if code := harness_circuits(["sweep", str(file), "--results", str(folder), *plan]):

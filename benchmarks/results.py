@@ -2,8 +2,9 @@
 
 Usage: python -m benchmarks.results [FOLDER] [--only {sweep,publish}]      (as `make results`)
 
-Runs the sweeps of `benchmarks/sweeps/` in FOLDER (build/results), one after the other; FOLDER keeps
-scores and circuits of all cells, so that a second start goes on. Then publishes what is there, all
+Runs the sweeps of `benchmarks/sweeps/` and the field of learned masks (`benchmarks.field`) in FOLDER
+(build/results), one after the other; FOLDER keeps scores and circuits of all cells, and cells whose results
+the repository keeps count as done, so that a second start goes on. Then publishes what is there, all
 cells or not: copies what the repository keeps (result files, values per example, what drawings
 need, with paths as seen from the repository), and makes tables and leaderboard of it. The cells take
 many hours: `--only sweep` in several sessions, `--only publish` at any time between them.
@@ -13,23 +14,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import re
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks import field
 from benchmarks.gemma import gemma
+from benchmarks.kept import copy_results, put_back
 from harness_circuits.commands.main import main as harness_circuits
+from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.loading.default_model import DISPLAY_NAME
-from harness_circuits.machine.files import write_atomically, write_checksums
-from harness_circuits.machine.packed import SUFFIX, pack
-from harness_circuits.records.checksum import sign
-from harness_circuits.records.circuit_view import VIEW_FILE
-from harness_circuits.records.results_file import EXAMPLES_FILE, read_results
+from harness_circuits.records.results_file import read_results
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.report.comparison.compare import ALPHA, compare, method_text
 from harness_circuits.report.comparison.matching import newest
@@ -46,12 +42,10 @@ PAIRS = 200
 KEPT = ROOT / "results"
 PAGE = ROOT / "docs" / "methods.md"
 PAGE_METHOD = "EAP-IG-inputs"
-AREA_NAMES = ("cpr", "cmd", "cmd_log")
 PAGE_TASKS = ("ioi_circuit", "greater_than_circuit")
 README = KEPT / "README.md"
 UNTIMED = ("discovery_seconds", "seconds", "peak_mib")  # other work ran on the machine
 BEGIN, END = "<!-- by python -m benchmarks.results -->\n", "<!-- end -->\n"
-KEPT_FILES = (EXAMPLES_FILE, VIEW_FILE)
 
 
 def sweep_file(name: str) -> Path:
@@ -60,25 +54,41 @@ def sweep_file(name: str) -> Path:
 
 
 def all_cells() -> list[Cell]:
-    """Every cell of the sweeps."""
-    return [cell for name in SWEEPS for cell in make_grid(read_config(sweep_file(name)))]
+    """Every cell of the sweeps, then of the field of learned masks (`benchmarks.field`)."""
+    own = [cell for name in SWEEPS for cell in make_grid(read_config(sweep_file(name)))]
+    return [*own, *field.all_cells()]
 
 
 def run_sweeps(made: Path) -> int:
     """Run every cell that has no result yet; returns the worst exit code."""
+    put_back([run.file for run in done(all_cells(), kept_runs())], KEPT, made)
+    names, models = list(SWEEPS), ["default", "gemma"]
+    try:
+        gemma(ROOT / "build" / "gemma")
+    except SystemExit as error:
+        print(f"The second model is left out: {error}", file=sys.stderr)
+        names.remove("second_model")
+        models.remove("gemma")
+    learned = field.make_parser().parse_args(["--models", *models])
+    files = [*map(sweep_file, names), *field.make_sweeps(learned, made.with_name("field"))]
     worst = 0
-    for name in SWEEPS:
-        try:
-            if name == "second_model":
-                gemma(ROOT / "build" / "gemma")
-        except SystemExit as error:
-            print(f"The second model is left out: {error}", file=sys.stderr)
-            continue
-        code = harness_circuits(["sweep", str(sweep_file(name)), "--results", str(made)])
+    for file in files:
+        code = harness_circuits(["sweep", str(file), "--results", str(made)])
         if code > 1:
             return code
         worst = max(worst, code)
     return worst
+
+
+def kept_runs() -> list[Run]:
+    """The results that the repository keeps."""
+    return list(read_results(sorted(KEPT.glob("*/*_circuit"))).runs)
+
+
+def older(kept: Sequence[Run], runs: Sequence[Run]) -> list[Run]:
+    """Kept runs that are no cell's, of what no cell has been run for yet: by fewer pairs, say."""
+    there = {(run.file.parent.parts[-2:], method_text(run)) for run in runs}
+    return [run for run in kept if (run.file.parent.parts[-2:], method_text(run)) not in there]
 
 
 def done(cells: Iterable[Cell], runs: Sequence[Run]) -> list[Run]:
@@ -98,80 +108,20 @@ def _runs_of(cell: Cell, runs: Sequence[Run]) -> list[Run]:
     return sorted(found, key=lambda run: run.date)
 
 
-def copy_results(files: Iterable[Path], made: Path, kept: Path) -> None:
-    """Put results in the place of all kept ones, without scores and circuits.
-
-    Raises:
-        SystemExit: A result names a path of the machine that it was made on.
-    """
-    for folder in kept.glob("*/*_circuit"):
-        shutil.rmtree(folder)
-    for file in files:
-        copy = kept / file.relative_to(made)
-        write_atomically(copy, without_paths(file, made).encode())
-        for folder in sorted(path for path in file.with_suffix("").glob("*") if path.is_dir()):
-            texts = {
-                name: (folder / name).read_text()
-                for name in KEPT_FILES
-                if (folder / name).is_file()
-            }
-            if EXAMPLES_FILE in texts:
-                texts[EXAMPLES_FILE] = shorter(texts[EXAMPLES_FILE])
-            target = kept / folder.relative_to(made)
-            for name, text in texts.items():
-                write_atomically(target / f"{name}{SUFFIX}", pack(text))
-            if texts:
-                write_checksums(target, [f"{name}{SUFFIX}" for name in texts])
-
-
-def without_paths(file: Path, made: Path) -> str:
-    """A result as the repository has it: its artifacts and its task's file are named from there."""
-    text = file.read_text()
-    data = json.loads(text)
-    cell = file.with_suffix("").relative_to(made).as_posix()
-    roots = {str(data["config"]["circuit"].get("artifacts") or "").removesuffix(cell): "results/"}
-    for task in data.get("configs", {}).values():
-        source = str(task.get("metadata", {}).get("config_source", ""))
-        roots[source.rpartition("tasks/")[0]] = ""
-    for absolute, relative in roots.items():
-        text = text.replace(json.dumps(absolute)[1:-1], relative) if absolute else text
-    if found := sorted({path for path in re.findall(r'"(/[^"\s]+/[^"\s]*)"', text)}):
-        raise SystemExit(f"{file} would tell paths of this machine: {', '.join(found)}.")
-    data = json.loads(text)
-    if "checksum" not in data["config"]["circuit"]:
-        return text
-    sign(data)
-    return json.dumps(data, indent=2, ensure_ascii=False)
-
-
-def shorter(text: str) -> str:
-    """Values per example to nine digits, which tell every number of single precision."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: short(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [short(item) for item in value]
-        return float(f"{value:.9g}") if isinstance(value, float) else value
-
-    rows = (short(json.loads(line)) for line in text.splitlines())
-    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
-
-
 def against(base: Run, runs: Sequence[Run]) -> str:
     """Every method's areas less those of one run, on the same examples, as Markdown."""
     others = [run for run in runs if run is not base]
     cells: dict[str, dict[str, str]] = {}
     for run in others:
         for row in compare([base], [run], across_settings=True).rows:
-            if row.metric not in AREA_NAMES:
+            if row.metric not in AREAS:
                 continue
             text = interval_text(row.difference.estimate, "+")
             better = (row.difference.estimate.value > 0) == row.higher_is_better
             unsure = row.adjusted_p is None or row.adjusted_p * len(others) > ALPHA
             sign = "" if unsure else " better" if better else " worse"
             cells.setdefault(method_text(run), {})[row.metric] = f"{text}{sign}"
-    table = [[method, *(found[area] for area in AREA_NAMES)] for method, found in cells.items()]
+    table = [[method, *(found[area] for area in AREAS)] for method, found in cells.items()]
     headers = ["method", "CPR", "CMD", "log-axis CMD"]
     return (
         f"### {base.task}: less {method_text(base)}\n\n{markdown_table(headers, table, numbers_from=1)}\n"
@@ -189,21 +139,24 @@ def write_page(runs: Sequence[Run], of: int, page: Path) -> None:
         of: How many cells there are.
         page: The page.
     """
+    chosen = [
+        run
+        for run in runs
+        if run.task in PAGE_TASKS
+        and run.file.parent.parent.name == DISPLAY_NAME
+        and run.settings.get("n_discovery") == PAIRS
+    ]
+    if not chosen:
+        return  # its tables of older results stay
     text = f"""
 SmolLM2-135M-Instruct-Q4_1, patching, {PAIRS} training and {PAIRS} test pairs. CMD and log-axis CMD
 rank by |score|, CPR by score. Made by `make results`: {so_far(len(runs), of)}
 """
-    chosen = [
-        run
-        for run in runs
-        if run.task in PAGE_TASKS and run.file.parent.parent.name == DISPLAY_NAME
-    ]
-    if chosen:
-        board = make_leaderboard(newest(tell_apart(chosen), []), without=UNTIMED)
-        text += leaderboard_markdown(board).partition("\n")[2].replace("\n## ", "\n### ")
-        for task in PAGE_TASKS:
-            own = [entry.run for entry in board.entries if entry.run.task == task]
-            text += "".join(f"\n{against(base, own)}" for base in own if _is_base(base))
+    board = make_leaderboard(newest(tell_apart(chosen), []), without=UNTIMED)
+    text += leaderboard_markdown(board).partition("\n")[2].replace("\n## ", "\n### ")
+    for task in PAGE_TASKS:
+        own = [entry.run for entry in board.entries if entry.run.task == task]
+        text += "".join(f"\n{against(base, own)}" for base in own if _is_base(base))
     put_between(page, f"{text}\n")
 
 
@@ -220,10 +173,17 @@ def put_between(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}{text}{END}{after}")
 
 
-def so_far(n: int, of: int) -> str:
+def so_far(n: int, of: int, stay: Sequence[Run] = ()) -> str:
     """How much of the results is there, for people."""
     left = "" if n == of else "; the others have not been run yet"
-    return f"{n} of the {of} cells of `benchmarks/sweeps/` are here{left}."
+    said = f"{n} of the {of} cells of `benchmarks/sweeps/` are here{left}."
+    if stay:
+        pairs = sorted({run.n_evaluation for run in stay})
+        said += (
+            f" {len(stay)} older results of {' or '.join(map(str, pairs))} test pairs stay where no cell "
+            "has taken their place: enough to tell methods from chance, not to tell close ones apart."
+        )
+    return said
 
 
 def _is_base(run: Run) -> bool:
@@ -233,19 +193,21 @@ def _is_base(run: Run) -> bool:
 
 def publish(made: Path) -> int:
     """Copy what is there, and make the pages of it."""
-    cells = all_cells()
+    cells, kept = all_cells(), kept_runs()
+    put_back([run.file for run in done(cells, kept)], KEPT, made)
     folders = sorted(folder for folder in made.glob("*/*_circuit") if folder.is_dir())
     runs = done(cells, read_results(folders).runs)
     if not runs:
         print(f"{made} has no cell of {', '.join(SWEEPS)} yet: nothing changed.", file=sys.stderr)
         return 1
-    copy_results([run.file for run in runs], made, KEPT)
-    said = so_far(len(runs), len(cells))
+    stay = older(kept, runs)
+    copy_results([run.file for run in runs], made, KEPT, [run.file for run in stay])
+    said = so_far(len(runs), len(cells), stay)
     write_page(runs, len(cells), PAGE)
     put_between(README, f"{said}\n")
     with contextlib.chdir(ROOT):  # so that the tables name files as the repository does
         files = sorted(map(str, Path("results").glob("*/*_circuit")))
-        note = f"{PAIRS} training and {PAIRS} test pairs. {said.replace('`', '')}"
+        note = said.replace("`", "")
         code = harness_circuits(
             ["leaderboard", *files, "--output", "results", "--note", note, "--without", *UNTIMED]
         )

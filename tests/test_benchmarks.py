@@ -24,6 +24,7 @@ from harness_circuits.sweep.grid import make_grid
 
 sys.path.insert(0, str(ROOT))
 from benchmarks import against, cases, child, field, on_paper, results, run
+from benchmarks.kept import copy_results, put_back
 from benchmarks.table import FLOORS, LIMITS, check, ratios
 
 
@@ -75,9 +76,7 @@ def test_the_field_is_on_both_models_and_slow_methods_on_one(
     cells: int,
     slow: int,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(field, "gemma", lambda folder: folder / "gemma")
     how = {"gemma": str(tmp_path), "models": ["default", "gemma"], "pairs": 9, "slow_pairs": 2}
     options = argparse.Namespace(**how, tasks=tasks, methods=methods)
     first, *others = field.make_sweeps(options, tmp_path)
@@ -142,7 +141,7 @@ def test_kept_results_have_drawings_and_pairs_but_no_scores_and_no_paths_of_the_
     cell = made_cell(made / "tiny" / "ioi_circuit", "EAP")
     (kept / "tiny" / "ioi_circuit").mkdir(parents=True)
     (kept / "tiny" / "ioi_circuit" / "old.json").write_text("{}")
-    results.copy_results([cell], made, kept)
+    copy_results([cell], made, kept)
     left = {path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file()}
     folder = "tiny/ioi_circuit"
     artifacts = f"{folder}/EAP/ioi_circuit"
@@ -176,13 +175,47 @@ def test_kept_results_have_drawings_and_pairs_but_no_scores_and_no_paths_of_the_
     assert view["edges"] and view["pairs"]["rows"] and view["curves"]
 
 
+def test_a_sweep_goes_on_from_what_the_repository_keeps(tmp_path: Path) -> None:
+    first, second, kept = (tmp_path / name for name in ("first", "second", "kept"))
+    cells = [made_cell(first / "tiny" / "ioi_circuit", name) for name in ("EAP", "random")]
+    copy_results(cells, first, kept)
+    files = sorted(kept.rglob("*.json"))
+    put_back(files[:1], kept, second)
+    texts = {"EAP.json", "EAP/ioi_circuit/examples.jsonl", "EAP/ioi_circuit/view.json"}
+    folder = second / "tiny" / "ioi_circuit"
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == texts
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    copy_results([folder / "EAP.json"], second, kept, stay=files[1:])
+    assert {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()} == before
+    copy_results([folder / "EAP.json"], second, kept)
+    assert sorted(kept.rglob("*.json")) == files[:1] and not list(kept.rglob("random*"))
+    (folder / "EAP.json").write_text("newer")
+    put_back(files[:1], kept, second)
+    assert (folder / "EAP.json").read_text() == "newer"
+
+
+def test_older_results_stay_until_a_cell_takes_their_place(tmp_path: Path) -> None:
+    folder = tmp_path / "kept" / "tiny" / "sva_circuit"
+    for method in ("EAP", "random"):
+        write_run(folder / method, with_task(examples(0, 12), "sva_circuit"), method=method)
+        (file,) = (folder / method).glob("*.json")
+        file.rename(folder / f"{method}.json")
+    kept = read_results([tmp_path / "kept"]).runs
+    new = [run for run in kept if run.settings["method"] == "EAP"]
+    assert [run.settings["method"] for run in results.older(kept, new)] == ["random"]
+    said = results.so_far(1, 2, results.older(kept, new))
+    assert said.startswith("1 of the 2 cells") and "1 older results of 12 test pairs stay" in said
+
+
 def test_an_interrupted_sweep_has_whole_methods_first() -> None:
     """All tasks by one method before the next: what is there at any time can be compared."""
     cells = results.all_cells()
     first = [cell.settings.method for cell in cells if cell.settings.level == "edge"][:45]
     assert [first[at] for at in (0, 15, 30)] == ["EAP-IG-inputs", "EAP", "random"]
     assert all(len(set(first[at : at + 15])) == 1 for at in (0, 15, 30))
-    assert all(cell.settings.n_discovery == results.PAIRS for cell in cells)
+    learned = field.all_cells()
+    assert cells[-len(learned) :] == learned
+    assert {cell.settings.n_discovery for cell in cells[: -len(learned)]} == {results.PAIRS}
 
 
 def test_a_cell_has_the_run_of_its_model_task_and_settings(tmp_path: Path) -> None:

@@ -25,9 +25,8 @@ from harness_circuits.models.fingerprint import loaded_fingerprint
 from harness_circuits.selection.given import Given
 
 EVIDENCE_FOLDER = "evidence"
-TOGETHER = (
-    50  # circuits that are run before their values are kept: what a call does anew costs 1 of 50
-)
+# Circuits that are run before their values are kept: what a call does anew costs one of them.
+TOGETHER = 50
 # Settings that values of given circuits do not depend on; scores depend on `keep_samples` too.
 NEITHER = (
     *("evidence", "evidence_draws", "bootstrap_iters", "null_circuits", "stability_resamples"),

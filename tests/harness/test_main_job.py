@@ -76,7 +76,7 @@ def test_the_main_job_on_smollm2(environment: Environment, tmp_path: Path) -> No
 
 
 def assert_no_regression(environment: Environment, task: str, found: Path) -> None:
-    """The gate that docs/regression.md describes, on this checkout against `results/`."""
+    """The gate that docs/regression.md describes, on this checkout against `.ci/baseline`."""
     command = ("harness-circuits", "compare", baseline(task, "EAP-IG-inputs"), found)
     thresholds = ("--thresholds", ROOT / ".ci" / "thresholds.yaml")
     done = environment.run(*command, *thresholds, check=False)
@@ -85,10 +85,10 @@ def assert_no_regression(environment: Environment, task: str, found: Path) -> No
 
 
 def baseline(task: str, method: str) -> Path:
-    """The committed result of a method with its default options."""
+    """The committed result of a method with its default options, of 12 pairs."""
     (file,) = (
         run.file
-        for run in read_results([ROOT / "results" / "SmolLM2-135M-Instruct" / task]).runs
+        for run in read_results([ROOT / ".ci" / "baseline" / task]).runs
         if run.settings == Settings(method=method, n_discovery=12).to_dict()
     )
     return file
