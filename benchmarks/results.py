@@ -3,9 +3,9 @@
 Usage: python -m benchmarks.results [FOLDER] [--only {sweep,publish}]      (as `make results`)
 
 Runs the sweeps of `benchmarks/sweeps/` and the field of learned masks (`benchmarks.field`) in FOLDER
-(build/results), one after the other; FOLDER keeps scores and circuits of all cells, and cells whose results
-the repository keeps count as done, so that a second start goes on. Then publishes what is there, all
-cells or not: copies what the repository keeps (result files, values per example, what drawings
+(build/results), one after the other. FOLDER keeps scores and circuits of all cells, and cells whose
+results the repository keeps count as done, so that a second start goes on. Then publishes what is there,
+all cells or not: copies what the repository keeps (result files, values per example, what drawings
 need, with paths as seen from the repository), and makes tables and leaderboard of it. The cells take
 many hours: `--only sweep` in several sessions, `--only publish` at any time between them.
 """
