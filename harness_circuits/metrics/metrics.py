@@ -65,11 +65,18 @@ def answer_log_probs(logits: Logits, answers: Answers) -> Float[Tensor, "batch c
     """Log-probability of every whole answer; -inf where a row has fewer choices."""
     tokens, reads = answers.tokens.to(logits.device), answers.reads.to(logits.device)
     real = answers.real.to(logits.device)
-    normaliser = logits.logsumexp(-1)
+    normaliser = _normaliser(logits)
     rows = torch.arange(logits.shape[0], device=logits.device)[:, None, None]
     steps = logits[rows, reads, tokens] - normaliser.gather(1, reads.flatten(1)).view_as(reads)
     total = steps.masked_fill(~real, 0).sum(-1)
     return total.masked_fill(~real[:, :, 0], -torch.inf)
+
+
+def _normaliser(logits: Logits) -> Float[Tensor, "batch read"]:
+    """The logarithm of the summed exponentials; row by row on a CPU, whose cache holds one."""
+    if logits.requires_grad or logits.device.type != "cpu" or not len(logits):
+        return logits.logsumexp(-1)
+    return torch.stack([row.logsumexp(-1) for row in logits])
 
 
 def mean_over(
