@@ -79,14 +79,13 @@ def indices(scores: Scores, ranking: Ranking) -> Indices:
     return (np.array(found) - chance) / (1 - chance)
 
 
-def jackknife(found: Indices) -> list[Interval]:
-    """Interval of every size."""
+def jackknife(found: Indices, most: float = np.inf) -> list[Interval]:
+    """Interval of every size; nothing exceeds `most`."""
     left_out = found[1:]
     n = len(left_out)
     half = student_quantile(n) * np.sqrt((n - 1) * left_out.var(0))
-    return [
-        Interval(x, x - h, x + h) for x, h in zip(found[0].tolist(), half.tolist(), strict=True)
-    ]
+    values = zip(found[0].tolist(), half.tolist(), strict=True)
+    return [Interval(x, x - h, min(x + h, most)) for x, h in values]
 
 
 def measure(model: CircuitModel, pairs: Sequence[Pair], method: str) -> Row:
@@ -111,8 +110,8 @@ def lines(row: Row, base: Row | None = None) -> list[list[str]]:
         own = np.array(row["indices"][ranking])
         if base is not None:
             own = own - np.array(base["indices"][ranking])
-        sign = "" if base is None else "+"
-        numbers = [interval_text(x, sign) for x in jackknife(own)]
+        sign, most = ("", 1.0) if base is None else ("+", np.inf)
+        numbers = [interval_text(x, sign) for x in jackknife(own, most)]
         found.append([row["model"], row["task"], row["method"], ranking, *numbers])
     return found
 

@@ -20,7 +20,7 @@ from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import TaskDataError
 from harness_circuits.formats import save_circuit_file
 from harness_circuits.loading.load import load_model
-from harness_circuits.passes.native import record
+from harness_circuits.passes.native import source_outputs
 
 READING = [
     {"add_bos_token": True},
@@ -53,9 +53,9 @@ def test_calibration_texts_are_read_as_hf_reads_them(
     def noted(model: Any, inputs: Any) -> Any:
         assert inputs.ids.shape[1] <= options.get("max_length", 64)
         seen.extend(inputs.ids[0].tolist())
-        return record(model, inputs)
+        return source_outputs(model, inputs)
 
-    monkeypatch.setattr("harness_circuits.ablation.calibration.record", noted)
+    monkeypatch.setattr("harness_circuits.ablation.calibration.source_outputs", noted)
     hf = HFLM(pretrained=str(folder / "model"), device="cpu", **options)
     model = load_model(str(folder / "model"), **options)
     calibration_means(model, TEXTS * 2, "texts", None, "main")
