@@ -40,7 +40,7 @@ def artifacts(
     curve = SimpleNamespace(
         ranking=Ranking.ABSOLUTE, values=SimpleNamespace(sizes=sizes), circuits=circuits
     )
-    result: Any = SimpleNamespace(scores=scores, curves=[curve])
+    result: Any = SimpleNamespace(scores=scores, curves=[curve], facts={})
     write_artifacts(folder, task, result, [], [])
     return folder / task
 
