@@ -22,7 +22,7 @@ from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import HIDDEN_UNITS, Level
 from harness_circuits.errors import OptionError
 from harness_circuits.loading.load import take_apart
-from harness_circuits.pairs.tokenise import make_batches
+from harness_circuits.pairs.batch import make_batches
 
 LEVELS: tuple[Level, ...] = ("edge", "node")
 
