@@ -71,7 +71,7 @@ def learning_options(
         "steps": Option(Whole(1, MOST_STEPS), steps, "changes of the masks' parameters"),
         "learning_rate": Option(Number(0, 1000, above=True), learning_rate, "of the optimiser"),
         "pairs_per_step": Option(
-            Whole(1, 100_000), pairs_per_step, "training pairs behind each change, of one length"
+            Whole(1, 100_000), pairs_per_step, "training pairs behind each change, of one batch"
         ),
         "objective": Option(
             Choice(OBJECTIVES),
