@@ -1,8 +1,8 @@
 """The training pairs of each step, with what replaces units on them.
 
 An epoch goes through all pairs in a random order. A step's pairs come from one batch, so that they have
-as many tokens to run: a batch whose pairs do not divide evenly gives a smaller last step. Which pairs a
-step has follows from the seed and the step's number alone: a run that was stopped goes on as it would have.
+as many tokens to run: a batch whose pairs do not divide evenly gives a smaller last step. Which pairs
+a step has follows from the seed and the step's number alone: a run that was stopped goes on as it would.
 """
 
 from __future__ import annotations
