@@ -26,8 +26,8 @@ from harness_circuits.evidence.text import interval, named_interval
 from harness_circuits.statistics.half_samples import half_sample_ends
 
 WHY_NONE = (
-    "overlaps (no score sums of four groups of training pairs were kept, or the selector does more than "
-    "rank them)"
+    "some overlaps (no score sums of four groups of training pairs were kept, or of other groups, as "
+    "where an ablation takes whole prompts; or the selector does more than rank them)"
 )
 ByRanking = Mapping[Ranking, Sequence[Circuit]]
 

@@ -184,6 +184,7 @@ def _extras(
         some = pairs if numbers is None else [pairs[number] for number in numbers]
         again = Discovery(replace(setup, settings=own), some, discovery.pairs_per_pass)
         last["scores"] = again.scores()
+        groups[:] = [batch.indices for batch in again.batches]
         return select(last["scores"])
 
     def select(scores: Scores) -> ByRanking:
@@ -194,9 +195,10 @@ def _extras(
 
     def halves(name: str) -> tuple[int, Iterator[tuple[ByRanking, ByRanking]]]:
         """Of the run and of the variation that was discovered last, which is the named one."""
-        return halves_of_both(found.scores, last["scores"], select, settings)
+        same = groups == [batch.indices for batch in discovery.batches]
+        return halves_of_both(found.scores, last["scores"] if same else None, select, settings)
 
-    last: dict[str, Scores] = {}
+    last, groups = dict[str, Scores](), list[tuple[int, ...]]()
     changed = variations(settings).items()
     return {
         "grid": grid,
