@@ -180,8 +180,9 @@ def so_far(n: int, of: int, stay: Sequence[Run] = ()) -> str:
     if stay:
         pairs = sorted({run.n_evaluation for run in stay})
         said += (
-            f" {len(stay)} older results of {' or '.join(map(str, pairs))} test pairs stay where no cell "
-            "has taken their place: enough to tell methods from chance, not to tell close ones apart."
+            f" Where no cell has taken their place, older results stay ({len(stay)}, of "
+            f"{' or '.join(map(str, pairs))} test pairs): enough to tell methods from chance, not to tell "
+            "close ones apart."
         )
     return said
 

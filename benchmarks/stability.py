@@ -42,7 +42,7 @@ from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.pairs.pair import Pair, pairs_from_docs
 from harness_circuits.report.markdown import interval_text, markdown_table
 from harness_circuits.statistics.bootstrap import Interval, resample_weights
-from harness_circuits.statistics.ratio import student_quantile
+from harness_circuits.statistics.jackknife import jackknife_ends
 from harness_circuits.task_data.scorer import Scorer
 
 SIZES = (0.001, 0.01, 0.05, 0.1)
@@ -81,11 +81,12 @@ def indices(scores: Scores, ranking: Ranking) -> Indices:
 
 def jackknife(found: Indices, most: float = np.inf) -> list[Interval]:
     """Interval of every size; nothing exceeds `most`."""
-    left_out = found[1:]
-    n = len(left_out)
-    half = student_quantile(n) * np.sqrt((n - 1) * left_out.var(0))
-    values = zip(found[0].tolist(), half.tolist(), strict=True)
-    return [Interval(x, x - h, min(x + h, most)) for x, h in values]
+    intervals = []
+    for value, without in zip(found[0].tolist(), found[1:].T, strict=True):
+        low, high = jackknife_ends(value, without)
+        assert low is not None and high is not None  # there are ten blocks
+        intervals.append(Interval(value, low, min(high, most)))
+    return intervals
 
 
 def measure(model: CircuitModel, pairs: Sequence[Pair], method: str) -> Row:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harness_circuits.ablation import ABLATIONS, Ablation, make_ablation
 from harness_circuits.attribution import METHODS, Job, attribute
@@ -180,16 +181,15 @@ class Discovery:
         """
         self.setup, self.warnings = setup, list[str]()
         self.training, self.pairs_per_pass = list(training), most
-        # A sample is never smaller than a batch; ranks get enough batches to divide evenly, but for
-        # methods that learn, which divide the pairs of each step.
+        # A sample is no smaller than a batch; ranks divide batches, or what learns the pairs of a step.
         method = METHODS.get(setup.settings.method)
         parts = setup.settings.n_samples or (1 if method.learned else setup.ranks.parts)
         size = max(1, min(most, -(-len(training) // parts)))
         whole = setup.attribution_metric.whole_answers
-        share = setup.shares_prefix and not method.whole_prompts
-        self.batches = make_batches(
-            training, size, whole_answers=whole, share_prefix=share, room=most, spans=setup.spans
-        )
+        alike = "rediscovery" in setup.settings.evidence  # it compares sums of the same groups
+        share = (setup.shares_prefix or alike) and not method.whole_prompts
+        how: dict[str, Any] = {"share_prefix": share, "one_length": alike, "spans": setup.spans}
+        self.batches = make_batches(training, size, whole_answers=whole, room=most, **how)
 
     @classmethod
     def on(cls, setup: Setup, training: Sequence[Pair]) -> Discovery:

@@ -204,7 +204,9 @@ def test_older_results_stay_until_a_cell_takes_their_place(tmp_path: Path) -> No
     new = [run for run in kept if run.settings["method"] == "EAP"]
     assert [run.settings["method"] for run in results.older(kept, new)] == ["random"]
     said = results.so_far(1, 2, results.older(kept, new))
-    assert said.startswith("1 of the 2 cells") and "1 older results of 12 test pairs stay" in said
+    assert (
+        said.startswith("1 of the 2 cells") and "older results stay (1, of 12 test pairs)" in said
+    )
 
 
 def test_an_interrupted_sweep_has_whole_methods_first() -> None:

@@ -26,8 +26,8 @@ from harness_circuits.evidence.text import interval, named_interval
 from harness_circuits.statistics.half_samples import half_sample_ends
 
 WHY_NONE = (
-    "some overlaps (no score sums of four groups of training pairs were kept, or of other groups, as "
-    "where an ablation takes whole prompts; or the selector does more than rank them)"
+    "overlaps (no score sums of four groups of training pairs were kept, or the selector does more than "
+    "rank them)"
 )
 ByRanking = Mapping[Ranking, Sequence[Circuit]]
 
@@ -43,10 +43,11 @@ def rediscovery(subject: Subject) -> dict[str, Any]:
             continue
         n_groups, halves = subject.extras.get("halves", _no_halves)(name)
         in_halves = np.array([_overlaps(subject, *both) for both in halves])
+        chosen = [_at(subject, circuits, point) for point in subject.points]
+        values = subject.values(chosen)  # all at once: what pairs need for all is run once
         found = []
-        for at, point in enumerate(subject.points):
-            circuit = _at(subject, circuits, point)
-            columns = subject.interval_columns(subject.values([circuit]))
+        for at, (point, circuit) in enumerate(zip(subject.points, chosen, strict=True)):
+            columns = subject.interval_columns(values[at : at + 1])
             overlap = corrected_jaccard(circuit, point.circuit)
             own = in_halves[:, at] if len(in_halves) else in_halves
             low, high = half_sample_ends(overlap, own, n_groups, most=1.0)

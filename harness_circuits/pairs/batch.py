@@ -92,6 +92,7 @@ def make_batches(
     *,
     whole_answers: bool = True,
     share_prefix: bool = True,
+    one_length: bool = False,
     room: int = 0,
     spans: Spans | None = None,
 ) -> list[Batch]:
@@ -103,6 +104,7 @@ def make_batches(
         whole_answers: Score all tokens of an answer; False: only the first.
         share_prefix: Group pairs by what lies behind their first difference, and note what a batch's
             pairs share before it; False: by length, in the order they come, nothing shared.
+        one_length: The prompts of a batch have one length, so that it can be run whole as it is.
         room: Pairs that one pass has memory for, where that is more than `batch_size`.
         spans: The spans that tokens are numbered by, of pairs that have them.
 
@@ -114,7 +116,8 @@ def make_batches(
         if not whole_answers:
             pair = replace(pair, answers=tuple(answer[:1] for answer in pair.answers))
         tree = answer_tree(pair.answers)
-        groups[tree.parents, None if share_prefix else len(pair.clean)].append((pair, tree))
+        length = len(pair.clean) if one_length or not share_prefix else None
+        groups[tree.parents, length].append((pair, tree))
     batches = []
     for (parents, _), members in groups.items():
         extents = [_extent(pair, share_prefix) for pair, _ in members]

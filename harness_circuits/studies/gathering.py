@@ -184,7 +184,6 @@ def _extras(
         some = pairs if numbers is None else [pairs[number] for number in numbers]
         again = Discovery(replace(setup, settings=own), some, discovery.pairs_per_pass)
         last["scores"] = again.scores()
-        groups[:] = [batch.indices for batch in again.batches]
         return select(last["scores"])
 
     def select(scores: Scores) -> ByRanking:
@@ -195,10 +194,9 @@ def _extras(
 
     def halves(name: str) -> tuple[int, Iterator[tuple[ByRanking, ByRanking]]]:
         """Of the run and of the variation that was discovered last, which is the named one."""
-        same = groups == [batch.indices for batch in discovery.batches]
-        return halves_of_both(found.scores, last["scores"] if same else None, select, settings)
+        return halves_of_both(found.scores, last["scores"], select, settings)
 
-    last, groups = dict[str, Scores](), list[tuple[int, ...]]()
+    last: dict[str, Scores] = {}
     changed = variations(settings).items()
     return {
         "grid": grid,

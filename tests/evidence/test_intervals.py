@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from helpers.tiny_tasks import documents
 from helpers.tiny_tokenizer import save_tiny_model
 
 import harness_circuits as hc
+from harness_circuits.discovery import Discovery
 from harness_circuits.evidence import EVIDENCE
 from harness_circuits.experiment import Experiment
 from harness_circuits.models.circuit_model import CircuitModel
@@ -68,6 +70,34 @@ def test_every_number_has_an_interval_or_a_reason(model: CircuitModel) -> None:
             assert all(type(cell) is str for row in table.rows for cell in row)
 
 
+def test_overlaps_have_intervals_where_an_ablation_takes_whole_prompts(model: CircuitModel) -> None:
+    """Prompts of different lengths: groups of pairs are the same, however much of them is run."""
+    # From the first clause on or only before it, so that lengths and first differences vary.
+    docs = [
+        {
+            **doc,
+            **{side: f"{'on Friday ' * (at % 3)}{doc[side]}" for side in ("clean", "corrupted")},
+        }
+        for at, doc in enumerate(documents(0, 30))
+    ]
+    pairs = pairs_from_docs(docs, "tiny")
+    options = {"method": "EAP-IG-inputs", "ig_steps": 1, "sizes": (0.3,), "ranking": "absolute"}
+    few = {"bootstrap_iters": 20, "evidence": "rediscovery", "keep_samples": 8}
+    settings = Settings.from_arguments({**options, **few})
+    experiment = Experiment(model, settings, pairs[:24], pairs[24:])
+    whole = replace(settings, ablation="mean")
+    again = Discovery(replace(experiment.setup, settings=whole), experiment.discovery.training, 100)
+    groups = [batch.indices for batch in experiment.discovery.batches]
+    assert groups == [batch.indices for batch in again.batches]
+    assert len({batch.n_prompt for batch in again.batches}) == 3
+    assert all(batch.pads is None for batch in experiment.discovery.batches)
+    found = experiment.run().facts["evidence"]["rediscovery"]
+    changes = {change["change"]: change["circuits"][0] for change in found["changes"]}
+    assert "ablation=mean" in changes
+    for one in changes.values():
+        assert_inside(one, "overlap", "overlap_ci95")
+
+
 def assert_inside(one: dict[str, Any], name: str, prefix: str) -> None:
     low, high = one[f"{prefix}_low"], one[f"{prefix}_high"]
     assert low is not None and low - 1e-9 <= one[name] <= high + 1e-9, (name, low, high)
@@ -80,6 +110,4 @@ def test_overlaps_without_score_sums_say_why(model: CircuitModel) -> None:
     found = Experiment(model, settings, pairs[:6], pairs[6:]).run().facts["evidence"]["rediscovery"]
     one = found["changes"][0]["circuits"][0]
     assert one["overlap_ci95_low"] is None and one["overlap_ci95_high"] is None
-    assert (
-        "without an interval: some overlaps (no score sums of four groups" in found["summary"][-1]
-    )
+    assert "without an interval: overlaps (no score sums of four groups" in found["summary"][-1]
