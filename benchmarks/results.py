@@ -181,8 +181,8 @@ def so_far(n: int, of: int, stay: Sequence[Run] = ()) -> str:
         pairs = sorted({run.n_evaluation for run in stay})
         said += (
             f" Where no cell has taken their place, older results stay ({len(stay)}, of "
-            f"{' or '.join(map(str, pairs))} test pairs): enough to tell methods from chance, not to tell "
-            "close ones apart."
+            f"{' or '.join(map(str, pairs))} test pairs): enough to tell methods from chance, not to "
+            "tell close ones apart."
         )
     return said
 
