@@ -23,6 +23,7 @@ from harness_circuits.records.run import CurveRecord
 from harness_circuits.report.drawing.layout import edge_kind, place
 
 SHOWN_PAIRS = 20
+MOST_ANSWERS = 8  # of one pair, written out
 
 
 def page_data(
@@ -194,4 +195,10 @@ def _short(value: float) -> float:
 
 
 def _text(value: object) -> str:
-    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """A prompt, or answers: of many the first ones, the last, and how many there are."""
+    if not isinstance(value, list):
+        return str(value)
+    texts = [str(answer) for answer in value]
+    if len(texts) > MOST_ANSWERS:
+        texts = [*texts[: MOST_ANSWERS // 2], "...", f"{texts[-1]} ({len(texts)} answers)"]
+    return " / ".join(texts)

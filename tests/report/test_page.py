@@ -21,6 +21,7 @@ from harness_circuits.circuits.ranking import Ranking
 from harness_circuits.circuits.scores import Scores, ScoreSpace
 from harness_circuits.commands.main import main
 from harness_circuits.errors import CircuitFileError
+from harness_circuits.machine.files import write_checksums
 from harness_circuits.records.evidence_file import EVIDENCE_FILE, evidence_beside
 from harness_circuits.records.results_file import read_results
 from harness_circuits.report.circuit_sources import file_data, folder_data
@@ -92,6 +93,20 @@ def test_artifacts_keep_evidence_and_a_changed_file_is_refused(tmp_path: Path) -
             evidence_beside(folder)
     write_run(tmp_path, examples(0, 30))
     assert not file.exists() and "evidence" not in folder_data(folder)
+
+
+def test_of_many_answers_a_few_are_written_out(tmp_path: Path) -> None:
+    """Years have a hundred, which would make a page for phones 28,000 points long."""
+    write_run(tmp_path, examples(0))
+    (folder,) = (path.parent for path in tmp_path.rglob("examples.jsonl"))
+    rows = [json.loads(line) for line in (folder / "examples.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["incorrect"] = [f" {year:02}" for year in range(100)]
+    (folder / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_checksums(folder, ["examples.jsonl"])
+    (row, *_) = folder_data(folder)["pairs"]["rows"]
+    assert row["incorrect"] == " 00 /  01 /  02 /  03 / ... /  99 (100 answers)"
+    assert row["correct"] == " a"
 
 
 def test_hidden_units_lead_from_their_mlp_to_the_logits() -> None:
