@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.selection_cases import Additive, Case, cases, random_scores, with_samples
-from hypothesis import assume, given, settings
+from helpers.selection_cases import Additive, cases, random_scores, with_samples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_circuits.circuits.circuit import Circuit
@@ -44,12 +44,12 @@ def test_all_selectors_are_there() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25, deadline=None)
-@given(case=cases(most_layers=2, most_heads=2))
+@given(data=st.data())
 def test_circuits_are_pruned_bounded_nested_as_promised_and_repeatable(
-    name: str, case: Case
+    name: str, data: st.DataObject
 ) -> None:
     selector = SELECTORS.get(name)
-    assume(case.scores.space.level in selector.levels)
+    case = data.draw(cases(selector.levels, most_layers=2, most_heads=2))
     scores = ready(name, case.scores)
     before = scores.values.copy()
     circuits = select(scores, case.counts, name, ranking=case.ranking, **how(name, scores))
@@ -66,10 +66,10 @@ def test_circuits_are_pruned_bounded_nested_as_promised_and_repeatable(
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("bootstrap-filter", "ilp")])
 @settings(max_examples=15, deadline=None)
-@given(case=cases(most_layers=2, most_heads=3))
-def test_the_largest_size_is_the_whole_graph(name: str, case: Case) -> None:
+@given(data=st.data())
+def test_the_largest_size_is_the_whole_graph(name: str, data: st.DataObject) -> None:
+    case = data.draw(cases(SELECTORS.get(name).levels, most_layers=2, most_heads=3))
     space = case.scores.space
-    assume(space.level in SELECTORS.get(name).levels)
     (circuit,) = select(
         case.scores, [space.n_units], name, ranking=case.ranking, **how(name, case.scores)
     )
