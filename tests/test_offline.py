@@ -64,6 +64,11 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert output.splitlines()[-1] == "LOADED"
 
 
+def test_the_overview_loads_lm_evals_parser_alone() -> None:
+    output = python(COMMAND, MODELS | FRAMES | PICTURES, "--help")
+    assert output.splitlines()[-1] == "LOADED lm_eval"
+
+
 def test_commands_load_what_they_use(tmp_path: Path) -> None:
     for seed, name in enumerate(("old", "new")):
         write_run(tmp_path / name, examples(seed), method="EAP")

@@ -144,7 +144,8 @@ def load_command(name: str) -> Command:
 
 def run_lm_eval(arguments: Sequence[str]) -> None:
     """Register the plugin and give the arguments to lm-eval, which reads them from `sys.argv`."""
-    register()
+    if not {"-h", "--help"}.intersection(arguments):  # help needs no model, hence no torch
+        register()
     from lm_eval.__main__ import cli_evaluate
 
     before = sys.argv

@@ -96,15 +96,18 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
             f"robustness, by {one['ranking']} at {one['size']:g}: f from {_text(one['lowest'])} to "
             f"{_text(one['highest'])}, {len(one['cells']) - one['within_error']} settings; by "
             f"{found['metric']} alone from {_text(one['own_lowest'])} to {_text(one['own_highest'])}"
-            + (
-                f"; {one['within_error']} settings have no gap to speak of"
-                * bool(one["within_error"])
-            )
+            + _without_a_gap(one["within_error"])
         )
     for why, n in Counter(cell["why"] for cell in found["not_defined"]).items():
         what = "setting is" if n == 1 else "settings are"
         lines.append(f"robustness: {n} {what} not defined here: {why}")
     return lines
+
+
+def _without_a_gap(n: int) -> str:
+    if not n:
+        return ""
+    return f"; {n} {'setting has' if n == 1 else 'settings have'} no gap to speak of"
 
 
 def _tables(found: Mapping[str, Any]) -> list[Table]:
