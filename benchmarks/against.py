@@ -25,6 +25,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 JOB = ("--model", "circuit", "--device", "cpu")
+# `python -m lm_eval`, connected by the start-up file of the tree that it runs in: the environment's
+# belongs to the installed package, and may look for modules that another tree has elsewhere.
+START = """
+import runpy, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "LmEvalFinder"]
+import harness_circuits_startup
+harness_circuits_startup.install()
+runpy.run_module("lm_eval", run_name="__main__", alter_sys=True)
+"""
 AREAS = ("cpr", "cmd")
 STAGES = ("load", "discovery", "evaluation")
 Run = dict[str, float]
@@ -57,7 +66,7 @@ def run(tree: Path, task: str, threads: int, more: Sequence[str]) -> Run:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[name] = str(threads)
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "lm_eval", *JOB, "--tasks", task, "--output_path", out]
+        command = [sys.executable, "-c", START, *JOB, "--tasks", task, "--output_path", out]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         quiet = {"env": environment, "stdout": subprocess.DEVNULL}
         subprocess.run([*command, *more], cwd=tree, check=True, **quiet)

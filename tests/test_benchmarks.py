@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -244,6 +245,24 @@ def test_no_benchmark_hides_a_module_of_python() -> None:
     script = [sys.executable, str(ROOT / "benchmarks" / "task_accuracy.py"), "--help"]
     result = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_an_earlier_commit_is_connected_by_its_own_startup_file(tmp_path: Path) -> None:
+    (tmp_path / "harness_circuits_startup.py").write_text("def install(): print('connected')\n")
+    (tmp_path / "lm_eval").mkdir()
+    (tmp_path / "lm_eval" / "__init__.py").touch()
+    (tmp_path / "lm_eval" / "__main__.py").write_text(
+        "import sys\nprint(sys.argv[1:], any('LmEval' in repr(f) for f in sys.meta_path))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", against.START, "--model", "circuit"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines() == ["connected", "['--model', 'circuit'] False"]
 
 
 def test_two_trees_are_compared_by_the_smallest_of_their_rounds() -> None:
