@@ -87,8 +87,8 @@ def kept_runs() -> list[Run]:
 
 def older(kept: Sequence[Run], runs: Sequence[Run]) -> list[Run]:
     """Kept runs that are no cell's, of what no cell has been run for yet: by fewer pairs, say."""
-    there = {(run.file.parent.parts[-2:], method_text(run)) for run in runs}
-    return [run for run in kept if (run.file.parent.parts[-2:], method_text(run)) not in there]
+    there = {(run.model, run.task, method_text(run)) for run in runs}
+    return [run for run in kept if (run.model, run.task, method_text(run)) not in there]
 
 
 def done(cells: Iterable[Cell], runs: Sequence[Run]) -> list[Run]:

@@ -90,6 +90,7 @@ def aligned(
         The pairs that align, and how many others there were, by reason.
 
     Raises:
+        OptionError: The model is none, or the pairs are.
         UnknownNameError: There is no such metric.
     """
     _check_given(model, pairs, "")
@@ -129,7 +130,7 @@ def select(
         Pruned circuits by requested size, as a fraction.
 
     Raises:
-        OptionError: Sizes or ranking cannot be used.
+        OptionError: Scores, sizes, ranking, an option, the model or the pairs cannot be used.
         UnknownNameError: There is no such selector.
 
     >>> import numpy as np
@@ -143,6 +144,8 @@ def select(
         raise OptionError(f"scores come from hc.discover or a scores file, got {shown(scores)}.")
     counts, by = read_counts(sizes, scores.space), Ranking.read(ranking)
     measure = None
+    if model is not None:
+        _check_given(model, training, "")
     if model is not None and training:
         settings = Settings(level=scores.space.level, metric=metric, ablation=ablation)
         measure = Trials(Discovery.on(Setup(model, settings), training))
@@ -211,8 +214,10 @@ def transfer(
         One matrix of faithfulness and overlap per ranking and size; `to_dict()` is plain JSON.
 
     Raises:
-        CircuitError: An option or a pair cannot be used, or faithfulness is not defined on a task.
+        CircuitError: The model, a task, an option or a pair cannot be used, or faithfulness is not
+            defined on a task.
     """
+    _check_tasks(model, tasks)
     settings = Settings.from_arguments(options)
     settings.check_discovery()
     pairs = [
@@ -239,6 +244,23 @@ def _check_given(model: Any, pairs: Any, what: str) -> None:
         )
     if what and not pairs:
         raise TaskDataError(f"pairs is empty: there are no {what} pairs.")
+
+
+def _check_tasks(model: Any, tasks: Any) -> None:
+    """Refuse what are no training and evaluation pairs by name, and a model of the wrong type.
+
+    Raises:
+        OptionError: They are not.
+    """
+    if not isinstance(tasks, Mapping):
+        raise OptionError(f"tasks maps names to (training, evaluation) pairs, got {shown(tasks)}.")
+    for name, both in tasks.items():
+        if not isinstance(both, (tuple, list)) or len(both) != 2:
+            raise OptionError(
+                f"tasks: {shown(name)} has (training, evaluation) pairs, got {shown(both)}."
+            )
+        for pairs, what in zip(both, ("training", "evaluation"), strict=True):
+            _check_given(model, pairs, what)
 
 
 def _check_circuits(circuits: Any) -> None:

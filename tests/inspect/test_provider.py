@@ -155,6 +155,13 @@ def test_requests_of_one_kind_go_together(
     assert max(batches) == 2
 
 
+@pytest.mark.parametrize(("given", "most"), [({}, 32), ({"batch_size": 1}, 1)])
+def test_one_conversation_at_a_time_is_one(
+    folder: Path, task: str, given: dict[str, int], most: int
+) -> None:
+    assert model_of(folder, task, 0.7, **given).api.max_connections() == most
+
+
 def test_an_error_reaches_everybody_who_waits(folder: Path) -> None:
     model = get_model(circuit_model(folder), memoize=False)
     for text in TEXTS[:2]:
