@@ -170,8 +170,8 @@ def faithfulness(
         pairs: Evaluation pairs.
         circuits: From `select`, or one circuit.
         ranking: What they were selected by: `absolute` gives CMD, `signed` gives CPR.
-        training: Pairs that circuits were found on, and that the means of mean ablations are taken
-            over; pairs that are evaluated on too are warned of.
+        training: Pairs that circuits were found on, and that means and learned constants are made
+            from; pairs that are evaluated on too are warned of.
         **options: As in `--model_args`: `metric`, `ablation`, `bootstrap_iters`, `seed`, ...
 
     Raises:
@@ -186,7 +186,7 @@ def faithfulness(
     by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
     if ABLATIONS.get(settings.ablation).needs_training and training is None:
-        raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to take means over.")
+        raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to be made from.")
     given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)
     result = Experiment(model, settings, training or (), pairs, given=given).run()
     for warning in result.facts["warnings"]:
