@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from harness_circuits.records.run import Run
+from harness_circuits.report.comparison.matching import OF_A_REPETITION
 from harness_circuits.report.scoring import Column
 from harness_circuits.report.table import Leaderboard, comparable
 from harness_circuits.statistics.bootstrap import Interval
@@ -128,9 +129,11 @@ def _matrix(board: Leaderboard, column: Column, model: str) -> Matrix:
 def _labels(board: Leaderboard, chosen: list[int]) -> dict[int, str]:
     """Of each entry, its method and what sets it apart from other runs of the same method.
 
-    The number of training pairs is left out where that leaves the runs of a task apart.
+    The number of training pairs, and what changes noise, time or what is reported beside, is left out
+    where that leaves the runs of a task apart.
     """
-    plain = {at: _label(board, at, chosen, {"n_discovery"}) for at in chosen}
+    without = OF_A_REPETITION | {"n_discovery"}
+    plain = {at: _label(board, at, chosen, without) for at in chosen}
     told = {(label, comparable(board.entries[at].run)) for at, label in plain.items()}
     return plain if len(told) == len(chosen) else {at: _label(board, at, chosen) for at in chosen}
 

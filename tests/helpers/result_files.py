@@ -92,6 +92,7 @@ def result_json(
     pairs: str = "abc",
     date: float = 1.0,
     evidence: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One results file with one task."""
     summary, header = summarise(records), records[0].header
@@ -111,7 +112,7 @@ def result_json(
     circuit = {
         "model": model,
         "graph": {**GRAPH.to_dict(), "n_nodes": GRAPH.n_src + 1, "n_edges": GRAPH.n_edges},
-        "settings": Settings(method=method, sizes=header.sizes).to_dict(),
+        "settings": Settings(method=method, sizes=header.sizes, **(settings or {})).to_dict(),
         "versions": {},
         "artifacts": None if artifacts is None else str(artifacts),
         "tasks": {header.task: facts},

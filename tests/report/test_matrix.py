@@ -58,3 +58,19 @@ def test_shades_order_a_task(folder: Path) -> None:
 def test_one_method_alone_has_no_matrix(tmp_path: Path) -> None:
     write_run(tmp_path, examples(0, 20), method="EAP", with_examples=False)
     assert matrices(make_leaderboard(read_results([tmp_path]).runs), CPR) == []
+
+
+def test_settings_of_intervals_are_no_other_method(tmp_path: Path) -> None:
+    for task, iters in (("one", 10_000), ("two", 2_000)):
+        for seed, method in enumerate(("EAP", "random")):
+            rows = with_task(examples(seed, 20), task)
+            how = {"with_examples": False, "settings": {"bootstrap_iters": iters}}
+            write_run(tmp_path / task / method, rows, method=method, **how)
+    (matrix,) = matrices(make_leaderboard(read_results([tmp_path]).runs), CPR)
+    assert sorted(row.label for row in matrix.rows) == ["EAP", "random"]
+    again = with_task(examples(5, 20), "two")
+    how = {"with_examples": False, "settings": {"bootstrap_iters": 2_000, "seed": 1}}
+    write_run(tmp_path / "two" / "seed", again, method="EAP", **how)
+    (matrix,) = matrices(make_leaderboard(read_results([tmp_path]).runs), CPR)
+    labels = [row.label for row in matrix.rows if row.label.startswith("EAP")]
+    assert len(labels) == 3 and sum("seed=1" in label for label in labels) == 1
