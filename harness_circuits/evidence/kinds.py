@@ -11,6 +11,7 @@ from typing import Any
 from harness_circuits.errors import NumericalError
 from harness_circuits.evidence.subject import Subject
 from harness_circuits.evidence.table import Table
+from harness_circuits.machine.progress import within
 from harness_circuits.registry import Registry
 
 logger = logging.getLogger("lm_eval.circuit")
@@ -151,7 +152,8 @@ def gather(names: Sequence[str], subject: Subject) -> dict[str, Any]:
         kind = EVIDENCE.get(name)
         began = time.perf_counter()
         try:
-            data = kind.function(subject)
+            with within(f"evidence={name}"):
+                data = kind.function(subject)
             lines = kind.lines(data)
             if kind.no_interval and any(table.rows for table in kind.tables(data)):
                 lines = [*lines, f"{name}, without an interval: {kind.no_interval}"]

@@ -21,6 +21,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 Tell = Callable[[str, str], object]  # takes a stage and how far it is
 _tell: ContextVar[Tell | None] = ContextVar("tell", default=None)
+_parts: ContextVar[tuple[str, ...]] = ContextVar("parts", default=())
 
 
 @contextmanager
@@ -31,6 +32,16 @@ def told_by(tell: Tell) -> Iterator[None]:
         yield
     finally:
         _tell.reset(token)
+
+
+@contextmanager
+def within(part: str) -> Iterator[None]:
+    """Within this context stages are named as stages of a part: `evidence=necessity, evaluation`."""
+    token = _parts.set((*_parts.get(), part))
+    try:
+        yield
+    finally:
+        _parts.reset(token)
 
 
 class Progress(Protocol):
@@ -58,7 +69,7 @@ def progress(
         unit: What is counted, in the plural.
         clock: Seconds since any moment.
     """
-    tell = _tell.get()
+    tell, what = _tell.get(), ", ".join((*_parts.get(), what))
     if tell is not None:
         say = lambda line: tell(*line.split(": ", 1))  # noqa: E731
         yield ProgressLines(total, what, unit, clock=clock, say=say, every=1.0)

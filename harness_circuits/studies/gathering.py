@@ -25,6 +25,7 @@ from harness_circuits.evidence import EVIDENCE, Subject, gather
 from harness_circuits.evidence.kinds import Plan, announcement, by_name
 from harness_circuits.evidence.rephrasing import check_templates, chosen_templates
 from harness_circuits.evidence.subject import needs_scores
+from harness_circuits.machine.progress import within
 from harness_circuits.machine.spent import spent
 from harness_circuits.pairs.batch import Batch
 from harness_circuits.selection.given import Given
@@ -134,7 +135,8 @@ def gather_evidence(
     def evaluate(some: Sequence[Circuit]) -> Any:
         how = setup.metric, discovery.ablation, setup.ranks
         way = settings.direction
-        return evaluate_circuits(setup.model, evaluation, some, *how, direction=way).circuits
+        with within(f"{len(some)} circuit{'s' * (len(some) > 1)}"):
+            return evaluate_circuits(setup.model, evaluation, some, *how, direction=way).circuits
 
     subject = Subject(
         sizes=sizes,

@@ -28,7 +28,7 @@ KINDS = "necessity:incompleteness:sufficiency:minimality"
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> CircuitModel:
     folder: Path = save_tiny_model(tmp_path_factory.mktemp("model"), "llama")
-    return hc.load_model(str(folder), device="cpu")
+    return hc.load_model(str(folder), device="cpu", dtype="float64")
 
 
 @pytest.fixture
@@ -46,11 +46,19 @@ def run(model: CircuitModel, folder: Path | None, first: int = 0, **more: Any) -
     return Experiment(model, settings, *half, task="tiny", folder=folder).run()
 
 
-def told(result: Result) -> str:
+def told(result: Result) -> Any:
     """Its evidence, without how long it took."""
-    found = result.facts["evidence"]
-    shown = {name: {k: v for k, v in one.items() if k != "seconds"} for name, one in found.items()}
-    return json.dumps(shown, sort_keys=True)
+    found = json.loads(json.dumps(result.facts["evidence"]))
+    return {name: {k: v for k, v in one.items() if k != "seconds"} for name, one in found.items()}
+
+
+def about(value: Any) -> Any:
+    """The same but for rounding, which differs where other circuits run beside one."""
+    if isinstance(value, dict):
+        return {name: about(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [about(one) for one in value]
+    return pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
 
 
 def test_a_stopped_run_goes_on(
@@ -77,12 +85,12 @@ def test_a_stopped_run_goes_on(
     assert model.counts["backward"] == 0 and second.facts["discovery_seconds"] > 0
     assert second.facts["evidence_found_before"] == 2 + 4 + 4 + 2 + 4  # lots of five
     assert model.counts["circuits"] < everything
-    assert told(second) == told(whole)
+    assert told(second) == about(told(whole))
     third = run(model, tmp_path)
     assert third.facts["evidence_found_before"] > 50
     assert model.counts["circuits"] == 3  # the curve's
     assert third.facts["discovery_seconds"] == second.facts["discovery_seconds"]
-    assert told(third) == told(whole)
+    assert told(third) == about(told(whole))
 
 
 def test_more_draws_run_what_is_new(model: CircuitModel, tmp_path: Path) -> None:
@@ -90,7 +98,9 @@ def test_more_draws_run_what_is_new(model: CircuitModel, tmp_path: Path) -> None
     run(model, tmp_path, **few)
     more = run(model, tmp_path, evidence="sufficiency:necessity", evidence_draws=8)
     assert more.facts["evidence_found_before"] == 2 * 5
-    assert told(more) == told(run(model, None, evidence="sufficiency:necessity", evidence_draws=8))
+    assert told(more) == about(
+        told(run(model, None, evidence="sufficiency:necessity", evidence_draws=8))
+    )
 
 
 def test_nothing_of_another_run_is_taken(model: CircuitModel, tmp_path: Path) -> None:
@@ -98,7 +108,7 @@ def test_nothing_of_another_run_is_taken(model: CircuitModel, tmp_path: Path) ->
     for other in ({"metric": "prob_diff"}, {"ablation": "mean"}, {"direction": "denoising"}):
         found = run(model, tmp_path, **other)
         assert "evidence_found_before" not in found.facts, other
-        assert told(found) == told(run(model, None, **other))
+        assert told(found) == about(told(run(model, None, **other)))
     for pairs in (1, 2):  # documents come again after four
         found = run(model, tmp_path, first=pairs)
         assert "evidence_found_before" not in found.facts
@@ -119,7 +129,7 @@ def test_what_is_damaged_is_run_again(
         again = run(model, tmp_path)
     assert model.counts["backward"] > 0 and n - 4 <= again.facts["evidence_found_before"] < n
     assert caplog.text.count("It is made again.") == 2
-    assert told(again) == whole
+    assert told(again) == about(whole)
 
 
 def test_without_evidence_or_a_folder_nothing_is_kept(model: CircuitModel, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import logging
 import pytest
 from helpers.tiny_models import tiny_model, token_batches
 
-from harness_circuits.machine.progress import ProgressLines, progress
+from harness_circuits.machine.progress import ProgressLines, progress, told_by, within
 
 
 class Clock:
@@ -109,4 +109,24 @@ def test_a_note_stands_behind_the_numbers() -> None:
     assert said == [
         "learning masks: 1 of 4 steps, 00:11 so far, about 00:33 left, loss 0.5",
         "learning masks: 4 of 4 steps in 00:12, loss 0.25",
+    ]
+
+
+def test_a_stage_of_a_part_says_of_which() -> None:
+    clock, said = Clock(), list[tuple[str, str]]()
+    with told_by(lambda *what: said.append(what)), within("evidence=sufficiency"):
+        with within("29 circuits"), progress(200, "evaluation", "pairs", clock) as bar:
+            clock.now += 5
+            bar.advance(10)
+        with progress(4, "discovery", "pairs", clock) as bar:
+            clock.now += 5
+            bar.advance(1)
+    with told_by(lambda *what: said.append(what)), progress(2, "loading", "files", clock) as bar:
+        clock.now += 5
+        bar.advance(1)
+    names = [name for name, _ in said]
+    assert names == [
+        "evidence=sufficiency, 29 circuits, evaluation",
+        "evidence=sufficiency, discovery",
+        "loading",
     ]
