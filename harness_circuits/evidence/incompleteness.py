@@ -19,6 +19,7 @@ from harness_circuits.evidence.text import interval
 from harness_circuits.statistics.ratio import sign_choices
 
 SUBSETS = 20
+DIGITS = 3  # behind the point: of what breaks as the model does there is little
 _DRAWS = 1  # this kind's random numbers
 
 
@@ -66,7 +67,7 @@ def random_half(circuit: Circuit, generator: np.random.Generator) -> Circuit:
 def _lines(found: Mapping[str, Any]) -> list[str]:
     return [
         f"incompleteness by {one['ranking']} at {one['size']:g}: "
-        f"{interval(*_mean(one))}, at most {one['largest']:z.2f} "
+        f"{interval(*_mean(one), DIGITS)}, at most {one['largest']:z.{DIGITS}f} "
         f"of {found['subsets']} halves"
         for one in found["circuits"]
     ]
@@ -74,8 +75,8 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
 
 def _tables(found: Mapping[str, Any]) -> list[Table]:
     cells = {
-        f"mean of {found['subsets']} halves": lambda one: interval(*_mean(one), 3),
-        "largest": lambda one: f"{one['largest']:z.3f}",
+        f"mean of {found['subsets']} halves": lambda one: interval(*_mean(one), DIGITS),
+        "largest": lambda one: f"{one['largest']:z.{DIGITS}f}",
         "when halves of it are taken away": _verdict,
     }
     return [by_circuit(found["circuits"], cells)]
