@@ -89,7 +89,8 @@ def matrices(config: SweepConfig) -> list[tuple[str, list[Cell]]]:
     """
 
     def others(cell: Cell) -> str:
-        return "_".join(v.label for v in cell.values if v.axis not in ("task", "sizes"))
+        labels = (v.label for v in cell.values if v.axis not in ("task", "sizes"))
+        return "_".join(label.replace(" ", "") for label in labels)  # it names files too
 
     cells = sorted(make_grid(config), key=others)
     known = task_manager({cell.task for cell in cells}, config.include_path, {}).all_tasks

@@ -121,6 +121,7 @@ def test_the_command_writes_data_tables_and_a_page(
     shown = capsys.readouterr()
     assert "2 discoveries, then 6 circuits and 1 random ones for each, on 2 tasks" in shown.err
     files = {p.suffix: p for p in (tmp_path / "results" / "transfer").iterdir() if p.is_file()}
+    assert not any(" " in path.name for path in files.values())
     assert set(files) == {".json", ".md", ".html"}
     data = json.loads(files[".json"].read_text())
     assert data["tasks"] == [TASK, "tiny_other"]
