@@ -143,15 +143,17 @@ def select(
     if not isinstance(scores, Scores):
         raise OptionError(f"scores come from hc.discover or a scores file, got {shown(scores)}.")
     counts, by = read_counts(sizes, scores.space), Ranking.read(ranking)
-    measure = None
-    if model is not None:
-        _check_given(model, training, "")
-    if model is not None and training:
-        settings = Settings(level=scores.space.level, metric=metric, ablation=ablation)
-        measure = Trials(Discovery.on(Setup(model, settings), training))
+    settings = Settings(level=scores.space.level, metric=metric, ablation=ablation)
+    measure = None if model is None else _trials(model, training, settings)
     how = {"ranking": by, "measure": measure, **options}
-    circuits = select_counts(scores, list(counts.values()), selection, **how)
-    return Circuits(zip(counts, circuits, strict=True))
+    found = select_counts(scores, list(counts.values()), selection, **how)
+    return Circuits(zip(counts, found, strict=True))
+
+
+def _trials(model: CircuitModel, training: Sequence[Pair], settings: Settings) -> Trials | None:
+    """What runs circuits on training pairs; None where there are none."""
+    _check_given(model, training, "")
+    return Trials(Discovery.on(Setup(model, settings), training)) if training else None
 
 
 def faithfulness(
