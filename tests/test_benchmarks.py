@@ -111,15 +111,16 @@ def test_the_quick_mode_measures_every_stage(
 
 
 @pytest.mark.slow
-def test_the_table_of_methods_is_that_of_the_committed_results(tmp_path: Path) -> None:
+def test_pages_say_what_the_committed_results_are(tmp_path: Path) -> None:
     page = tmp_path / "methods.md"
     page.write_text(results.PAGE.read_text())
-    cells = results.all_cells()
-    runs = results.done(cells, read_results(sorted(results.KEPT.glob("*/*_circuit"))).runs)
-    if not runs:
-        pytest.skip("no cell of benchmarks/sweeps is among the kept results")
-    results.write_page(runs, len(cells), page)
+    cells, kept = results.all_cells(), results.kept_runs()
+    runs = results.done(cells, kept)
+    results.write_page(runs, len(cells), page)  # of cells of 200 pairs, if there are any
     assert page.read_text() == results.PAGE.read_text()
+    said = results.so_far(len(runs), len(cells), results.older(kept, runs))
+    assert f"{results.BEGIN}{said}\n{results.END}" in results.README.read_text()
+    assert said.replace("`", "") in (results.KEPT / "leaderboard.md").read_text()
 
 
 def made_cell(folder: Path, name: str) -> Path:
