@@ -17,25 +17,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from harness_circuits.circuits.circuit import Circuit
+from harness_circuits.passes.normed_heads import HeadTerms
 from harness_circuits.passes.places import ByIdentity, Places
 from harness_circuits.passes.readings import Reading, read_rows, selector
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """One layer's heads in the rows of a block, in a post-norm model.
-
-    Attributes:
-        layer: The layer.
-        weights: Distinct choices of its needed heads, as zeros and ones.
-        empty: The choices of none.
-        of: The choice of each row.
-    """
-
-    layer: int
-    weights: Float[Tensor, "choice head"]
-    empty: Int[Tensor, "n"]
-    of: Int[Tensor, "row"]
 
 
 @dataclass(frozen=True)
@@ -47,14 +31,15 @@ class Sums:
         starts: Where each row begins in `slots`.
         signs: -1 for a slot that is subtracted, else 1; None where all are added.
         total: Whether some row begins with the total.
-        mixtures: In post-norm models, which heads' differences are normalised together.
+        heads: In post-norm models, the heads that each row keeps, as zeros and ones, of all layers up to
+            the last with one; None where no row keeps any.
     """
 
     slots: Int[Tensor, "entry"]
     starts: Int[Tensor, "row"]
     signs: Float[Tensor, "entry"] | None
     total: bool
-    mixtures: tuple[Mixture, ...] = ()
+    heads: Float[Tensor, "row layer head"] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +66,7 @@ class EdgePlan:
         total: The slot of the sum of all differences so far; None where no row uses it.
         n_slots: Number of slots.
         slot: Slot of each source, or -1.
+        terms: In post-norm models, the terms that needed heads are mixed from.
         heads: Per layer, the heads that are needed.
         head_selectors: The same as an index of activations.
         weight_selectors: The same as an index of the layer's weights.
@@ -97,7 +83,7 @@ class EdgePlan:
         places: Places,
         dtype: torch.dtype,
         *,
-        post_norm: bool,
+        post_norm: tuple[float, ...],
         totals: bool,
     ) -> None:
         """Number the sources with a kept edge, and group destinations with equal inputs.
@@ -107,7 +93,8 @@ class EdgePlan:
             n_kv_weights: Key (or value) projection weights, per layer.
             places: Devices of the model, which the indices are put on here, once.
             dtype: Dtype of activations.
-            post_norm: Leave heads out of the rows: they are normalised together first.
+            post_norm: The eps of every layer's norm behind attention, where there is one. Heads are
+                left out of the rows then: they are normalised together first.
             totals: Whether rows may subtract from the total.
         """
         graph = circuit.space.graph
@@ -118,7 +105,10 @@ class EdgePlan:
         self._number_heads()
         self.base = len(self.needed)
         self._linear = np.ones(len(self.needed), dtype=bool)
+        self.terms = None
         if post_norm:
+            like = torch.empty((), dtype=dtype, device=places.stream)
+            self.terms = HeadTerms(self.heads, graph.n_heads, post_norm, like)
             for layer in range(graph.n_layers):
                 self._linear[self.head_slots(layer)] = False
         self._totals = totals and not post_norm
@@ -185,24 +175,22 @@ class EdgePlan:
         signed = self._placed(signs).to(self._dtype) if (signs < 0).any() else None
         entries, begins = self._placed(slots), self._placed(starts[:-1])
         total = bool((slots > self.base).any())
-        return Sums(entries, begins, signed, total, self._mixtures(kept))
+        return Sums(entries, begins, signed, total, self._kept_heads(kept))
 
     def _placed(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(x).to(self._places.stream)
 
-    def _mixtures(self, kept: Bool[np.ndarray, "row src"]) -> tuple[Mixture, ...]:
-        """Heads whose sums the rows normalise anew; none where heads are in the rows themselves."""
-        found = []
+    def _kept_heads(
+        self, kept: Bool[np.ndarray, "row src"]
+    ) -> Float[Tensor, "row layer head"] | None:
+        """Heads whose sums the rows normalise anew; None where heads are in the rows themselves."""
+        found = np.zeros((len(kept), self.graph.n_layers, self.graph.n_heads), dtype=bool)
         for layer in range(self.graph.n_layers if not self._linear.all() else 0):
             slots = self.head_slots(layer)
-            seen = kept[:, slots]
-            if slots.stop > kept.shape[1] or not seen.any():
-                continue
-            patterns, of = np.unique(seen, axis=0, return_inverse=True)
-            empty = np.flatnonzero(~patterns.any(axis=1))
-            weights = self._placed(patterns).to(self._dtype)
-            found.append(Mixture(layer, weights, *map(self._placed, (empty, of.reshape(-1)))))
-        return tuple(found)
+            if slots.stop <= kept.shape[1]:
+                found[:, layer, self.heads[layer]] = kept[:, slots]
+        layers = np.flatnonzero(found.any(axis=(0, 2)))
+        return None if not len(layers) else self._placed(found[:, : layers[-1] + 1]).to(self._dtype)
 
     def _slots(
         self, row: Bool[np.ndarray, "src"], total: bool
@@ -221,7 +209,7 @@ def edge_plan(
     places: Places,
     dtype: torch.dtype,
     *,
-    post_norm: bool,
+    post_norm: tuple[float, ...],
     totals: bool,
 ) -> EdgePlan:
     """The plan of a circuit, cached by the identity of the circuit; arguments as in `EdgePlan`."""
@@ -234,8 +222,8 @@ def _cached(
     n_kv_weights: tuple[int, ...],
     places: Places,
     dtype: torch.dtype,
-    post_norm: bool,
+    post_norm: tuple[float, ...],
     totals: bool,
 ) -> EdgePlan:
-    how = {"post_norm": post_norm, "totals": totals}
-    return EdgePlan(circuit.circuit, n_kv_weights, places, dtype, **how)
+    of = circuit.circuit, n_kv_weights, places, dtype
+    return EdgePlan(*of, post_norm=post_norm, totals=totals)

@@ -12,158 +12,107 @@ by two more, so that autograd holds nothing per edge. A source's gradient is who
 have gone backward. That order is kept by a token which every reader takes from the last source before
 it, and every source from the one before: autograd hands it back only when all of its takers are done.
 
-In post-norm models a layer's heads are mixed first and normalised together, for each destination anew,
-as in the run of a circuit. The ablated stream, and what a post-norm is given and gives in it, take
-gradients too, for ablations that are being learned.
+In post-norm models the heads' terms of `normed_heads.py` take the place of their differences: a
+destination reads them by a matrix product per token, with coefficients that autograd differentiates. The
+ablated stream takes gradients too, for ablations that are being learned.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Residual
+from harness_circuits.passes.normed_heads import HeadTerms, NormedHeads, post_norm_eps
 
 Rows = Float[Tensor, "dst token model"]
 
 
 class _Store:
-    """Differences of all sources so far, and, in the backward pass, their gradients."""
+    """What some sources have put there so far, and, in the backward pass, its gradients."""
 
-    def __init__(self, stream: AblatedStream) -> None:
-        self.stream, self.model = stream, stream.model
-        graph = self.graph = stream.model.graph
-        self.n_tokens = stream.n_batch * stream.n_pos
-        shape = (graph.n_src, self.n_tokens, graph.d_model)
-        self.differences = stream.final.new_empty(shape, dtype=stream.model.sum_dtype)
+    def __init__(self, like: Tensor, *shape: int) -> None:
+        self.values = like.new_empty(shape)
         self._gradients: Tensor | None = None
-        post_norm = stream.model.layers[0].post_attention is not None
-        self.normed = range(graph.n_layers if post_norm else 0)
 
     @property
-    def gradients(self) -> Float[Tensor, "src token model"]:
+    def gradients(self) -> Tensor:
         if self._gradients is None:
-            self._gradients = torch.zeros_like(self.differences)
+            self._gradients = torch.zeros_like(self.values)
         return self._gradients
-
-    def linear(self, mask: Float[Tensor, "seen dst"]) -> Float[Tensor, "seen dst"]:
-        """A mask without the sources whose sum is normalised before it is read."""
-        if not self.normed:
-            return mask
-        mask = mask.clone()
-        for layer in self.normed:
-            mask[self.graph.head_slice(layer)] = 0
-        return mask
-
-    def normed_heads(self, n_seen: int) -> list[tuple[int, slice]]:
-        """Layers whose heads are normalised together, as far as they are seen, and these heads."""
-        found = [(layer, self.graph.head_slice(layer)) for layer in self.normed]
-        return [(layer, heads) for layer, heads in found if heads.stop <= n_seen]
-
-    def normed_stream(self, n_seen: int) -> list[Residual]:
-        """What the post-norms of these layers are given and give in the ablated stream."""
-        layers = [layer for layer, _ in self.normed_heads(n_seen)]
-        return [
-            x[layer] for x in (self.stream.attention, self.stream.attention_out) for layer in layers
-        ]
-
-    def before_norm(self, layer: int, mask: Float[Tensor, "head dst"]) -> Rows:
-        """What a layer's post-norm is given for each destination."""
-        raw = self.stream.batched(self.stream.attention[layer].detach()).flatten(0, 1)
-        heads = self.graph.head_slice(layer)
-        return raw + _mixed(mask, self.differences[heads])
-
-    def of_stream(self, rows: Rows, like: Residual) -> Residual:
-        """A gradient of all destinations' rows, added up for a tensor of the ablated stream."""
-        total = rows.sum(0).view(self.stream.n_batch, self.stream.n_pos, -1)
-        return (total if like.shape[0] > 1 else total.sum(0, keepdim=True)).to(like.dtype)
-
-    def after_norm(self, layer: int, rows: Rows) -> Rows:
-        """What it gives."""
-        out = self.model.layers[layer].after_attention(rows.to(self.model.dtype))
-        return out.to(rows.dtype)
 
 
 class _Put(torch.autograd.Function):
-    """Put sources' differences into the store; their gradient is what its readers have left there."""
+    """Put something into a store; its gradient is what its readers have left there."""
 
     @staticmethod
-    def forward(ctx: Any, token: Tensor, change: Rows, store: _Store, sources: slice) -> Tensor:
-        store.differences[sources] = change
-        ctx.store, ctx.sources, ctx.dtype = store, sources, change.dtype
+    def forward(ctx: Any, token: Tensor, values: Tensor, store: _Store, where: Any) -> Tensor:
+        store.values[where] = values
+        ctx.store, ctx.where, ctx.dtype = store, where, values.dtype
         return torch.zeros_like(token)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, token: Tensor) -> tuple[Any, ...]:
-        left = ctx.store.gradients[ctx.sources]
+        left = ctx.store.gradients[ctx.where]
         own = left.clone().to(ctx.dtype)
         left.zero_()  # for another backward pass
         return token, own, None, None
 
 
 class _Read(torch.autograd.Function):
-    """The inputs of a block of destinations."""
+    """The inputs of a block of destinations, by masks that are the same for all tokens."""
 
     @staticmethod
     def forward(
         ctx: Any,
         token: Tensor,
         mask: Float[Tensor, "src dst"],
-        base: Residual,
+        base: Float[Tensor, "token model"],
         store: _Store,
-        n_seen: int,
-        *normed: Residual,
     ) -> Rows:
-        ctx.save_for_backward(mask, base, *normed)
-        ctx.store, ctx.n_seen = store, n_seen
-        seen = mask[:n_seen]
-        flat = store.stream.batched(base).reshape(1, -1).to(mask.dtype)
-        differences = store.differences[:n_seen].flatten(1)
-        rows = torch.addmm(flat, store.linear(seen).T, differences)
-        rows = rows.view(mask.shape[1], store.n_tokens, -1)
-        for layer, heads in store.normed_heads(n_seen):
-            after = store.after_norm(layer, store.before_norm(layer, seen[heads]))
-            rows += after - store.stream.batched(store.stream.attention_out[layer]).flatten(0, 1)
-        return rows
+        ctx.save_for_backward(mask)
+        ctx.store = store
+        differences = store.values[: len(mask)].flatten(1)
+        rows = torch.addmm(base.reshape(1, -1), mask.T, differences)
+        return rows.view(mask.shape[1], *base.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Rows) -> tuple[Any, ...]:
-        mask, base, *normed = ctx.saved_tensors
-        store, n_seen = ctx.store, ctx.n_seen
-        masked, learned = ctx.needs_input_grad[1:3]
-        seen, out = mask[:n_seen], torch.zeros_like(mask)
-        flat = gradient.flatten(1)
-        if masked:
-            out[:n_seen] = store.linear(store.differences[:n_seen].flatten(1) @ flat.T)
-        store.gradients[:n_seen].flatten(1).addmm_(store.linear(seen), flat)
-        given: list[Tensor] = []
-        for layer, heads in store.normed_heads(n_seen):
-            with torch.enable_grad():
-                before = store.before_norm(layer, seen[heads]).detach().requires_grad_()
-                after = store.after_norm(layer, before)
-            (inner,) = torch.autograd.grad(after, before, gradient)
-            if masked:
-                out[heads] = store.differences[heads].flatten(1) @ inner.flatten(1).T
-            store.gradients[heads].flatten(1).addmm_(seen[heads], inner.flatten(1))
-            if learned:
-                given.append(store.of_stream(inner, normed[len(given)]))
-        own = store.of_stream(gradient, base) if learned else None
-        gave = [-store.of_stream(gradient, x) for x in normed[len(given) :]] if learned else []
-        of_normed = [*given, *gave] if learned else [None] * len(normed)
-        return gradient.new_zeros(()), out if masked else None, own, None, None, *of_normed
+        (mask,), flat = ctx.saved_tensors, gradient.flatten(1)
+        differences = ctx.store.values[: len(mask)].flatten(1)
+        own = differences @ flat.T if ctx.needs_input_grad[1] else None
+        ctx.store.gradients[: len(mask)].flatten(1).addmm_(mask, flat)
+        base = gradient.sum(0) if ctx.needs_input_grad[2] else None
+        return gradient.new_zeros(()), own, base, None
 
 
-def _mixed(mask: Float[Tensor, "src dst"], differences: Float[Tensor, "src token model"]) -> Rows:
-    flat = mask.T @ differences.flatten(1)
-    return flat.view(mask.shape[1], *differences.shape[1:])
+class _ReadTerms(torch.autograd.Function):
+    """What heads add to these behind post-norms, by coefficients of every token."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, token: Tensor, taken: Float[Tensor, "token dst term"], store: _Store
+    ) -> Float[Tensor, "token dst model"]:
+        ctx.save_for_backward(taken)
+        ctx.store = store
+        return taken @ store.values[:, : taken.shape[2]]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Float[Tensor, "token dst model"]) -> tuple[Any, ...]:
+        (taken,), store = ctx.saved_tensors, ctx.store
+        terms = store.values[:, : taken.shape[2]]
+        store.gradients[:, : taken.shape[2]].baddbmm_(taken.transpose(1, 2), gradient)
+        return gradient.new_zeros(()), gradient @ terms.transpose(1, 2), None
 
 
 class MaskedEdges:
@@ -178,10 +127,31 @@ class MaskedEdges:
             stream: The fully ablated run of the same prompts.
         """
         self.stream, self.model, self.graph = stream, stream.model, stream.model.graph
-        self._store = _Store(stream)
+        graph, post_norm = self.graph, post_norm_eps(self.model)
+        like = stream.final.new_empty((), dtype=self.model.sum_dtype)
+        apart = np.zeros(
+            graph.n_src, dtype=bool
+        )  # heads whose differences are not read as they are
+        for layer in range(graph.n_layers if post_norm else 0):
+            apart[graph.head_slice(layer)] = True
+        self._place = np.cumsum(~apart)  # of these sources, how many are among the first
+        self._token, n_tokens = like.new_zeros(()), stream.n_batch * stream.n_pos
+        self._store = _Store(like, int(self._place[-1]), n_tokens, graph.d_model)
+        self._masks = self._blocks(mask.to(like), ~apart)
+        self._normed = None
+        if post_norm:
+            heads = [np.arange(graph.n_heads)] * graph.n_layers
+            terms = HeadTerms(heads, graph.n_heads, post_norm, like)
+            self._normed = NormedHeads(self.model, terms)
+            self._terms = _Store(like, n_tokens, terms.n_terms[-1], graph.d_model)
+            self._head_masks = self._blocks(mask.to(like), apart)
+
+    def _blocks(
+        self, mask: Float[Tensor, "src dst"], sources: Bool[np.ndarray, "src"]
+    ) -> tuple[Float[Tensor, "some dst"], ...]:
+        """Some sources' masks, for every block of destinations."""
         widths = [self.graph.destinations_per_layer - 1, 1] * self.graph.n_layers + [1]
-        self._blocks = mask.to(stream.final.device, self.model.sum_dtype).split(widths, dim=1)
-        self._token = self._store.differences.new_zeros(())
+        return mask[torch.from_numpy(sources).to(mask.device)].split(widths, dim=1)
 
     def add_input(self, embedded: Residual) -> None:
         """Take the output of the input node."""
@@ -191,7 +161,14 @@ class MaskedEdges:
         """Take the current mixed values of a layer's heads."""
         difference = (mixed - self.stream.replacement.mixed[index]).flatten(0, 1).transpose(0, 1)
         weights = self.model.layers[index].w_o.to(difference.device)
-        self._put(self.graph.head_slice(index), torch.bmm(difference, weights))
+        change = torch.bmm(difference, weights)
+        if self._normed is None:
+            self._put(self.graph.head_slice(index), change)
+            return
+        raw = self.stream.batched(self.stream.attention[index]).flatten(0, 1)
+        where = slice(None), self._normed.terms.of_layer(index)
+        terms = self._normed.see(index, raw, change.to(self._store.values.dtype))
+        self._token = _Put.apply(self._token, terms, self._terms, where)  # type: ignore[no-untyped-call]
 
     def add_mlp(self, index: int, out: Residual) -> None:
         """Take the current output of an MLP."""
@@ -214,12 +191,21 @@ class MaskedEdges:
         return self._read(-1, -1, self.stream.final)[0]
 
     def _put(self, sources: slice, change: Rows) -> None:
-        self._token = _Put.apply(self._token, change, self._store, sources)  # type: ignore[no-untyped-call]
+        last = int(self._place[sources.stop - 1])
+        where = slice(last - len(change), last)
+        self._token = _Put.apply(self._token, change, self._store, where)  # type: ignore[no-untyped-call]
 
     def _read(self, block: int, first: int, base: Residual) -> Float[Tensor, "dst batch pos model"]:
         n_seen = int(self.graph.n_visible[first])
-        how = self._token, self._blocks[block], base, self._store, n_seen
-        normed = self._store.normed_stream(n_seen)
-        rows: Tensor = _Read.apply(*how, *normed)  # type: ignore[no-untyped-call]
+        mask = self._masks[block][: self._place[n_seen - 1]]
+        flat = self.stream.batched(base).flatten(0, 1).to(mask.dtype)
+        rows: Tensor = _Read.apply(self._token, mask, flat, self._store)  # type: ignore[no-untyped-call]
+        n_layers = sum(self.graph.head_slice(n).stop <= n_seen for n in range(self.graph.n_layers))
+        if self._normed is not None and n_layers:
+            z = self._head_masks[block][: n_layers * self.graph.n_heads]
+            z = z.unflatten(0, (n_layers, -1)).permute(2, 0, 1)
+            taken = self._normed.coefficients(z)
+            added: Tensor = _ReadTerms.apply(self._token, taken, self._terms)  # type: ignore[no-untyped-call]
+            rows = rows + added.transpose(0, 1)
         shape = (self.stream.n_batch, self.stream.n_pos)
         return rows.unflatten(1, shape).to(self.model.dtype)

@@ -24,6 +24,7 @@ from harness_circuits.passes.edge_plan import Block, Sums, edge_plan
 from harness_circuits.passes.native import Residual
 from harness_circuits.passes.node_plan import node_plan
 from harness_circuits.passes.node_sums import NodeSums
+from harness_circuits.passes.normed_heads import NormedHeads, post_norm_eps
 from harness_circuits.passes.places import Places
 from harness_circuits.passes.readings import Reading
 
@@ -49,13 +50,15 @@ class EdgeMixer:
         self.stream = stream
         self.model = stream.model
         self.tokens = self._tokens(circuit, stream, spans)
-        post_norm = self.model.layers[0].post_attention is not None
         exact = stream.final.dtype in (torch.float32, torch.float64)  # totals take digits
         n_kv_weights = tuple(len(layer.folded["k"][0]) for layer in self.model.layers)
         places, dtype = Places.of(self.model), stream.final.dtype
-        how = {"post_norm": post_norm, "totals": exact}
-        self.plan = edge_plan(circuit, n_kv_weights, places, dtype, **how)
-        self.differences = stream.store(self.plan.n_slots)
+        of, post_norm = (circuit, n_kv_weights, places, dtype), post_norm_eps(self.model)
+        self.plan = edge_plan(*of, post_norm=post_norm, totals=exact)
+        terms = self.plan.terms
+        self.normed = None if terms is None else NormedHeads(self.model, terms)
+        n_terms = 0 if terms is None else terms.n_terms[-1]
+        self.differences = stream.store(self.plan.n_slots + n_terms)
         if self.plan.total is not None:
             self.differences[:, :, self.plan.total].zero_()
 
@@ -93,6 +96,9 @@ class EdgeMixer:
         known = differences[torch.from_numpy(sources).to(differences.device)]
         self.differences.flatten(0, 1)[:, slots] = known.transpose(0, 1).to(self.differences.dtype)
         self._count(slots)
+        for index in range(self.plan.graph.n_layers):
+            if self.plan.graph.head_slice(index).stop <= n_known:
+                self._see(index)
 
     def all_differences(self) -> Float[Tensor, "src token model"]:
         """A copy of all sources' differences; 0 where no edge is kept."""
@@ -113,10 +119,26 @@ class EdgeMixer:
         w_o = self.model.layers[index].w_o[self.plan.weight_selectors[index]].to(difference.device)
         torch.bmm(difference.transpose(0, 1)[heads], w_o, out=out)
         self._count(slots)
+        self._see(index)
 
     def add_mlp(self, index: int, out: Residual) -> None:
         """Take the current output of an MLP."""
         self._add(self.plan.graph.mlp_source(index), out, self.stream.replacement.mlp[index])
+
+    def _see(self, index: int) -> None:
+        """Make the terms of a layer whose differences are there, where a post-norm follows its heads."""
+        if self.normed is None or not self.plan.heads[index].size:
+            return
+        flat = self.differences.flatten(0, 1)
+        heads = flat[:, self.plan.head_slots(index)].transpose(0, 1)
+        raw = self.stream.batched(self.stream.attention[index]).flatten(0, 1)
+        self._terms[:, self.normed.terms.of_layer(index)] = self.normed.see(index, raw, heads).to(
+            flat
+        )
+
+    @property
+    def _terms(self) -> Float[Tensor, "token term model"]:
+        return self.differences.flatten(0, 1)[:, self.plan.n_slots :]
 
     def _add(self, source: int, current: Residual, replacement: Residual) -> None:
         slot = int(self.plan.slot[source])
@@ -156,32 +178,28 @@ class EdgeMixer:
             return base.new_empty((0, *base.shape))
         self.differences[:, :, self.plan.base] = base
         if len(self.tokens) == 1:
-            values = self._added(block.sums[0], self.tokens[0])
+            values = _added_up(self.differences, block.sums[0], self.tokens[0])
         else:
             values = base.new_empty((base.shape[:2].numel(), block.n_rows, base.shape[2]))
             for sums, tokens in zip(block.sums, self.tokens, strict=True):
                 if len(tokens):
-                    values[tokens] = self._added(sums, tokens)
+                    values[tokens] = _added_up(self.differences, sums, tokens)
+        if any(sums.heads is not None for sums in block.sums):
+            values += self._normed(block)
         return values.unflatten(0, base.shape[:2]).permute(2, 0, 1, 3)
 
-    def _added(self, sums: Sums, tokens: Int[Tensor, "token"]) -> Float[Tensor, "token row model"]:
-        """The rows of some tokens."""
-        values = _added_up(self.differences, sums, tokens)
-        which = slice(None) if len(self.tokens) == 1 else tokens
-        for mixture in sums.mixtures:
-            index, slots = mixture.layer, self.plan.head_slots(mixture.layer)
-            raw, out = (
-                self.stream.batched(at[index]).flatten(0, 1)[which].unsqueeze(1)
-                for at in (self.stream.attention, self.stream.attention_out)
-            )
-            own = self.differences.flatten(0, 1)[which, slots]
-            mixed = self.model.layers[index].after_attention(
-                raw + torch.matmul(mixture.weights, own)
-            )
-            mixed -= out
-            mixed.index_fill_(1, mixture.empty, 0)
-            values += mixed[:, mixture.of]
-        return values
+    def _normed(self, block: Block) -> Float[Tensor, "token row model"]:
+        """What heads add to the rows behind post-norms."""
+        assert self.normed is not None
+        terms = self._terms
+        taken = terms.new_zeros((len(terms), block.n_rows, terms.shape[1]))
+        n_terms = 0
+        for sums, tokens in zip(block.sums, self.tokens, strict=True):
+            if sums.heads is not None and len(tokens):
+                each = self.normed.coefficients(sums.heads, tokens)
+                taken[tokens, :, : each.shape[2]] = each.to(taken)
+                n_terms = max(n_terms, each.shape[2])
+        return taken[:, :, :n_terms] @ terms[:, :n_terms]
 
 
 def _added_up(

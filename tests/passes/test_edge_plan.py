@@ -17,7 +17,7 @@ def test_dense_rows_are_short_lists_of_what_they_leave_out(architecture: str, sh
     """The plan alone; what circuits of all densities compute is in test_circuit_run.py."""
     model = tiny_model(architecture)
     circuit = random_circuit(model, share=share)
-    post_norm = architecture == "gemma2"
+    post_norm = (1e-6,) * model.graph.n_layers if architecture == "gemma2" else ()
     n_kv = [len(layer.folded["k"][0]) for layer in model.layers]
     how = circuit, n_kv, Places.of(model), model.dtype
     with_totals = EdgePlan(*how, post_norm=post_norm, totals=True)
