@@ -149,6 +149,7 @@ def installed_bytes_per_token(model: CircuitModel, circuit: Circuit) -> int:
     config = model.hf.config.get_text_config()
     kept = int(circuit.edges.any(axis=1).sum()) if circuit.space.level == "edge" else 0
     residuals = kept + 2 * graph.destinations_per_layer + 12
+    residuals += _post_norm_terms(model) * min(kept, graph.n_src - 1)
     cache = 2 * graph.n_layers * graph.n_heads * model.layers[0].d_head
     other = 4 * _mlp_width(model) + int(config.vocab_size)
     return _bytes(model) * (graph.d_model * residuals + cache + other)
@@ -158,20 +159,26 @@ def bytes_per_token(model: CircuitModel, length: int, runs: int = NOTHING_MORE.r
     """Estimated peak use per token of one discovery or evaluation pass.
 
     Evaluation holds one residual-sized difference per source and one input per destination of a
-    block, beside the ablated stream. Discovery holds what autograd keeps per block, and a residual
-    per block and run, in the dtype of sums, which was seen to cost twice its size. At level
-    `mlp-neuron` both hold hidden units.
+    block, beside the ablated stream, and in post-norm models what norms mix heads from. Discovery
+    holds what autograd keeps per block, and a residual per block and run, in the dtype of sums, which
+    was seen to cost twice its size. At level `mlp-neuron` both hold hidden units.
     """
     graph = model.graph
     mlp = _mlp_width(model)
     vocabulary = int(model.hf.config.get_text_config().vocab_size)
-    evaluation = graph.d_model * (graph.n_src + 3 * graph.n_heads + 12 * graph.n_layers)
+    terms = _post_norm_terms(model) * (graph.n_src - 1)
+    evaluation = graph.d_model * (graph.n_src + terms + 3 * graph.n_heads + 12 * graph.n_layers)
     attention = 3 * graph.n_heads * length
     discovery = graph.n_layers * (22 * _width(model) + 5 * mlp + attention)
     corrections = graph.n_layers * 2 * runs * graph.d_model * _sum_bytes(model)
     most = max(_bytes(model) * evaluation, _bytes(model) * discovery + corrections)
     most += _hidden_bytes(model)
     return most + _bytes(model) * (2 * vocabulary // length)
+
+
+def _post_norm_terms(model: CircuitModel) -> int:
+    """How often edge circuits of post-norm models hold heads' differences more: in what norms mix."""
+    return int(model.layers[0].post_attention is not None)
 
 
 def patched_bytes_per_token(model: CircuitModel, length: int) -> int:

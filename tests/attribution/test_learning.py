@@ -52,7 +52,7 @@ def test_the_gradient_of_a_loss_is_its_finite_difference(
 ) -> None:
     what = job(level)
     loss = Objective(what, objective, complement)
-    data = Minibatches(what, 4, 0, clean=loss.needs_clean)
+    data = Minibatches(what, 4, 0, loss.of_clean)
     part = data.at(0)
     assert part is not None
     mask = torch.from_numpy(np.random.default_rng(0).uniform(0.2, 0.8, what.space.n_units))
@@ -72,13 +72,16 @@ def test_objectives_are_what_they_say() -> None:
     logits = {}
     for name in ("metric", "match", "kl"):
         loss = Objective(what, name, 0.0)
-        data = Minibatches(what, 3, 0, clean=True)
+        data = Minibatches(what, 3, 0, loss.of_clean)
         part = data.at(0)
-        assert part is not None and part.clean is not None
+        assert part is not None
         logits[name] = loss.gradient(mask, part, data)[0]
         soft = run_masked(what.model, "node", mask, part.batch.clean, data.stream(part))
-        clean, own = LOGIT_DIFF(part.clean, part.batch), LOGIT_DIFF(soft, part.batch)
-        kl = METRICS.get("kl")(soft, part.batch, part.clean)
+        whole = what.model.forward(part.batch.clean)
+        clean, own = LOGIT_DIFF(whole, part.batch), LOGIT_DIFF(soft, part.batch)
+        kl = METRICS.get("kl")(soft, part.batch, whole)
+        kept = {"metric": None, "match": (3,), "kl": whole.shape}[name]
+        assert (None if part.clean is None else part.clean.shape) == kept
     assert logits["metric"] == pytest.approx(-float(own.sum()), rel=1e-9)
     assert logits["match"] == pytest.approx(float((own - clean).square().sum()), rel=1e-9)
     assert logits["kl"] == pytest.approx(-float(kl.sum()), rel=1e-9)
@@ -105,7 +108,7 @@ def test_the_order_lowers_the_loss_at_every_size(objective: str) -> None:
     )
     what = job("edge")
     loss = Objective(what, objective, 0.0)
-    data = Minibatches(what, 6, 0, clean=loss.needs_clean)
+    data = Minibatches(what, 6, 0, loss.of_clean)
     parts = [part for at in range(data.per_epoch) if (part := data.at(at)) is not None]
     own = torch.from_numpy(scores.values[scores.space.real])
     for share in (0.2, 0.5, 0.8):
@@ -130,7 +133,7 @@ def test_the_seed_decides(method: str) -> None:
 
 
 def test_an_epoch_has_every_pair_once() -> None:
-    data = Minibatches(job(), 3, 0, clean=False)
+    data = Minibatches(job(), 3, 0, None)
     assert data.per_epoch == sum(-(-len(batch) // 3) for batch in BATCHES) >= 2
     for epoch in range(2):
         parts = [data.at(epoch * data.per_epoch + at) for at in range(data.per_epoch)]

@@ -68,7 +68,7 @@ class _Run:
         self.how = how = Training.of(options)
         self.objective = Objective(job, how.objective, how.complement_weight)
         pairs = min(how.pairs_per_step, max(len(batch) for batch in job.batches))
-        self.data = Minibatches(job, pairs, how.seed, clean=self.objective.needs_clean)
+        self.data = Minibatches(job, pairs, how.seed, self.objective.of_clean)
         self.pairs_per_step = pairs
         self.losses: list[float] = []
         self.n_before = 0  # steps of an earlier run that was stopped

@@ -7,6 +7,7 @@ a step has follows from the seed and the step's number alone: a run that was sto
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from harness_circuits.ablation.means import mapped
 from harness_circuits.attribution.job import Job
+from harness_circuits.metrics.metrics import Logits
 from harness_circuits.pairs.batch import Answers, Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Outputs
 
-# Of replaced outputs, shared prefixes and clean logits that are kept between steps.
-KEPT_BYTES = 2**28
+# Of replaced outputs, shared prefixes and what is read off the full model, kept between steps.
+KEPT_BYTES = 2**29
+OfClean = Callable[[Logits, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Prepared:
     Attributes:
         batch: The pairs.
         replacement: What replaces every source's output.
-        clean: The full model's logits, where they are wanted.
+        clean: What the loss takes of the full model's logits, pair by pair; None where it is nothing.
     """
 
     batch: Batch
@@ -81,16 +84,16 @@ class Minibatches:
         per_epoch: Steps that go through all pairs once.
     """
 
-    def __init__(self, job: Job, pairs_per_step: int, seed: int, *, clean: bool) -> None:
+    def __init__(self, job: Job, pairs_per_step: int, seed: int, of_clean: OfClean | None) -> None:
         """Divide the pairs.
 
         Args:
             job: Model, pairs and ablation.
             pairs_per_step: The most that a step has.
             seed: Of their order.
-            clean: Whether the full model's logits are wanted.
+            of_clean: What the loss takes of the full model's logits, which is kept in their place.
         """
-        self.job, self.seed, self.with_clean = job, seed, clean
+        self.job, self.seed, self._of_clean = job, seed, of_clean
         self._each = pairs_per_step
         self.per_epoch = sum(-(-len(batch) // pairs_per_step) for batch in job.batches)
         self._epoch = -1
@@ -156,4 +159,7 @@ class Minibatches:
         model = self.job.model
         batch = self.job.prepared(batch)
         replacement = self.job.ablation.replacement(model, batch)
-        return Prepared(batch, replacement, model.forward(batch.clean) if self.with_clean else None)
+        clean = None
+        if self._of_clean is not None:
+            clean = self._of_clean(model.forward(batch.clean), batch)
+        return Prepared(batch, replacement, clean)

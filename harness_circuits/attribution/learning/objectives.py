@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from harness_circuits.attribution.job import Job
-from harness_circuits.attribution.learning.minibatches import Minibatches, Prepared
+from harness_circuits.attribution.learning.minibatches import Minibatches, OfClean, Prepared
 from harness_circuits.metrics.metrics import METRICS, Logits, PerExample, first_token_logits
 from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.masked_run import run_masked
@@ -38,9 +38,11 @@ class Objective:
         self._real = torch.from_numpy(job.space.real)
 
     @property
-    def needs_clean(self) -> bool:
-        """Whether the full model's logits are wanted."""
-        return self.name != "metric" or self.job.metric.needs_clean
+    def of_clean(self) -> OfClean | None:
+        """What the loss takes of the full model's logits: themselves, or the metric by them."""
+        if self.name == "kl" or self.job.metric.needs_clean:
+            return lambda logits, batch: logits
+        return self.job.metric if self.name == "match" else None
 
     def gradient(
         self, mask: Float[Tensor, "unit"], part: Prepared, data: Minibatches
@@ -67,14 +69,15 @@ class Objective:
         model.counts["contraction"] += 2 if self.complement else 1
         return float(loss.detach()), found.to("cpu", torch.float64)[self._real]
 
-    def _loss(self, logits: Logits, batch: Batch, clean: Logits | None) -> PerExample:
+    def _loss(self, logits: Logits, batch: Batch, clean: Tensor | None) -> PerExample:
         metric = self.job.metric
         if self.name == "kl":
             return -self._kl(logits, batch, clean)
-        value = metric(logits, batch, clean)
+        value = metric(logits, batch, clean if metric.needs_clean else None)
         if self.name == "match":
             assert clean is not None
-            return (value - metric(clean, batch, clean).detach()).square()
+            whole = metric(clean, batch, clean).detach() if metric.needs_clean else clean
+            return (value - whole).square()
         return -value if metric.higher_is_better else value
 
 
