@@ -1,7 +1,8 @@
 """What a cell will roughly cost, for `--dry-run` and the time that is left.
 
 A forward pass costs 2 floating-point operations per parameter and token, a backward pass twice that
-(Kaplan et al. 2020, arXiv 2001.08361); how many of each a method makes, its own file says.
+(Kaplan et al. 2020, arXiv 2001.08361), those that read logits where logits are read alone; how many
+passes a method makes, its own file says.
 The unit is operations; seconds follow from results of the same model that are there, or else from
 the speed of a matrix product on this machine, and what a cell takes whatever its pairs comes on top.
 Prompts count from where those of a batch differ, as what they share is run once.
@@ -19,6 +20,7 @@ from typing import Any
 
 from harness_circuits.ablation.retrained import retraining_passes
 from harness_circuits.attribution import METHODS
+from harness_circuits.attribution.learning.options import STEP_PASSES
 from harness_circuits.circuits.graph import Graph
 from harness_circuits.circuits.scores import ScoreSpace
 from harness_circuits.errors import CircuitError
@@ -34,6 +36,8 @@ from harness_circuits.sweep.tasks import TaskFacts
 CHARACTERS_PER_TOKEN = 4  # of documents that are no pairs
 # What starting the passes over a batch takes, in tokens of a forward pass (measured).
 PER_BATCH = 100
+PER_STEP = {"edge": 160}  # the same of a learning step's passes, beside what starting a batch takes
+LEARNING, OTHER_LEARNING = {"edge": 1.0}, 0.75  # of the passes that such steps take, by level
 CIRCUIT = {"edge": 1.1}  # passes that the run of a circuit takes as long as (docs/performance.md)
 OTHER_CIRCUIT = 0.3  # the same of nodes and neurons: what is left out is not run
 START = 6.0  # seconds that a process takes before its first cell, and a model to be loaded
@@ -43,10 +47,23 @@ EFFICIENCY = 0.38  # share of a matrix product's speed that small batches reach
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What costs depend on: parameters, and the graph."""
+    """What costs depend on.
+
+    Attributes:
+        n_parameters: All parameters.
+        graph: The graph.
+        n_embeddings: Those that tokens are looked up in, or logits read by.
+        n_vocabulary: Those that logits are read by, at read positions alone.
+    """
 
     n_parameters: int
     graph: Graph
+    n_embeddings: int = 0
+    n_vocabulary: int = 0
+
+    def operations(self, tokens: float, reads: float) -> float:
+        """What a forward pass takes."""
+        return 2.0 * ((self.n_parameters - self.n_embeddings) * tokens + self.n_vocabulary * reads)
 
 
 def model_size(arguments: dict[str, Any]) -> ModelSize | None:
@@ -66,7 +83,11 @@ def model_size(arguments: dict[str, Any]) -> ModelSize | None:
         graph = graph_of(model, arguments.get("kv_heads") or "ungrouped")
     except (CircuitError, AttributeError, OSError, ValueError, TypeError, RuntimeError):
         return None
-    return ModelSize(sum(parameter.numel() for parameter in model.parameters()), graph)
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    looked_up = {id(end.weight): end.weight.numel() for end in ends if end is not None}
+    every = {id(parameter): parameter.numel() for parameter in model.parameters()}
+    vocabulary = 0 if ends[1] is None else ends[1].weight.numel()
+    return ModelSize(sum(every.values()), graph, sum(looked_up.values()), vocabulary)
 
 
 def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
@@ -77,7 +98,10 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
     method = METHODS.get(settings.method)
     options = settings.chosen_method_options()
     circuit = CIRCUIT.get(settings.level, OTHER_CIRCUIT)
-    passes = n_training * method.passes(space, options) + method.passes_in_all(space, options)
+    in_all, level = method.passes_in_all(space, options), settings.level
+    steps = in_all / options["pairs_per_step"] / STEP_PASSES if method.learned else 0.0
+    in_all *= LEARNING.get(level, OTHER_LEARNING) if method.learned else 1.0
+    passes = n_training * method.passes(space, options) + in_all
     passes += circuit * trial_runs(settings, n_training)
     if settings.retrain_steps:
         passes += circuits * retraining_passes(settings.retrain_steps, n_training)
@@ -86,9 +110,9 @@ def cell_cost(settings: Settings, size: ModelSize, task: TaskFacts) -> float:
         settings, task, task.training, n_training, shares and not method.whole_prompts
     )
     evaluation = split_work(settings, task, task.evaluation, task.n_evaluation, shares)
-    tokens = training.of(passes) if passes else 0.0
-    tokens += evaluation.of(task.n_evaluation * (2 + circuit * circuits))
-    return 2.0 * size.n_parameters * tokens
+    started = steps * PER_STEP.get(level, 0)
+    cost = training.of(size, passes, started) if passes else 0.0
+    return cost + evaluation.of(size, task.n_evaluation * (2 + circuit * circuits))
 
 
 @dataclass(frozen=True)
@@ -97,15 +121,24 @@ class Work:
 
     Attributes:
         tokens: Tokens of a pair in a pass, on average.
+        reads: Positions that logits are read at, per pair.
         batches: How many batches there are.
     """
 
     tokens: float
+    reads: float
     batches: int
 
-    def of(self, passes: float) -> float:
-        """Tokens of passes over single pairs, with what starting those of a batch takes."""
-        return self.tokens * passes + PER_BATCH * self.batches
+    def of(self, size: ModelSize, passes: float, more: float = 0.0) -> float:
+        """Operations of passes over single pairs, with what starting those of a batch takes.
+
+        Args:
+            size: The model's.
+            passes: How many.
+            more: What else starting takes, in tokens.
+        """
+        tokens = self.tokens * passes + PER_BATCH * self.batches + more
+        return size.operations(tokens, self.reads * passes)
 
 
 def split_work(
@@ -121,11 +154,12 @@ def split_work(
         shares: Whether what the prompts of a batch share is run once.
     """
     if pairs is None or not n:
-        return Work(max(1.0, task.characters / CHARACTERS_PER_TOKEN), 1)
+        return Work(max(1.0, task.characters / CHARACTERS_PER_TOKEN), 1.0, 1)
     metric = METRICS.get(settings.metric or settings.metric_in_force(task.metric))
     batches = make_batches(pairs[:n], n, whole_answers=metric.whole_answers, share_prefix=shares)
     tokens = sum(len(one.clean.ids) * (one.clean.ids.shape[1] - one.shared) for one in batches)
-    return Work(tokens / n, len(batches))
+    reads = sum(len(one.clean.ids) * len(one.clean.reads) for one in batches)
+    return Work(tokens / n, reads / n, len(batches))
 
 
 def cell_overhead(size: ModelSize) -> float:

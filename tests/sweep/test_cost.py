@@ -40,6 +40,10 @@ def test_the_graph_is_that_of_the_model_without_its_weights(
         assert size is not None
         assert size.n_parameters == sum(parameter.numel() for parameter in hf.parameters())
         assert size.graph == CircuitModel(hf, kv_heads=kv_heads).graph
+        reader = hf.get_output_embeddings().weight
+        tied = reader is hf.get_input_embeddings().weight
+        assert size.n_vocabulary == reader.numel()
+        assert size.n_embeddings == reader.numel() * (1 if tied else 2)
 
 
 def test_what_is_no_model_has_no_size(tmp_path: Path) -> None:
@@ -59,6 +63,30 @@ def test_operations_are_two_per_parameter_and_token_of_every_pass() -> None:
     assert cell_cost(replace(settings, n_discovery=3), SIZE, TASK) == operations(3, 2 * 1.1)
     assert cell_cost(replace(settings, null_circuits=2), SIZE, TASK) == operations(6, 6 * 1.1)
     assert cell_cost(replace(settings, level="node"), SIZE, TASK) == operations(6, 2 * 0.3)
+
+
+def test_the_vocabulary_counts_where_logits_are_read(loaded: CircuitModel) -> None:
+    """One read per pair here, and nothing for looking tokens up."""
+    (known, _), plain = facts(loaded, 12), ModelSize(1000, loaded.graph)
+    settings = Settings(method="EAP", sizes=(0.5,), ranking="absolute")
+    bodiless = replace(plain, n_embeddings=1000, n_vocabulary=7)
+    passes = 12 * 4 + 12 * (2 + 1.1)
+    assert cell_cost(settings, bodiless, known) == pytest.approx(2 * 7 * passes)
+    with_body = replace(plain, n_embeddings=400, n_vocabulary=7)
+    body = cell_cost(settings, replace(plain, n_parameters=600), known)
+    assert cell_cost(settings, with_body, known) == pytest.approx(body + 2 * 7 * passes)
+
+
+def test_learning_costs_by_the_step_and_by_its_pairs(loaded: CircuitModel) -> None:
+    (known, _), size = facts(loaded, 12), ModelSize(1000, loaded.graph)
+
+    def cost(**options: int) -> float:
+        chosen = Settings.from_arguments({"method": "MAttr", "objective": "match", **options})
+        return cell_cost(chosen, size, known)
+
+    base = cost(steps=10, pairs_per_step=4)
+    more_steps, more_pairs = cost(steps=20, pairs_per_step=4), cost(steps=10, pairs_per_step=8)
+    assert base < more_pairs < more_steps
 
 
 @contextmanager
