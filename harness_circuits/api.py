@@ -50,6 +50,12 @@ from harness_circuits.task_data.fit import Fit
 
 logger = logging.getLogger("lm_eval.circuit")
 
+# Without effect on one half: allowed, as one set of options often goes to both, and said once.
+NOT_OF_DISCOVERY = (
+    "sizes ranking bootstrap_iters null_circuits evidence_draws retrain_steps".split()
+)
+NOT_OF_EVALUATION = "sizes method selection attribution_metric keep_samples".split()
+
 
 def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scores:
     """Score every unit of a model on clean/corrupted pairs.
@@ -68,6 +74,8 @@ def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scor
     """
     _check_given(model, pairs, "discovery")
     settings = Settings.from_arguments(options)
+    ignored = [*NOT_OF_DISCOVERY, *([] if settings.n_samples else ("selection", "evidence"))]
+    _name_ignored("discover", options, [*ignored, *settings.selection_options])
     return Discovery.on(Setup(model, settings), pairs).scores()
 
 
@@ -187,6 +195,8 @@ def faithfulness(
     _check_circuits(circuits)
     by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
+    own = (*settings.method_options, *settings.selection_options)
+    _name_ignored("faithfulness", options, [*NOT_OF_EVALUATION, *own])
     if ABLATIONS.get(settings.ablation).needs_training and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to be made from.")
     given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)
@@ -227,6 +237,12 @@ def transfer(
     ]
     kept = None if folder is None else read_path(folder, "folder", "a folder")
     return transfer_between(model, pairs, settings, logger.info, kept)
+
+
+def _name_ignored(function: str, options: Mapping[str, Any], ignored: Sequence[str]) -> None:
+    named = [name for name in options if name in ignored]
+    if named:
+        logger.warning("hc.%s: %s without effect here.", function, ", ".join(named))
 
 
 def _check_given(model: Any, pairs: Any, what: str) -> None:

