@@ -4,7 +4,7 @@ Usage: python -m benchmarks.field [FOLDER] [--models default gemma] [--tasks ioi
            [--pairs N] [--slow-pairs N] [--methods NAME ...] [--gemma FOLDER] [--plan | --table]
 
 Runs the grid of `benchmarks/sweeps/learned.yaml` on some models and tasks, N training and N test pairs
-(100), and prints per model and task the leaderboard and every method's areas less EAP-IG-inputs', paired
+(100), and prints per model and task every method's areas, and what they are less EAP-IG-inputs', paired
 over the same pairs. On Gemma 3 270M, whose graph is small, ACDC and exact edges follow on IOI, found on
 fewer training pairs (2), as is an EAP-IG-inputs beside them, and evaluated on the same test pairs.
 Killed at any time, the same command goes on; `--plan` says what is left and how long it takes, `--table`
@@ -29,10 +29,10 @@ from harness_circuits.evaluation.curve import AREAS
 from harness_circuits.records.results_file import read_results
 from harness_circuits.records.run import Run, tell_apart
 from harness_circuits.records.strict_yaml import read_yaml
-from harness_circuits.report.comparison.compare import ALPHA, compare, method_text
+from harness_circuits.report.comparison.compare import ALPHA, compare
 from harness_circuits.report.comparison.matching import newest
 from harness_circuits.report.markdown import interval_text, markdown_table
-from harness_circuits.report.table import leaderboard_markdown, make_leaderboard
+from harness_circuits.report.scoring import Entry, make_entry
 from harness_circuits.sweep.cell import Cell
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.grid import make_grid
@@ -84,32 +84,48 @@ def _name(method: Any) -> str:
     return str(method if isinstance(method, str) else method["method"])
 
 
-def paired(runs: Sequence[Run]) -> str:
-    """Areas less those of `BASE` at the same level and found on the same pairs, as Markdown."""
-    rows = []
+def table(runs: Sequence[Run]) -> str:
+    """One task on one model, by CMD: areas, and those less `BASE`'s of the same level and pairs."""
+    entries = sorted(map(make_entry, runs), key=lambda entry: _value(entry, "cmd"))
     bases = {_same(run): run for run in runs if run.settings["method"] == BASE}
-    others = [run for run in runs if run.settings["method"] != BASE]
-    for run in others:
-        base = bases.get(_same(run))
-        if base is None:
-            continue
-        found = {}
-        for row in compare([base], [run], across_settings=True).rows:
-            if row.metric in AREAS:
-                p = None if row.adjusted_p is None else min(1.0, row.adjusted_p * len(others))
-                text = interval_text(row.difference.estimate, "+")
-                found[row.metric] = text if p is None else f"{text}, p {p:.2g}"
-        what = method_text(run), str(run.settings["level"]), str(run.n_discovery)
-        rows.append([*what, *(found.get(x, "") for x in AREAS)])
-    if not rows:
-        return ""
-    headers = ["method", "level", "training pairs", "CPR", "CMD", "log-axis CMD"]
-    table = markdown_table(headers, rows, numbers_from=2)
-    return (
-        f"#### Less {BASE}\n\n{table}\nPaired over the same pairs, 95% intervals; p adjusted by the "
-        "maximum over all numbers of a comparison and times "
-        f"{len(others)} comparisons ({ALPHA:g} is the usual bar).\n"
-    )
+    n_compared = sum(_same(run) in bases and bases[_same(run)] is not run for run in runs)
+    rows = []
+    for entry in entries:
+        run, base = entry.run, bases.get(_same(entry.run))
+        less = {} if base is None or base is run else differences(base, run, n_compared)
+        shown = (interval_text(entry.values[name]) for name in (*AREAS, "accuracy"))
+        peak = "" if run.peak_bytes is None else f"{run.peak_bytes / 2**20:.0f}"
+        spent = f"{run.discovery_seconds:.1f}", peak
+        what = short_name(run), str(run.settings["level"]), str(run.n_discovery)
+        rows.append([*what, *shown, *spent, less.get("cmd", ""), less.get("cmd_log", "")])
+    names = ["CPR", "CMD", "log-axis CMD", "accuracy area", "discovery, s", "peak, MiB"]
+    less_names = [f"CMD less {BASE}", "log-axis CMD less"]
+    headers = ["method", "level", "training pairs", *names, *less_names]
+    return markdown_table(headers, rows, numbers_from=2)
+
+
+def differences(base: Run, run: Run, n_compared: int) -> dict[str, str]:
+    """Areas less another's, paired over the same pairs, p adjusted for all comparisons of a table."""
+    found = {}
+    for row in compare([base], [run], across_settings=True).rows:
+        if row.metric in AREAS:
+            text = interval_text(row.difference.estimate, "+")
+            p = None if row.adjusted_p is None else min(1.0, row.adjusted_p * n_compared)
+            found[row.metric] = text if p is None else f"{text}, p {p:.2g}"
+    return found
+
+
+def short_name(run: Run) -> str:
+    """A method, and of MAttr what its variants differ in."""
+    method, options = str(run.settings["method"]), run.settings["method_options"]
+    if method != "MAttr":
+        return method
+    warm = [] if options["start"] == "none" else ["warm"]
+    return ", ".join([method, f"`{options['objective']}`", *warm, f"`{options['k_sampling']}`"])
+
+
+def _value(entry: Entry, name: str) -> float:
+    return entry.values[name].value
 
 
 def _same(run: Run) -> tuple[str, int]:
@@ -117,17 +133,21 @@ def _same(run: Run) -> tuple[str, int]:
 
 
 def tables(folder: Path) -> str:
-    """Leaderboards and paired differences of all that is there."""
+    """A table of every task on every model that is there."""
     found = [path for path in folder.glob("*/*_circuit") if path.is_dir()]
     if not found:
         return "Nothing is there yet.\n"
-    board = make_leaderboard(newest(tell_apart(read_results(found).runs), []))
-    text = leaderboard_markdown(board)
     groups: dict[tuple[str, str], list[Run]] = {}
-    for entry in board.entries:
-        groups.setdefault((entry.run.task, entry.run.model), []).append(entry.run)
-    for (task, model), runs in groups.items():
-        text += f"\n### {task} on {model}\n\n{paired(runs)}"
+    for run in newest(tell_apart(read_results(found).runs), []):
+        groups.setdefault((run.model, run.task), []).append(run)
+    text = (
+        f"95% intervals over pairs; less {BASE}: paired over the same pairs, of the same level and as "
+        "many training pairs, p adjusted by the maximum over all numbers of a comparison and times the "
+        f"comparisons of a table ({ALPHA:g} is the usual bar).\n"
+    )
+    for (model, task), runs in sorted(groups.items()):
+        n = ", ".join(map(str, sorted({run.n_evaluation for run in runs})))
+        text += f"\n### {task} on {model}, {n} test pairs\n\n{table(runs)}"
     return text
 
 
