@@ -30,6 +30,7 @@ class Case:
         n_tokens: Length of a random prompt; IOI prompts have their own 14.
         task: A circuit task, whose test pairs are taken in place of made-up prompts.
         metric: What is differentiated and evaluated.
+        pretrained: A model's file or folder in place of the default model.
     """
 
     sizes: dict[str, int] | None = None
@@ -37,6 +38,7 @@ class Case:
     n_tokens: int = 14
     task: str | None = None
     metric: str = "logit_diff"
+    pretrained: str | None = None
 
     def first(self, n_pairs: int) -> Case:
         """The same case with fewer pairs."""
@@ -73,7 +75,7 @@ CASES |= SCALING
 def load(case: Case, device: str = "cpu", dtype: str = "float32") -> CircuitModel:
     """The model of a case."""
     if case.sizes is None:
-        return load_model(device=device, dtype=dtype)
+        return load_model(case.pretrained, device=device, dtype=dtype)
     torch.manual_seed(0)
     config = AutoConfig.for_model("gpt2", **case.sizes)
     hf = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")

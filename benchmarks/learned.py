@@ -1,7 +1,8 @@
 """What a step of learning masks takes, on the default model and IOI, as a Markdown table.
 
-    python -m benchmarks.learned              one core; about two minutes
+    python -m benchmarks.learned [MODEL]      one core; about two minutes
 
+MODEL is a file or folder in place of the default model (Gemma's: `python -m benchmarks.gemma`).
 CPU seconds of this process, one thread, beside an EAP-IG-inputs run of five points on the same pairs.
 What is prepared once (shared prefixes, corrupted runs) is left out of a step: two runs of different
 length are subtracted. How good circuits are: `harness-circuits sweep benchmarks/sweeps/learned.yaml`.
@@ -9,7 +10,9 @@ length are subtracted. How good circuits are: `harness-circuits sweep benchmarks
 
 from __future__ import annotations
 
+import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.cases import CASES, load, pairs
@@ -24,7 +27,8 @@ PAIRS = (1, 8)
 
 def main() -> None:
     """Print the table."""
-    case = CASES["smollm2-ioi"].first(max(PAIRS))
+    case = CASES["ioi"].first(max(PAIRS))
+    case = replace(case, pretrained=sys.argv[1] if len(sys.argv) > 1 else None)
     model = load(case)
     found = pairs(case, model)
     print("| level | pairs a step | seconds a step | EAP-IG-inputs on them, seconds |")
