@@ -76,6 +76,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def rows(self, rows: Int[Tensor, "row"]) -> Batch:
+        """Some of the pairs."""
+        return replace(
+            self,
+            clean=self.clean.rows(rows),
+            corrupted=self.corrupted.rows(rows),
+            answers=Answers(*(getattr(self.answers, f.name)[rows] for f in fields(Answers))),
+            indices=tuple(self.indices[row] for row in rows.tolist()),
+            pads=None if self.pads is None else self.pads[rows],
+        )
+
     @property
     def at_once(self) -> int:
         """How many runs of these pairs fit into one pass, side by side."""
@@ -185,30 +196,26 @@ def _of_one_length(batch: Batch) -> Iterator[Batch]:
         yield batch
         return
     for pad in batch.pads.unique().tolist():
-        rows = (batch.pads == pad).nonzero().flatten()
-        answers = {f.name: getattr(batch.answers, f.name)[rows] for f in fields(Answers)}
+        some = batch.rows((batch.pads == pad).nonzero().flatten())
         yield replace(
-            batch,
-            clean=_unpadded(batch.clean, rows, pad),
-            corrupted=_unpadded(batch.corrupted, rows, pad),
-            answers=Answers(**answers),
-            indices=tuple(batch.indices[row] for row in rows.tolist()),
+            some,
+            clean=_unpadded(some.clean, pad),
+            corrupted=_unpadded(some.corrupted, pad),
             n_prompt=batch.n_prompt - pad,
             shared=batch.shared - pad,
             pads=None,
         )
 
 
-def _unpadded(inputs: Inputs, rows: Int[Tensor, "row"], pad: int) -> Inputs:
-    """Some rows without their first tokens; positions and mask go on as if they had not been there."""
-    some = inputs.rows(rows)
+def _unpadded(inputs: Inputs, pad: int) -> Inputs:
+    """Rows without their first tokens; positions and mask go on as if they had not been there."""
     return replace(
-        some,
-        ids=some.ids[:, pad:],
-        reads=some.reads - pad,
-        positions=None if some.positions is None else some.positions[:, pad:] - pad,
-        mask=None if some.mask is None else some.mask[:, :, pad:, pad:],
-        spans=None if some.spans is None else some.spans[:, pad:],
+        inputs,
+        ids=inputs.ids[:, pad:],
+        reads=inputs.reads - pad,
+        positions=None if inputs.positions is None else inputs.positions[:, pad:] - pad,
+        mask=None if inputs.mask is None else inputs.mask[:, :, pad:, pad:],
+        spans=None if inputs.spans is None else inputs.spans[:, pad:],
         padded=False,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.defined import LEARNED, few_steps
-from helpers.tiny_models import tiny_model, token_batches
+from helpers.tiny_models import tiny_model, token_batches, token_pairs
 
 from harness_circuits.ablation import make_ablation
 from harness_circuits.attribution import METHODS, Job, attribute
@@ -28,6 +28,7 @@ from harness_circuits.formats import read_scores
 from harness_circuits.harness.options import read_options
 from harness_circuits.machine.interrupts import Interrupted
 from harness_circuits.metrics.metrics import METRICS
+from harness_circuits.pairs.batch import make_batches
 from harness_circuits.passes.masked_run import run_masked
 
 LOGIT_DIFF = METRICS.get("logit_diff")
@@ -145,6 +146,25 @@ def test_what_is_not_kept_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness_circuits.attribution.learning.minibatches.KEPT_BYTES", 0)
     anew = learned(level="edge").values
     np.testing.assert_allclose(anew, kept, rtol=0, atol=1e-9)
+
+
+def test_prompts_of_different_lengths_need_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of a batch's pairs, cut before what they share is run, have no more pads than their own."""
+    pairs = [
+        replace(
+            pair,
+            clean=pair.clean[:2] * n + pair.clean,
+            corrupted=pair.clean[:2] * n + pair.corrupted,
+        )
+        for n, pair in enumerate(token_pairs(4, 12, n_changed=1, seed=5))
+    ]
+    (batch,) = make_batches(pairs, 4)
+    assert batch.pads is not None
+    own = replace(job("edge"), batches=[batch])
+    how = {**QUICK, "objective": "match", "pairs_per_step": 3}
+    kept = attribute(own, "MAttr", **how).values
+    monkeypatch.setattr("harness_circuits.attribution.learning.minibatches.KEPT_BYTES", 0)
+    np.testing.assert_allclose(attribute(own, "MAttr", **how).values, kept, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("ablation", ["zero", "mean", "mean-positional"])

@@ -8,7 +8,7 @@ a step has follows from the seed and the step's number alone: a run that was sto
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from harness_circuits.ablation.means import mapped
 from harness_circuits.attribution.job import Job
 from harness_circuits.metrics.metrics import Logits
-from harness_circuits.pairs.batch import Answers, Batch
+from harness_circuits.pairs.batch import Batch
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Outputs
 
@@ -49,7 +49,7 @@ class Prepared:
         if len(rows) == len(self.batch):
             return self
         clean = None if self.clean is None else self.clean[rows]
-        return Prepared(rows_of(self.batch, rows), mapped(self.replacement, some), clean)
+        return Prepared(self.batch.rows(rows), mapped(self.replacement, some), clean)
 
     @property
     def n_bytes(self) -> int:
@@ -62,19 +62,6 @@ class Prepared:
         if self.clean is not None:
             tensors.append(self.clean)
         return sum(x.numel() * x.element_size() for x in tensors)
-
-
-def rows_of(batch: Batch, rows: Tensor) -> Batch:
-    """Some pairs of a batch."""
-    answers = batch.answers
-    parts = answers.reads, answers.tokens, answers.real, answers.correct, answers.incorrect
-    return replace(
-        batch,
-        clean=batch.clean.rows(rows),
-        corrupted=batch.corrupted.rows(rows),
-        answers=Answers(*(x[rows] for x in parts)),
-        indices=tuple(batch.indices[row] for row in rows.tolist()),
-    )
 
 
 class Minibatches:
@@ -145,7 +132,7 @@ class Minibatches:
             return self._kept[number].rows(rows)
         batch = self.job.batches[number]
         if self._n_bytes >= KEPT_BYTES:
-            return self._make(rows_of(batch, rows))
+            return self._make(batch.rows(rows))
         whole = self._make(batch)
         if self._n_bytes + whole.n_bytes <= KEPT_BYTES:
             self._kept[number] = whole
