@@ -89,19 +89,26 @@ def table(runs: Sequence[Run]) -> str:
     entries = sorted(map(make_entry, runs), key=lambda entry: _value(entry, "cmd"))
     bases = {_same(run): run for run in runs if run.settings["method"] == BASE}
     n_compared = sum(_same(run) in bases and bases[_same(run)] is not run for run in runs)
+    several = len({run.n_discovery for run in runs}) > 1
     rows = []
     for entry in entries:
         run, base = entry.run, bases.get(_same(entry.run))
         less = {} if base is None or base is run else differences(base, run, n_compared)
-        shown = (interval_text(entry.values[name]) for name in (*AREAS, "accuracy"))
-        peak = "" if run.peak_bytes is None else f"{run.peak_bytes / 2**20:.0f}"
-        spent = f"{run.discovery_seconds:.1f}", peak
-        what = short_name(run), str(run.settings["level"]), str(run.n_discovery)
-        rows.append([*what, *shown, *spent, less.get("cmd", ""), less.get("cmd_log", "")])
+        row = own_cells(entry, n_discovery=several)
+        rows.append([*row, less.get("cmd", ""), less.get("cmd_log", "")])
+    texts = ["method", "level", "training pairs"][: 2 + several]
     names = ["CPR", "CMD", "log-axis CMD", "accuracy area", "discovery, s", "peak, MiB"]
-    less_names = [f"CMD less {BASE}", "log-axis CMD less"]
-    headers = ["method", "level", "training pairs", *names, *less_names]
+    headers = [*texts, *names, f"CMD less {BASE}", "log-axis CMD less"]
     return markdown_table(headers, rows, numbers_from=2)
+
+
+def own_cells(entry: Entry, *, n_discovery: bool) -> list[str]:
+    """The cells of a row that say nothing of other runs."""
+    run = entry.run
+    shown = [interval_text(entry.values[name]) for name in (*AREAS, "accuracy")]
+    peak = "" if run.peak_bytes is None else f"{run.peak_bytes / 2**20:.0f}"
+    texts = [short_name(run), str(run.settings["level"]), str(run.n_discovery)][: 2 + n_discovery]
+    return [*texts, *shown, f"{run.discovery_seconds:.1f}", peak]
 
 
 def differences(base: Run, run: Run, n_compared: int) -> dict[str, str]:
