@@ -4,9 +4,10 @@ Usage: python -m benchmarks.field [FOLDER] [--models default gemma] [--tasks ioi
            [--pairs N] [--slow-pairs N] [--methods NAME ...] [--gemma FOLDER] [--plan | --table]
 
 Runs the grid of `benchmarks/sweeps/learned.yaml` on some models and tasks, N training and N test pairs
-(100), and prints per model and task every method's areas, and what they are less EAP-IG-inputs', paired
-over the same pairs. On Gemma 3 270M, whose graph is small, ACDC and exact edges follow on IOI, found on
-fewer training pairs (2), as is an EAP-IG-inputs beside them, and evaluated on the same test pairs.
+(100), and prints per model and task every method's areas, and what CMD and log-axis CMD are less those of
+EAP-IG-inputs, paired over the same pairs. On Gemma 3 270M, whose graph is small, ACDC and exact edges
+follow on IOI, found on fewer training pairs (2), as is an EAP-IG-inputs beside them, and evaluated on the
+same test pairs.
 Killed at any time, the same command goes on; `--plan` says what is left and how long it takes, `--table`
 prints what there is. Gemma (see `benchmarks.gemma`) is fetched on first use, under its own terms.
 """
@@ -98,7 +99,7 @@ def table(runs: Sequence[Run]) -> str:
         rows.append([*row, less.get("cmd", ""), less.get("cmd_log", "")])
     texts = ["method", "level", "training pairs"][: 2 + several]
     names = ["CPR", "CMD", "log-axis CMD", "accuracy area", "discovery, s", "peak, MiB"]
-    headers = [*texts, *names, f"CMD less {BASE}", "log-axis CMD less"]
+    headers = [*texts, *names, f"CMD less {BASE}", f"log-axis CMD less {BASE}"]
     return markdown_table(headers, rows, numbers_from=2)
 
 

@@ -32,6 +32,7 @@ from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
+from harness_circuits.ignored import ignored_by_discovery, ignored_by_evaluation, name_ignored
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
 from harness_circuits.options.paths import read_path
@@ -49,12 +50,6 @@ from harness_circuits.sweep.transfer import transfer as transfer_between
 from harness_circuits.task_data.fit import Fit
 
 logger = logging.getLogger("lm_eval.circuit")
-
-# Without effect on one half: allowed, as one set of options often goes to both, and said once.
-NOT_OF_DISCOVERY = (
-    "sizes ranking bootstrap_iters null_circuits evidence_draws retrain_steps".split()
-)
-NOT_OF_EVALUATION = "sizes method selection attribution_metric keep_samples".split()
 
 
 def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scores:
@@ -74,8 +69,7 @@ def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scor
     """
     _check_given(model, pairs, "discovery")
     settings = Settings.from_arguments(options)
-    ignored = [*NOT_OF_DISCOVERY, *([] if settings.n_samples else ("selection", "evidence"))]
-    _name_ignored("discover", options, [*ignored, *settings.selection_options])
+    name_ignored("discover", options, ignored_by_discovery(settings))
     return Discovery.on(Setup(model, settings), pairs).scores()
 
 
@@ -195,8 +189,7 @@ def faithfulness(
     _check_circuits(circuits)
     by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
-    own = (*settings.method_options, *settings.selection_options)
-    _name_ignored("faithfulness", options, [*NOT_OF_EVALUATION, *own])
+    name_ignored("faithfulness", options, ignored_by_evaluation(settings))
     if ABLATIONS.get(settings.ablation).needs_training and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to be made from.")
     given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)
@@ -237,12 +230,6 @@ def transfer(
     ]
     kept = None if folder is None else read_path(folder, "folder", "a folder")
     return transfer_between(model, pairs, settings, logger.info, kept)
-
-
-def _name_ignored(function: str, options: Mapping[str, Any], ignored: Sequence[str]) -> None:
-    named = [name for name in options if name in ignored]
-    if named:
-        logger.warning("hc.%s: %s without effect here.", function, ", ".join(named))
 
 
 def _check_given(model: Any, pairs: Any, what: str) -> None:

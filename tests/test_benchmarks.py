@@ -19,7 +19,6 @@ from harness_circuits.loading.default_model import DISPLAY_NAME
 from harness_circuits.records.checksum import sign
 from harness_circuits.records.examples import read_examples
 from harness_circuits.records.results_file import read_results, read_results_file
-from harness_circuits.report.scoring import make_entry
 from harness_circuits.settings import Settings
 from harness_circuits.sweep.config import read_config
 from harness_circuits.sweep.grid import make_grid
@@ -135,19 +134,6 @@ def made_cell(folder: Path, name: str) -> Path:
     cell.write_text(json.dumps(data))
     file.unlink()
     return cell
-
-
-def test_the_fields_tables_are_those_of_the_committed_results() -> None:
-    """Every row of docs/learned.md, but for differences, which `benchmarks.field` tests for minutes."""
-    page = (ROOT / "docs" / "learned.md").read_text().partition("## The field")[2]
-    runs = results.done(field.all_cells(), results.kept_runs())
-    assert len(runs) > 30
-    rows = 0
-    for one in runs:
-        entry = make_entry(one)
-        found = [field.own_cells(entry, n_discovery=which) for which in (False, True)]
-        rows += any(f"| {' | '.join(cells)} |" in page for cells in found)
-    assert rows == len(runs) == page.count(" | edge |") + page.count(" | node |")
 
 
 def test_kept_results_have_drawings_and_pairs_but_no_scores_and_no_paths_of_the_machine(

@@ -29,6 +29,7 @@ class Norm:
         bias: Elementwise shift, or None.
         eps: Added to the variance (or mean square).
         centred: LayerNorm; False for RMSNorm, which does not subtract the mean.
+        wide_gain: The gain in float32 at least: one added to a weight in half precision takes digits.
     """
 
     module: nn.Module
@@ -36,6 +37,7 @@ class Norm:
     bias: Float[Tensor, "model"] | None
     eps: float
     centred: bool
+    wide_gain: Float[Tensor, "model"]
 
     def inverse_scale(self, x: Float[Tensor, "*b model"]) -> Float[Tensor, "*b 1"]:
         """1 / sqrt(variance + eps), or of the mean square; half precision is summed in float32."""
@@ -84,9 +86,11 @@ def read_norm(module: nn.Module, width: int, where: str, like: Tensor | None = N
     bias = getattr(module, "bias", None)
     bias = None if bias is None else bias.detach()
     probe = torch.linspace(-1.7, 2.3, width, device=weight.device, dtype=weight.dtype).sin() + 0.3
+    wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
     for centred in (isinstance(module, nn.LayerNorm), True):
-        for gain in (weight, weight + 1):
-            norm = Norm(module, gain, bias, eps, centred)
+        for more in (0, 1):
+            gain = wide + more
+            norm = Norm(module, gain.to(weight.dtype), bias, eps, centred, gain)
             if _reproduces(norm, probe):
                 return norm
     raise UnsupportedModelError(

@@ -104,13 +104,7 @@ class EdgePlan:
         self.slot[self.needed] = np.arange(len(self.needed))
         self._number_heads()
         self.base = len(self.needed)
-        self._linear = np.ones(len(self.needed), dtype=bool)
-        self.terms = None
-        if post_norm:
-            like = torch.empty((), dtype=dtype, device=places.stream)
-            self.terms = HeadTerms(self.heads, graph.n_heads, post_norm, like)
-            for layer in range(graph.n_layers):
-                self._linear[self.head_slots(layer)] = False
+        self.terms = self._set_heads_apart(post_norm)
         self._totals = totals and not post_norm
         edges = circuit.edges_at_spans[:, self.needed]
         n_before = np.searchsorted(self.needed, graph.n_visible)
@@ -130,6 +124,16 @@ class EdgePlan:
         used = any(sums.total for block in everything for sums in block.sums)
         self.total = self.base + 1 if used else None
         self.n_slots = self.base + 1 + used
+
+    def _set_heads_apart(self, eps: tuple[float, ...]) -> HeadTerms | None:
+        """Leave heads out of the rows, where norms mix them."""
+        self._linear = np.ones(len(self.needed), dtype=bool)
+        if not eps:
+            return None
+        for layer in range(self.graph.n_layers):
+            self._linear[self.head_slots(layer)] = False
+        like = torch.empty((), dtype=self._dtype, device=self._places.stream)
+        return HeadTerms(self.heads, self.graph.n_heads, eps, like)
 
     def _number_heads(self) -> None:
         parts = map(self.graph.head_slice, range(self.graph.n_layers))

@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 from harness_circuits.models.attention_core import PerHead
 from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Residual
-from harness_circuits.passes.normed_heads import HeadTerms, NormedHeads, post_norm_eps
+from harness_circuits.passes.normed_heads import NormedHeads, all_heads, post_norm_eps
 
 Rows = Float[Tensor, "dst token model"]
 
@@ -129,9 +129,8 @@ class MaskedEdges:
         self.stream, self.model, self.graph = stream, stream.model, stream.model.graph
         graph, post_norm = self.graph, post_norm_eps(self.model)
         like = stream.final.new_empty((), dtype=self.model.sum_dtype)
-        apart = np.zeros(
-            graph.n_src, dtype=bool
-        )  # heads whose differences are not read as they are
+        # Heads whose differences are not read as they are.
+        apart = np.zeros(graph.n_src, dtype=bool)
         for layer in range(graph.n_layers if post_norm else 0):
             apart[graph.head_slice(layer)] = True
         self._place = np.cumsum(~apart)  # of these sources, how many are among the first
@@ -140,8 +139,7 @@ class MaskedEdges:
         self._masks = self._blocks(mask.to(like), ~apart)
         self._normed = None
         if post_norm:
-            heads = [np.arange(graph.n_heads)] * graph.n_layers
-            terms = HeadTerms(heads, graph.n_heads, post_norm, like)
+            terms = all_heads(graph.n_layers, graph.n_heads, post_norm, like.dtype, like.device)
             self._normed = NormedHeads(self.model, terms)
             self._terms = _Store(like, n_tokens, terms.n_terms[-1], graph.d_model)
             self._head_masks = self._blocks(mask.to(like), apart)
@@ -151,7 +149,9 @@ class MaskedEdges:
     ) -> tuple[Float[Tensor, "some dst"], ...]:
         """Some sources' masks, for every block of destinations."""
         widths = [self.graph.destinations_per_layer - 1, 1] * self.graph.n_layers + [1]
-        return mask[torch.from_numpy(sources).to(mask.device)].split(widths, dim=1)
+        if not sources.all():
+            mask = mask[torch.from_numpy(np.flatnonzero(sources)).to(mask.device)]
+        return mask.split(widths, dim=1)
 
     def add_input(self, embedded: Residual) -> None:
         """Take the output of the input node."""

@@ -143,13 +143,14 @@ def installed_bytes_per_token(model: CircuitModel, circuit: Circuit) -> int:
     """Estimated peak use per token of a call of a model in which a circuit is installed.
 
     An edge circuit holds one residual-sized difference per kept source, and twice the inputs of a
-    block's destinations; all hold the key/value cache, an MLP's activations and the logits.
+    block's destinations, and in post-norm models what norms mix heads from; all hold the key/value cache,
+    an MLP's activations and the logits.
     """
     graph = model.graph
     config = model.hf.config.get_text_config()
     kept = int(circuit.edges.any(axis=1).sum()) if circuit.space.level == "edge" else 0
     residuals = kept + 2 * graph.destinations_per_layer + 12
-    residuals += _post_norm_terms(model) * min(kept, graph.n_src - 1)
+    residuals += _post_norm_terms(model) * min(kept + graph.n_layers, graph.n_src - 1)
     cache = 2 * graph.n_layers * graph.n_heads * model.layers[0].d_head
     other = 4 * _mlp_width(model) + int(config.vocab_size)
     return _bytes(model) * (graph.d_model * residuals + cache + other)

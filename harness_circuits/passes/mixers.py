@@ -6,7 +6,7 @@ each destination's sum by one sparse sum per layer, or per layer and span of the
 neuron circuits all destinations of a layer read the same sum, so `NodeMixer` carries a running one.
 
 Post-norm models add `post(sum of head results)` to the stream. There every destination has a mixture
-of current and replaced head results of its own, which is normalised anew (methods.md, section 7).
+of current and replaced head results of its own, which is normalised by itself (`normed_heads.py`).
 """
 
 from __future__ import annotations
@@ -132,9 +132,8 @@ class EdgeMixer:
         flat = self.differences.flatten(0, 1)
         heads = flat[:, self.plan.head_slots(index)].transpose(0, 1)
         raw = self.stream.batched(self.stream.attention[index]).flatten(0, 1)
-        self._terms[:, self.normed.terms.of_layer(index)] = self.normed.see(index, raw, heads).to(
-            flat
-        )
+        terms = self.normed.see(index, raw, heads)
+        self._terms[:, self.normed.terms.of_layer(index)] = terms.to(flat)
 
     @property
     def _terms(self) -> Float[Tensor, "token term model"]:
@@ -206,6 +205,8 @@ def _added_up(
     differences: Float[Tensor, "batch pos slot model"], sums: Sums, tokens: Int[Tensor, "token"]
 ) -> Float[Tensor, "token row model"]:
     """All rows of sums at some tokens, the rows of one token side by side.
+
+    Behind the slots of the sums there may be others, which are not read (terms of `normed_heads.py`).
 
     Circuits are sparse, so this adds up slots token by token, from memory that is near, in place of a
     matrix product with a matrix of zeros and ones.

@@ -10,12 +10,14 @@ D_h, and the rest is linear:
     s = (x'x / d + eps)^-1/2,   s0 the same of raw,   g the norm's gain
 
 (the norm's bias cancels; a LayerNorm centres raw and D_h first). So one matrix product per token mixes
-all layers at once, from terms that are stored once: g raw and g D_h.
+all layers at once, from terms that are stored once: g raw and g D_h, divided by the size of the largest
+of raw and D_h at that token, so that half precision holds them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,8 +25,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness_circuits.models.circuit_model import CircuitModel
-
-Terms = Float[Tensor, "token term model"]
 
 
 class HeadTerms:
@@ -66,12 +66,17 @@ class HeadTerms:
 
 
 class NormedHeads:
-    """What mixtures of all layers seen so far need: inner products of what is mixed."""
+    """What mixtures of all layers seen so far need: inner products of what is mixed.
+
+    Attributes:
+        terms: Which terms there are.
+    """
 
     def __init__(self, model: CircuitModel, terms: HeadTerms) -> None:
         """Start with no layer seen."""
         self._model, self.terms = model, terms
         self._products: dict[int, Float[Tensor, "token pair"]] = {}
+        self._sizes: dict[int, Float[Tensor, "token"]] = {}
 
     def see(
         self,
@@ -92,12 +97,14 @@ class NormedHeads:
         values = values.to(torch.promote_types(values.dtype, torch.float32))
         if norm.centred:
             values = values - values.mean(-1, keepdim=True)
+        own = values @ values.transpose(1, 2) / values.shape[-1]
+        size = (own.detach().diagonal(dim1=1, dim2=2).amax(1) + norm.eps).sqrt()
         width = self.terms.width
         places = self.terms.places[self.terms.of_layer(index)] - index * width
         products = values.new_zeros((len(values), width, width))
-        products[:, places[:, None], places] = values @ values.transpose(1, 2) / values.shape[-1]
-        self._products[index] = products.flatten(1)
-        return values * norm.gain.to(values)
+        products[:, places[:, None], places] = own
+        self._products[index], self._sizes[index] = products.flatten(1), size
+        return values * (norm.wide_gain.to(values) / size[:, None, None])
 
     def coefficients(
         self, z: Float[Tensor, "dst layer head"], tokens: Int[Tensor, "some"] | None = None
@@ -109,22 +116,41 @@ class NormedHeads:
             tokens: At which tokens; all by default.
         """
         n_layers = z.shape[1]
-        products = self._stacked(n_layers)
-        products = products if tokens is None else products[:, tokens]
+        products, sizes = self._stacked(n_layers)
+        if tokens is not None:
+            products, sizes = products[:, tokens], sizes[:, tokens]
         z = z.to(products.dtype)
         taken = torch.cat([torch.ones_like(z[..., :1]), z], -1)
         pairs = torch.einsum("dls,dlr->lsrd", taken, taken).flatten(1, 2)
         eps = self.terms.eps[:n_layers]
-        scale = ((products @ pairs).clamp(min=0) + eps).rsqrt()
-        of_raw = scale - (products[..., :1] + eps).rsqrt()
+        # Raw's square apart: where nothing is kept, the scales are the same in any precision of products.
+        square = products[..., :1] + products[..., 1:] @ pairs[:, 1:]
+        scale = sizes * (square.clamp(min=0) + eps).rsqrt()
+        of_raw = scale - sizes * (products[..., :1].clamp(min=0) + eps).rsqrt()
         of_heads = torch.einsum("ltd,dlh->ltdh", scale, z)
         both = torch.cat([of_raw.unsqueeze(-1), of_heads], -1).permute(1, 2, 0, 3).flatten(2)
         return both[..., self.terms.places[: self.terms.n_terms[n_layers]]]
 
-    def _stacked(self, n_layers: int) -> Float[Tensor, "layer token pair"]:
-        """Inner products of the first layers; zeros where all heads are left out."""
-        none = torch.zeros_like(next(iter(self._products.values())))
-        return torch.stack([self._products.get(index, none) for index in range(n_layers)])
+    def _stacked(
+        self, n_layers: int
+    ) -> tuple[Float[Tensor, "layer token pair"], Float[Tensor, "layer token 1"]]:
+        """Inner products and sizes of the first layers; zeros and ones where all heads are left out."""
+        products, sizes = (next(iter(x.values())) for x in (self._products, self._sizes))
+        none, one = torch.zeros_like(products), torch.ones_like(sizes)
+        layers = range(n_layers)
+        return (
+            torch.stack([self._products.get(index, none) for index in layers]),
+            torch.stack([self._sizes.get(index, one) for index in layers]).unsqueeze(-1),
+        )
+
+
+@lru_cache(maxsize=8)
+def all_heads(
+    n_layers: int, n_heads: int, eps: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> HeadTerms:
+    """The terms of all heads of a model; arguments as in `HeadTerms`."""
+    like = torch.empty((), dtype=dtype, device=device)
+    return HeadTerms([np.arange(n_heads)] * n_layers, n_heads, eps, like)
 
 
 def post_norm_eps(model: CircuitModel) -> tuple[float, ...]:

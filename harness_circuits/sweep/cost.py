@@ -81,12 +81,12 @@ def model_size(arguments: dict[str, Any]) -> ModelSize | None:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted)
         graph = graph_of(model, arguments.get("kv_heads") or "ungrouped")
+        ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+        looked_up = {id(end.weight): end.weight.numel() for end in ends if end is not None}
+        every = {id(parameter): parameter.numel() for parameter in model.parameters()}
+        vocabulary = 0 if ends[1] is None else ends[1].weight.numel()
     except (CircuitError, AttributeError, OSError, ValueError, TypeError, RuntimeError):
         return None
-    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
-    looked_up = {id(end.weight): end.weight.numel() for end in ends if end is not None}
-    every = {id(parameter): parameter.numel() for parameter in model.parameters()}
-    vocabulary = 0 if ends[1] is None else ends[1].weight.numel()
     return ModelSize(sum(every.values()), graph, sum(looked_up.values()), vocabulary)
 
 

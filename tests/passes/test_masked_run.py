@@ -159,8 +159,9 @@ def test_gradients_are_finite_differences(name: str, level: Level) -> None:
         assert not gradient[~torch.from_numpy(space.real)].any()
 
 
-def test_backward_may_be_repeated() -> None:
-    model = tiny_model("gpt2")
+@pytest.mark.parametrize("architecture", ["gpt2", "gemma2"])
+def test_backward_may_be_repeated(architecture: str) -> None:
+    model = tiny_model(architecture)
     (batch,) = token_batches(2, 5)
     mask = random_mask(ScoreSpace(model.graph)).nan_to_num(0).requires_grad_()
     stream = patched_stream(model, batch)
@@ -184,11 +185,12 @@ def test_behind_a_shared_prefix_nothing_changes(level: Level) -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
 @pytest.mark.parametrize("level", LEVELS)
-def test_half_precision_gives_about_the_same_gradients(level: Level) -> None:
+def test_half_precision_gives_about_the_same_gradients(level: Level, architecture: str) -> None:
     found = []
     for dtype in (torch.float64, torch.bfloat16):
-        model = tiny_model("llama", dtype=dtype).at(level)
+        model = tiny_model(architecture, dtype=dtype).at(level)
         (batch,) = token_batches(3, 6)
         mask = random_mask(ScoreSpace(model.graph, level)).nan_to_num(0).requires_grad_()
         out = run_masked(model, level, mask, batch.clean, patched_stream(model, batch))

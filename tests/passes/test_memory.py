@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,22 @@ def test_the_longest_pair_with_its_answers_decides() -> None:
     assert pairs_per_pass(model, PAIRS, 2**40) == MOST_TOKENS // 6
     # 6 prompt tokens and the proper prefixes (1), (1 2), (1 4)
     assert pairs_per_pass(model, [*PAIRS, longer], 2**40) == MOST_TOKENS // 9
+
+
+def test_post_norms_need_what_they_mix_heads_from() -> None:
+    """A term per head and one per layer, of the width of the stream, per token."""
+    model = tiny_model("gemma2", dtype=torch.float32)
+    circuit = Circuit.full(ScoreSpace(model.graph))
+    post_norm = installed_bytes_per_token(model, circuit)
+    layers = [copy.copy(layer) for layer in model.layers]
+    for layer in layers:
+        layer.post_attention = None
+    plain = copy.copy(model)
+    plain.layers = layers
+    terms = model.graph.n_layers * (model.graph.n_heads + 1)
+    without = installed_bytes_per_token(plain, circuit)
+    assert post_norm - without == 4 * model.graph.d_model * terms
+    assert bytes_per_token(model, 8) >= bytes_per_token(plain, 8)
 
 
 def test_too_little_memory_is_refused() -> None:

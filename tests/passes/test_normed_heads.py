@@ -113,3 +113,15 @@ def test_what_keeps_nothing_adds_exactly_nothing_and_tokens_are_independent() ->
     assert not taken[:, 0].any() and taken[:, 1].all()
     some = torch.tensor([3, 1])
     torch.testing.assert_close(normed.coefficients(z, some), taken[some], rtol=0, atol=0)
+
+
+def test_half_precision_holds_the_terms_of_large_outputs() -> None:
+    """Norms are behind heads to tame what float16 cannot hold."""
+    model = tiny_model("gemma2")
+    graph = model.graph
+    heads = [np.arange(graph.n_heads)] * graph.n_layers
+    normed = NormedHeads(model, terms_for(model, heads))
+    raw = 1e6 * draw(N_TOKENS, graph.d_model, seed=1)
+    terms = normed.see(0, raw, 1e5 * draw(graph.n_heads, N_TOKENS, graph.d_model, seed=2))
+    assert raw.abs().max() > torch.finfo(torch.float16).max
+    assert terms.half().isfinite().all() and terms.half().abs().max() > 0.1

@@ -22,7 +22,7 @@ from harness_circuits.passes.ablated import AblatedStream
 from harness_circuits.passes.native import Outputs
 
 # Of replaced outputs, shared prefixes and what is read off the full model, kept between steps.
-KEPT_BYTES = 2**29
+KEPT_BYTES = 2**28
 OfClean = Callable[[Logits, Batch], Tensor]
 
 

@@ -95,8 +95,9 @@ def learning_options(
 def mask_bytes(model: CircuitModel) -> tuple[int, int]:
     """Bytes per token and whatever the batch: what a masked run holds beside one with gradients.
 
-    Per token, the differences of all sources and their gradients, and every destination's input, which
-    norms keep for the way back; whatever the batch, the corrupted runs that are kept.
+    Per token, the differences of all sources and their gradients (of heads in post-norm models, what
+    norms mix them from), and every destination's input, which norms keep for the way back; whatever the
+    batch, the corrupted runs that are kept.
     """
     graph, wide = model.graph, torch.finfo(model.sum_dtype).bits // 8
     rows = graph.d_model * (2 * graph.n_src + 3 * graph.n_dst)
