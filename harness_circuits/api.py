@@ -32,9 +32,9 @@ from harness_circuits.evaluation.result import example_records
 from harness_circuits.evaluation.summary import Summary, summarise, table
 from harness_circuits.evidence import summary_lines
 from harness_circuits.experiment import Experiment
-from harness_circuits.ignored import ignored_by_discovery, ignored_by_evaluation, name_ignored
 from harness_circuits.metrics.metrics import METRICS
 from harness_circuits.models.circuit_model import CircuitModel
+from harness_circuits.options.ignored import NOT_OF_DISCOVERY, NOT_OF_EVALUATION, name_ignored
 from harness_circuits.options.paths import read_path
 from harness_circuits.pairs.pair import Pair, Pairs
 from harness_circuits.records.run import CurveRecord
@@ -69,7 +69,9 @@ def discover(model: CircuitModel, pairs: Sequence[Pair], **options: Any) -> Scor
     """
     _check_given(model, pairs, "discovery")
     settings = Settings.from_arguments(options)
-    name_ignored("discover", options, ignored_by_discovery(settings))
+    of_samples = () if settings.n_samples else ("selection", "evidence")
+    ignored = (*NOT_OF_DISCOVERY, *of_samples, *settings.selection_options)
+    name_ignored("discover", options, ignored)
     return Discovery.on(Setup(model, settings), pairs).scores()
 
 
@@ -189,7 +191,8 @@ def faithfulness(
     _check_circuits(circuits)
     by = Ranking.read(ranking)
     settings = Settings.from_arguments({**options, "sizes": list(circuits), "ranking": ranking})
-    name_ignored("faithfulness", options, ignored_by_evaluation(settings))
+    own = (*settings.method_options, *settings.selection_options)
+    name_ignored("faithfulness", options, (*NOT_OF_EVALUATION, *own))
     if ABLATIONS.get(settings.ablation).needs_training and training is None:
         raise OptionError(f"ablation={settings.ablation} needs training=PAIRS to be made from.")
     given = Given.of_circuits(dict(zip(settings.sizes, circuits.values(), strict=True)), by)

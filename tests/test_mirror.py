@@ -27,7 +27,7 @@ TOGETHER = {
     "circuits/span_paths": "attribution/test_positions.py",
     "commands/export_inspect": "inspect/test_export.py",
     "commands/transfer": "sweep/test_transfer.py",
-    "ignored": "test_api.py",
+    "options/ignored": "test_api.py",
     "evaluation/accuracy_area": "report/test_scoring.py",
     "evaluation/circuit_logits": "evaluation/test_evaluate.py",
     "evaluation/exceeding": "evaluation/test_summary.py",

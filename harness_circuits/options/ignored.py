@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 
-from harness_circuits.settings import Settings
-
 logger = logging.getLogger("lm_eval.circuit")
 
 NOT_OF_DISCOVERY = (
@@ -21,17 +19,6 @@ NOT_OF_DISCOVERY = (
     "retrain_steps",
 )
 NOT_OF_EVALUATION = ("sizes", "method", "selection", "keep_samples")
-
-
-def ignored_by_discovery(settings: Settings) -> list[str]:
-    """Options that scores do not depend on; what keeps score sums is none of them."""
-    keeps = () if settings.n_samples else ("selection", "evidence")
-    return [*NOT_OF_DISCOVERY, *keeps, *settings.selection_options]
-
-
-def ignored_by_evaluation(settings: Settings) -> list[str]:
-    """Options that the faithfulness of given circuits does not depend on."""
-    return [*NOT_OF_EVALUATION, *settings.method_options, *settings.selection_options]
 
 
 def name_ignored(function: str, given: Iterable[str], ignored: Collection[str]) -> None:
